@@ -1,0 +1,22 @@
+"""Every family of patterns, by the name that the command line, the manifest and the seeds know it by.
+
+To add one: write its file beside the others (a frozen dataclass with `draw` and `render`, kernels below), and its line
+here. A name never changes its meaning: it is part of the seed.
+"""
+
+from collections.abc import Mapping
+
+from .dead_leaves import DeadLeavesSquares
+from .family import Family, Image, Rejected
+from .perlin import Perlin
+from .statistical import Spectrum
+from .white_noise import WhiteNoise
+
+FAMILIES: Mapping[str, type[Family]] = {
+    "dead-leaves-squares": DeadLeavesSquares,
+    "spectrum": Spectrum,
+    "perlin": Perlin,
+    "white-noise": WhiteNoise,
+}
+
+__all__ = ["FAMILIES", "Family", "Image", "Rejected"]

@@ -1,0 +1,45 @@
+"""What a family of patterns is: a prior over parameters, and a way to paint them."""
+
+import zlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""Grey [height, width] or RGB [height, width, 3]; height is frequency, width is time."""
+
+
+class Rejected(Exception):  # noqa: N818  (it is no error: the next draw is tried)
+    """The parameters at hand paint nothing worth keeping (empty, exploding, flat)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family(ABC):
+    """A pattern of one family: its fields are its parameters, and `render` paints it."""
+
+    source: ClassVar[str]
+    """Author, title, year of the model."""
+    version: ClassVar[int] = 1
+    """Raised whenever the same arguments paint other pixels."""
+    categories: ClassVar[int] = 0
+    """How many classes the family knows; 0 when it has no notion of class."""
+
+    @classmethod
+    @abstractmethod
+    def draw(cls, rng: np.random.Generator, category: int) -> Self:
+        """Pick parameters from the family's prior; category is 0 in a family without classes."""
+
+    @abstractmethod
+    def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
+        """Paint one image; the same arguments always paint the same pixels.
+
+        Raises Rejected when the parameters are degenerate, ValueError when the model cannot serve the size.
+        """
+
+
+def category_generator(family: str, category: int) -> np.random.Generator:
+    """What a category's own parameters are drawn from: the same class in every set, whatever the set's seed."""
+    return np.random.default_rng([zlib.crc32(family.encode()), category])

@@ -1,0 +1,23 @@
+"""What is done to every pattern alike: one grey conversion, one resize."""
+
+import cv2
+import numpy as np
+
+from .families import Image
+
+# One shard is one process: OpenCV's own threads would only fight with the other workers.
+cv2.setNumThreads(1)
+
+
+def in_mode(image: Image, mode: str) -> Image:
+    """The image as uint8 [height, width] (mode L; colour is weighed by ITU-R Rec. 601) or [height, width, 3] (RGB)."""
+    if mode == "L":
+        return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+
+
+def resized(image: Image, height: int, width: int) -> Image:
+    """The image at another size; each new pixel is the mean over the area that it covers."""
+    if image.shape[:2] == (height, width):
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

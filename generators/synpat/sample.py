@@ -1,0 +1,95 @@
+"""One sample: a pure function of the family, its version, a seed, an index and a size."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, get_type_hints
+
+import numpy as np
+
+from .families import FAMILIES, Family, Image, Rejected
+from .image import in_mode, resized
+
+ATTEMPTS = 100
+"""Draws after which a family that rejects every one is given up: far beyond what any prior of ours needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A painted pattern, and how it came about."""
+
+    image: Image
+    """uint8 [height, width], or [height, width, 3] in mode RGB."""
+    pattern: Family
+    """The parameters that it was painted with."""
+    category: int | None
+    """Its class; None in a family that has no notion of class."""
+    rejects: int
+    """How many draws were rejected before this one."""
+
+
+def sample(family: str, seed: int, index: int, height: int, width: int) -> Image:
+    """Paint sample `index` of a family: uint8 [height, width], the same for the same arguments on every machine.
+
+    family: a name in FAMILIES. seed, index: 0 or more. height (frequency) and width (time): pixels.
+    Raises KeyError for an unknown family, ValueError for a size that the family cannot serve.
+    """
+    return paint(family, seed, index, height, width).image
+
+
+def paint(
+    family: str,
+    seed: int,
+    index: int,
+    height: int,
+    width: int,
+    *,
+    mode: str = "L",
+    via: tuple[int, int] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Sample:
+    """Like `sample`, in mode L or RGB, with all that is known about the picture.
+
+    via: height and width of a picture that is painted first and then resized. parameters: fields of the family that
+    take these values instead of drawn ones.
+    """
+    model = FAMILIES[family]
+    category = index % model.categories if model.categories else None
+    for attempt in range(ATTEMPTS):
+        # Drawing more or fewer parameters must not move the paint: each has a generator of its own.
+        drawing, painting = (_generator(family, seed, index, attempt, purpose) for purpose in (0, 1))
+        pattern = replace(model.draw(drawing, category or 0), **(parameters or {}))
+        try:
+            image = pattern.render(painting, *(via or (height, width)))
+        except Rejected:
+            continue
+        image = in_mode(resized(image, height, width), mode)
+        return Sample(image=image, pattern=pattern, category=category, rejects=attempt)
+    raise ValueError(
+        f"{family} rejected {ATTEMPTS} draws in a row for seed {seed}, index {index}: relax its parameters"
+    )
+
+
+def _generator(family: str, *key: int) -> np.random.Generator:
+    seed, *spawn_key = key
+    root = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(family.encode()), *spawn_key))
+    return np.random.Generator(np.random.PCG64(root))
+
+
+def parse_parameters(family: str, assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Turn "name=value" texts into values of a family's fields.
+
+    Raises ValueError for a field that the family does not have and for a value of another type.
+    """
+    kinds = {field.name: get_type_hints(FAMILIES[family])[field.name] for field in fields(FAMILIES[family])}
+    values = {}
+    for assignment in assignments:
+        name, _, text = assignment.partition("=")
+        if name not in kinds:
+            known = ", ".join(kinds) or "none"
+            raise ValueError(f"{family} has no parameter {name!r}; it has: {known}")
+        try:
+            values[name] = kinds[name](text)
+        except ValueError:
+            raise ValueError(f"{name} of {family} must be {kinds[name].__name__}, got {text!r}") from None
+    return values
