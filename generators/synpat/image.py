@@ -1,5 +1,7 @@
 """What is done to every pattern alike: one grey conversion, one resize."""
 
+from typing import cast
+
 import cv2
 import numpy as np
 
@@ -12,7 +14,7 @@ cv2.setNumThreads(1)
 def in_mode(image: Image, mode: str) -> Image:
     """The image as uint8 [height, width] (mode L; colour is weighed by ITU-R Rec. 601) or [height, width, 3] (RGB)."""
     if mode == "L":
-        return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        return image if image.ndim == 2 else cast(Image, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
     return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
 
 
@@ -20,4 +22,4 @@ def resized(image: Image, height: int, width: int) -> Image:
     """The image at another size; each new pixel is the mean over the area that it covers."""
     if image.shape[:2] == (height, width):
         return image
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return cast(Image, cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))

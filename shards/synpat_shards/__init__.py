@@ -1,0 +1,27 @@
+"""The shard-set format: what `synpat` writes and `synpat-train` reads. Bytes in, bytes out."""
+
+from .files import atomic_file, write_whole
+from .manifest import Manifest, Recipe, ShardRecord, read_manifest
+from .png import ENCODING, decode_png, encode_png
+from .shard_set import Sample, begin_set, complete_set, finished_shards, open_set, write_shard
+from .tar import Member, read_members
+
+__all__ = [
+    "ENCODING",
+    "Manifest",
+    "Member",
+    "Recipe",
+    "Sample",
+    "ShardRecord",
+    "atomic_file",
+    "begin_set",
+    "complete_set",
+    "decode_png",
+    "encode_png",
+    "finished_shards",
+    "open_set",
+    "read_manifest",
+    "read_members",
+    "write_shard",
+    "write_whole",
+]

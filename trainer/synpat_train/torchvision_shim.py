@@ -1,17 +1,1 @@
-"""Lets timm be imported where torch is a CPU build: import this module before timm.
-
-timm imports torchvision, whose wheel on PyPI is linked against CUDA. Beside a CPU build of torch its compiled
-operators never register, and torchvision's own Python then fails with "operator torchvision::nms does not exist"
-(pytorch/vision issues 9077 and 9085). Declaring the two operators is enough: nothing here ever calls them.
-"""
-
-import importlib.util
-
-import torch
-
-if torch.version.cuda is None and importlib.util.find_spec("torchvision"):
-    # The library object must stay alive as long as the process: its operators go with it.
-    _operators = torch.library.Library("torchvision", "FRAGMENT")
-    for _name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, _name):
-            _operators.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+from . import timm_door  # noqa: F401

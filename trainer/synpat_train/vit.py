@@ -1,16 +1,15 @@
 """The encoder: timm's vision transformer over one-channel images, with the fixed positions and the start of MAE.
 
-He et al., "Masked Autoencoders Are Scalable Vision Learners", 2022. The height of an image is frequency, its width time.
+He et al., "Masked Autoencoders Are Scalable Vision Learners", 2022. An image's height is frequency, its width time.
 """
+
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import torchvision_shim  # noqa: F401  (must come before timm)
-
-import timm  # isort: skip
-from timm.models.vision_transformer import VisionTransformer  # isort: skip
+from .timm_door import VisionTransformer, create_model
 
 ARCHITECTURES = {
     "tiny": "vit_tiny_patch16_224",
@@ -22,18 +21,16 @@ ARCHITECTURES = {
 
 
 def build_vit(size: str, height: int, width: int, patch: int) -> VisionTransformer:
-    """A transformer of one of ARCHITECTURES for [batch, 1, height, width] images; weights as `initialise` leaves them."""
-    vit = timm.create_model(ARCHITECTURES[size], num_classes=0, **vit_arguments(height, width, patch))
+    """A transformer of one of ARCHITECTURES for [batch, 1, height, width] images, as `initialise` leaves it."""
+    vit = create_model(ARCHITECTURES[size], num_classes=0, **vit_arguments(height, width, patch))
     assert isinstance(vit, VisionTransformer)
     rows, columns = height // patch, width // patch
-    vit.pos_embed = nn.Parameter(
-        sincos_positions(rows, columns, vit.embed_dim, prefix=1), requires_grad=False
-    )
+    vit.pos_embed = nn.Parameter(sincos_positions(rows, columns, vit.embed_dim, prefix=1), requires_grad=False)
     initialise(vit)
     return vit
 
 
-def vit_arguments(height: int, width: int, patch: int) -> dict[str, int | list[int]]:
+def vit_arguments(height: int, width: int, patch: int) -> dict[str, Any]:
     """What timm must be told beside the name of the architecture, also when it loads an exported encoder."""
     return {"in_chans": 1, "img_size": [height, width], "patch_size": patch}
 

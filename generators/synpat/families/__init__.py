@@ -6,15 +6,19 @@ here. A name never changes its meaning: it is part of the seed.
 
 from collections.abc import Mapping
 
-from .dead_leaves import DeadLeavesSquares
+from .dead_leaves import DeadLeavesOriented, DeadLeavesShapes, DeadLeavesSquares
 from .family import Family, Image, Rejected
+from .fractaldb import FractalDB
 from .perlin import Perlin
 from .statistical import Spectrum
 from .white_noise import WhiteNoise
 
 FAMILIES: Mapping[str, type[Family]] = {
     "dead-leaves-squares": DeadLeavesSquares,
+    "dead-leaves-oriented": DeadLeavesOriented,
+    "dead-leaves-shapes": DeadLeavesShapes,
     "spectrum": Spectrum,
+    "fractaldb": FractalDB,
     "perlin": Perlin,
     "white-noise": WhiteNoise,
 }

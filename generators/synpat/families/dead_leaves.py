@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from .family import Family, Image
 
@@ -24,6 +25,9 @@ _BORDERS = (_CUMULATIVE[1:] + _CUMULATIVE[:-1]) / 2
 LEAVES_PER_SQUARE = 5000
 """Leaves after which the published model stops, covered or not, in a square image; scaled with the area in others."""
 
+CIRCLE, SQUARE, ORIENTED, RECTANGLE, TRIANGLE, QUADRILATERAL = range(6)
+"""The shapes of a leaf: all but the first are inscribed in the circle of the leaf's radius."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLeavesSquares(Family):
@@ -36,37 +40,155 @@ class DeadLeavesSquares(Family):
         return cls()
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        side = min(height, width)
-        radii = np.maximum((RADII * side).astype(np.int64), 1)
-        most = int(LEAVES_PER_SQUARE * height * width / side**2)
-        leaf = np.zeros((height, width), np.int32)
-        colours = np.empty((most + 1, 3), np.uint8)
-        colours[0] = 0  # the ground, should the leaves run out
-        _drop_squares(leaf, colours, rng, _BORDERS, radii)
+        leaf, colours = _pile(rng, height, width, SQUARE)
         return colours[leaf]
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeadLeavesOriented(Family):
+    """Opaque squares, each turned by an angle of its own."""
+
+    source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, category: int) -> Self:
+        return cls()
+
+    def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
+        leaf, colours = _pile(rng, height, width, ORIENTED)
+        return colours[leaf]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLeavesShapes(Family):
+    """Opaque circles, squares, turned squares, rectangles, triangles and quadrilaterals, in equal shares."""
+
+    source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, category: int) -> Self:
+        return cls()
+
+    def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
+        leaf, colours = _pile(rng, height, width, CIRCLE, SQUARE, ORIENTED, RECTANGLE, TRIANGLE, QUADRILATERAL)
+        return colours[leaf]
+
+
+def _pile(
+    rng: np.random.Generator, height: int, width: int, *shapes: int
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Which leaf lies on top of each pixel, int32 [height, width], and the colour of each leaf, uint8 [leaf, 3]."""
+    side = min(height, width)
+    radii = np.maximum((RADII * side).astype(np.int64), 1)
+    most = int(LEAVES_PER_SQUARE * height * width / side**2)
+    leaf = np.zeros((height, width), np.int32)
+    colours = np.empty((most + 1, 3), np.uint8)
+    colours[0] = 0  # the ground, should the leaves run out
+    _drop(leaf, colours, rng, _BORDERS, radii, np.array(shapes))
+    return leaf, colours
+
+
 @njit(cache=True)
-def _drop_squares(leaf, colours, rng, borders, radii):
+def _drop(leaf, colours, rng, borders, radii, shapes):
     """Each leaf over the ones before it, until every pixel has one.
 
     leaf: int32 [height, width] of zeros, filled with the number of the leaf on top, from 1. colours: uint8 [most + 1,
     3], rows from 1 filled. borders: float64 [n - 1], uniform numbers between which a radius is taken. radii: int64 [n],
-    in pixels.
+    in pixels. shapes: int64 [m], those that a leaf may have.
     """
     height, width = leaf.shape
+    left, right = np.empty(height, np.int64), np.empty(height, np.int64)
+    ys, xs, angles = np.empty(4, np.int64), np.empty(4, np.int64), np.empty(4)
     bare = height * width
     for number in range(1, len(colours)):
         radius = radii[np.searchsorted(borders, rng.random())]
         for channel in range(3):
             colours[number, channel] = int(255 * rng.random())
         y, x = int(height * rng.random()), int(width * rng.random())
-        half = int(radius * np.sqrt(0.5))  # the square is inscribed in the circle of the radius
-        for row in range(max(y - half, 0), min(y + half + 1, height)):
-            line = leaf[row, max(x - half, 0) : min(x + half + 1, width)]
+        shape = shapes[int(len(shapes) * rng.random())] if len(shapes) > 1 else shapes[0]
+        if shape == CIRCLE:
+            top, bottom = _circle(y, x, radius, left, right)
+        elif shape == SQUARE:
+            half = int(radius * np.sqrt(0.5))
+            top, bottom = _box(y, x, half, half, left, right)
+        elif shape == RECTANGLE:
+            angle = np.pi / 2 * rng.random()
+            top, bottom = _box(y, x, int(radius * np.sin(angle)), int(radius * np.cos(angle)), left, right)
+        else:
+            if shape == ORIENTED:
+                half = int(radius * np.sqrt(0.5))
+                angle = 2 * np.pi * rng.random()
+                # The corners of a square are quarter turns of one of them.
+                dy, dx = half * (np.sin(angle) + np.cos(angle)), half * (np.cos(angle) - np.sin(angle))
+                for corner in range(4):
+                    ys[corner], xs[corner] = int(y + dy), int(x + dx)
+                    dy, dx = dx, -dy
+                corners = 4
+            else:
+                corners = 3 if shape == TRIANGLE else 4
+                for corner in range(corners):
+                    angles[corner] = 2 * np.pi * rng.random()
+                angles[:corners].sort()
+                for corner in range(corners):
+                    ys[corner] = int(y + radius * np.sin(angles[corner]))
+                    xs[corner] = int(x + radius * np.cos(angles[corner]))
+            top, bottom = _convex(ys, xs, corners, left, right)
+        for row in range(top, bottom):
+            line = leaf[row, max(left[row], 0) : max(min(right[row] + 1, width), 0)]
             if bare:
                 for column in range(len(line)):
                     bare -= line[column] == 0
             line[:] = number
         if not bare:
             return
+
+
+@njit(cache=True)
+def _box(y, x, half_height, half_width, left, right):
+    """First and last column of each row of an upright box, and its rows inside the image as a range.
+
+    left, right: int64 [height], filled for these rows, beyond the sides of the image where the box is.
+    """
+    top, bottom = max(y - half_height, 0), min(y + half_height + 1, len(left))
+    for row in range(top, bottom):
+        left[row], right[row] = x - half_width, x + half_width
+    return top, bottom
+
+
+@njit(cache=True)
+def _circle(y, x, radius, left, right):
+    """Like `_box`, for the pixels at most a radius away from the centre."""
+    top, bottom = max(y - radius, 0), min(y + radius + 1, len(left))
+    for row in range(top, bottom):
+        half = int(np.sqrt(float(radius * radius - (row - y) * (row - y))))
+        left[row], right[row] = x - half, x + half
+    return top, bottom
+
+
+@njit(cache=True)
+def _convex(ys, xs, corners, left, right):
+    """Like `_box`, for a convex polygon with its boundary: each row runs from its first boundary pixel to its last.
+
+    ys, xs: int64 [4], of which the first `corners` are the corners in order.
+    """
+    top, bottom = ys[0], ys[0]
+    for corner in range(1, corners):
+        top, bottom = min(top, ys[corner]), max(bottom, ys[corner])
+    top, bottom = max(top, 0), min(bottom + 1, len(left))
+    for row in range(top, bottom):
+        left[row], right[row] = np.int64(2**40), np.int64(-(2**40))
+    for corner in range(corners):
+        after = corner + 1 if corner + 1 < corners else 0
+        y0, x0, y1, x1 = ys[corner], xs[corner], ys[after], xs[after]
+        if y0 > y1:
+            y0, x0, y1, x1 = y1, x1, y0, x0
+        # The rounded line covers, of a row, what it crosses between half a pixel above and half a pixel below; where
+        # it runs just between two pixels, the polygon gets the outer one (1e-9 keeps rounding errors out of that).
+        slope = (x1 - x0) / max(y1 - y0, 1)
+        reach = max(abs(slope) - 1, 0.0) / 2 + 0.5 + 1e-9
+        first, last = min(x0, x1), max(x0, x1)
+        for row in range(max(y0, 0), min(y1 + 1, len(left))):
+            middle = x0 + (row - y0) * slope
+            left[row] = min(left[row], max(int(np.ceil(middle - reach)), first))
+            right[row] = max(right[row], min(int(np.floor(middle + reach)), last))
+    return top, bottom

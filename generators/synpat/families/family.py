@@ -12,7 +12,7 @@ Image = NDArray[np.uint8]
 """Grey [height, width] or RGB [height, width, 3]; height is frequency, width is time."""
 
 
-class Rejected(Exception):  # noqa: N818  (it is no error: the next draw is tried)
+class Rejected(Exception):
     """The parameters at hand paint nothing worth keeping (empty, exploding, flat)."""
 
 

@@ -37,9 +37,7 @@ class Perlin(Family):
 
     def __post_init__(self) -> None:
         if min(self.rows, self.columns) < 1:
-            raise ValueError(
-                f"rows and columns must be at least 1, got rows={self.rows} and columns={self.columns}"
-            )
+            raise ValueError(f"rows and columns must be at least 1, got rows={self.rows} and columns={self.columns}")
         if not 1 <= self.octaves <= 16:
             raise ValueError(f"octaves must lie between 1 and 16, got {self.octaves}")
         if not 0 < self.persistence <= 1:

@@ -86,6 +86,4 @@ def _stretched_rgb(channels: Field, mean: Field, axes: Field) -> Image:
     """Turn decorrelated [3, height, width] into RGB, and stretch all three channels together to 0..255."""
     rgb = np.einsum("khw,kc->hwc", channels, axes) + mean
     low, high = rgb.min(), rgb.max()
-    return ((rgb - low) * (np.float32(255) / max(high - low, np.float32(1e-12))) + np.float32(0.5)).astype(
-        np.uint8
-    )
+    return ((rgb - low) * (np.float32(255) / max(high - low, np.float32(1e-12))) + np.float32(0.5)).astype(np.uint8)

@@ -1,0 +1,61 @@
+"""What a person sees while shards are rendered: a moving bar on a terminal, a line now and then elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from synpat_shards import ShardRecord
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class RenderProgress:
+    """Counts shards as they come; use it as a context, and call it with each shard."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name, self.total = name, total
+        self.there, self.rendered, self.bytes = 0, 0, 0
+        self.started = self.last_line = time.monotonic()
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task(name, total=total, rate="")
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+    def __call__(self, record: ShardRecord, was_there: bool) -> None:
+        if was_there:
+            self.there += record.count
+        else:
+            if not self.rendered:
+                self.started -= 1e-9
+            self.rendered += record.count
+            self.bytes += record.bytes
+        self.bar.update(self.task, completed=self.there + self.rendered, rate=self.rate())
+        if self.bar.disable and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
+            self.last_line = time.monotonic()
+            self.say(f"{self.name}: {self.there + self.rendered}/{self.total} images, {self.rate()}")
+
+    def rate(self) -> str:
+        """Images and megabytes a second since the start."""
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        return f"{self.rendered / seconds:,.0f} images/s, {self.bytes / seconds / 1e6:.1f} MB/s"

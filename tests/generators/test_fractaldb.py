@@ -1,0 +1,155 @@
+"""What FractalDB promises: the published search finds its classes, and known attractors come out as they should."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from synpat.families.family import Rejected
+from synpat.families.fractaldb import (
+    PADDING,
+    FractalDB,
+    _iterate,
+    _stamp,
+    _table,
+    _thresholds,
+    _words,
+    candidate,
+    filling_rate,
+    is_category,
+    weight_vector,
+)
+
+SQUARE = np.array([[0.5, 0, 0, 0.5, e, f] for e in (0, 0.5) for f in (0, 0.5)])
+"""The attractor is the unit square, evenly covered."""
+SIERPINSKI = np.array([[0.5, 0, 0, 0.5, e, f] for e, f in ((0, 0), (0.5, 0), (0, 0.5))])
+"""The attractor is the Sierpinski triangle with corners (0, 0), (1, 0), (0, 1)."""
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def _orbit(system: np.ndarray, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, bool]:
+    points, box = np.empty((n, 2)), np.empty(4)
+    stayed = _iterate(points, box, system, _thresholds(system), _words(rng, n))
+    return points, box, stayed
+
+
+def test_a_filled_square_lights_what_chance_leaves_lit(rng):
+    # 100,000 points fall evenly on the 500 x 500 pixels within the padding.
+    expected = 500**2 * (1 - np.exp(-100_000 / 500**2)) / 512**2
+    assert filling_rate(SQUARE, rng) == pytest.approx(expected, rel=0.01)
+
+
+def test_points_of_the_sierpinski_triangle_avoid_the_holes(rng):
+    points, _, _ = _orbit(SIERPINSKI, rng, 20_000)
+    # In binary, no digit of x and of y is 1 at the same place; (0, 0) starts on the attractor.
+    y, x = (points * 2**30).astype(np.int64).T
+    assert not np.any(x >> 20 & y >> 20)
+
+
+def test_maps_are_taken_in_proportion_to_their_determinants(rng):
+    system = np.array([[0.1, 0, 0, 0.3, 0, 0], [0.3, 0, 0, 0.3, 0.5, 0], [0, 0.2, 0.3, 0, 0, 0.5]])
+    points, _, _ = _orbit(system, rng, 200_000)
+    y, x = points[1:].T
+    assert np.mean((x >= 0.5) & (y < 0.4)) == pytest.approx(9 / 18, abs=0.01)
+    assert np.mean(y >= 0.5) == pytest.approx(6 / 18, abs=0.01)
+
+
+def test_an_exploding_system_is_stopped_and_fills_nothing(rng):
+    system = np.array([[1.2, 0, 0, 1.2, 1, 1], [1.1, 0, 0, 1.1, -1, 1]])
+    assert not _orbit(system, rng, 10_000)[2]
+    assert filling_rate(system, rng) == 0
+
+
+def test_the_search_finds_the_categories_that_are_shipped():
+    # The whole table takes tools/search_fractaldb.py a minute or two; its first eight take a second.
+    table = _table()
+    assert [number for number in range(table[7] + 1) if is_category(number)] == table[:8]
+
+
+def test_any_shipped_category_passes_the_search_again():
+    table = _table()
+    assert len(table) == len(set(table)) == FractalDB.categories
+    assert all(is_category(number) for number in table[::50])
+
+
+def test_maps_per_category_are_few_as_in_the_published_table():
+    share = np.bincount([len(candidate(number)) for number in _table()], minlength=8)[2:] / 1000
+    published = np.array([231, 294, 218, 146, 77, 34]) / 1000
+    assert np.allclose(share, published, atol=0.035)
+
+
+def test_the_25_weights_vary_one_parameter_each():
+    vectors = np.array([weight_vector(weight) for weight in range(25)])
+    assert len(np.unique(vectors, axis=0)) == 25
+    assert np.all(vectors[0] == 1)
+    assert np.all((vectors[1:] != 1).sum(1) == 1)
+    assert sorted(set(vectors.ravel())) == [0.2, 0.6, 1, 1.4, 1.8]
+
+
+def test_patches_light_half_of_what_they_cover(rng):
+    points, box, _ = _orbit(SQUARE, rng, 200_000)
+    image = np.zeros((128, 128), np.uint8)
+    _stamp(image, points, box, _words(rng, len(points)))
+    inside = image[PADDING + 4 : -PADDING, PADDING + 4 : -PADDING]
+    assert set(np.unique(image)) == {0, 127}
+    assert np.mean(inside > 0) == pytest.approx(256 / 511, abs=0.02)
+    assert not image[: PADDING + 1].any()
+    assert not image[:, : PADDING + 1].any()
+
+
+def test_an_attractor_reaches_the_padding_on_all_four_sides(rng):
+    image = FractalDB(category=0, weight=0).render(rng, 90, 300)
+    rows, columns = np.nonzero(image)
+    assert rows.min() == pytest.approx(PADDING + 1, abs=2)
+    assert rows.max() == pytest.approx(90 - PADDING + 3, abs=3)
+    assert columns.min() == pytest.approx(PADDING + 1, abs=2)
+    assert columns.max() == pytest.approx(300 - PADDING + 3, abs=3)
+
+
+def test_flips_turn_the_same_picture():
+    plain, turned = (
+        FractalDB(category=3, weight=0, flip_y=flip, flip_x=flip).render(np.random.default_rng(1), 80, 208)
+        for flip in (False, True)
+    )
+    assert np.array_equal(turned, plain[::-1, ::-1])
+
+
+def test_explosions_and_empty_instances_are_rejected_and_rare():
+    rejected = 0
+    for category in range(0, 1000, 10):
+        pattern = FractalDB.draw(np.random.default_rng(category), category)
+        try:
+            image = pattern.render(np.random.default_rng(category), 80, 208)
+        except Rejected:
+            rejected += 1
+        else:
+            assert np.mean(image > 0) >= 0.025
+    assert 0 < rejected < 20
+
+
+def test_parameters_survive_json(rng):
+    pattern = FractalDB.draw(rng, 7)
+    assert FractalDB(**json.loads(json.dumps(dataclasses.asdict(pattern)))) == pattern
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"category": 1000}, "category must lie between 0 and 999, got 1000"),
+        ({"weight": 25}, "weight must lie between 0 and 24, got 25"),
+        ({"density": 0.0}, "density must be above 0 and at most 100, got 0.0"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        FractalDB(**{"category": 0, "weight": 0, **parameters})
+
+
+def test_an_image_smaller_than_its_padding_is_refused(rng):
+    with pytest.raises(ValueError, match="18 pixels a side or more, got 17x99"):
+        FractalDB(category=0, weight=0).render(rng, 17, 99)

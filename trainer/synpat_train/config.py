@@ -1,0 +1,184 @@
+"""What a pre-training run is: one frozen record, its presets, and how command line and file fill it."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Config:
+    """Everything that decides the weights of a run, beside its shard sets."""
+
+    model: Literal["tiny", "small", "base", "large"]
+    """Size of the encoder: ViT-Ti, S, B or L."""
+    height: Positive
+    """Of the images, in pixels: frequency. A multiple of `patch`."""
+    width: Positive
+    """Of the images, in pixels: time. A multiple of `patch`."""
+    patch: Positive
+    """Side of a patch in pixels."""
+    mask_ratio: Annotated[float, Field(gt=0, lt=1)]
+    """Share of the patches that the encoder does not see."""
+    decoder_width: Positive
+    decoder_depth: Positive
+    """Blocks."""
+    decoder_heads: Positive
+    norm_pix: bool
+    """Whether each patch is standardised before it becomes the target."""
+    epochs: Positive | None
+    """Passes over the shard sets; None if `steps` is given."""
+    steps: Positive | None
+    """Updates of the weights; None if `epochs` is given."""
+    batch_size: Positive
+    """Samples in one update."""
+    base_lr: Annotated[float, Field(gt=0)]
+    """Peak learning rate for a batch of `lr_batch` samples; it scales with the batch."""
+    lr_batch: Positive
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    """Share of the steps over which the learning rate rises; half a cosine leads to zero after it."""
+    betas: tuple[float, float]
+    """Of AdamW."""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """Of AdamW; not for biases and norms."""
+    clip: Annotated[float, Field(gt=0)] | None
+    """Largest norm of the gradient; None leaves it alone."""
+    seed: Annotated[int, Field(ge=0)]
+    """Of the weights, the order of the samples and the masks."""
+    precision: Literal["auto", "bfloat16", "float32"]
+    """Of matrix products; auto takes bfloat16 where the hardware multiplies it."""
+    checkpoint_every: Positive
+    """Steps between two checkpoints."""
+    keep_checkpoints: Positive
+    """How many of the last checkpoints stay."""
+    log_every: Positive
+    """Steps between two lines of the log."""
+    pictures_every: Positive
+    """Steps between two sheets of reconstructions."""
+
+    def __post_init__(self) -> None:
+        if self.height % self.patch or self.width % self.patch:
+            raise ValueError(
+                f"height and width must be multiples of the patch, {self.patch} pixels, got {self.height}x{self.width}"
+            )
+        if not 0 < self.kept < self.patches:
+            raise ValueError(
+                f"mask_ratio {self.mask_ratio} of {self.patches} patches leaves none to see or none to guess"
+            )
+        if self.decoder_width % (2 * self.decoder_heads):
+            raise ValueError(
+                f"decoder_width must be a multiple of twice decoder_heads, "
+                f"got {self.decoder_width} and {self.decoder_heads}"
+            )
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(f"give either epochs or steps, got epochs={self.epochs} and steps={self.steps}")
+
+    @property
+    def patches(self) -> int:
+        """Patches of an image."""
+        return (self.height // self.patch) * (self.width // self.patch)
+
+    @property
+    def kept(self) -> int:
+        """Patches that the encoder sees; a truncated float as in the reference implementation of MAE."""
+        return int(self.patches * (1 - self.mask_ratio))
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # Niizumi et al., "Masked spectrogram modeling using masked autoencoders for learning general-purpose audio
+    # representation", 2022. Ours are: norm_pix on, the clipping, and the warm-up as a share of the steps.
+    "msm-mae": {
+        "model": "base",
+        "height": 80,
+        "width": 208,
+        "patch": 16,
+        "mask_ratio": 0.75,
+        "decoder_width": 384,
+        "decoder_depth": 4,
+        "decoder_heads": 6,
+        "norm_pix": True,
+        "epochs": 100,
+        "steps": None,
+        "batch_size": 256,
+        "base_lr": 1.5e-4,
+        "lr_batch": 128,
+        "warmup": 0.1,
+        "betas": (0.9, 0.95),
+        "weight_decay": 0.05,
+        "clip": 3.0,
+        "seed": 0,
+        "precision": "auto",
+        "checkpoint_every": 1000,
+        "keep_checkpoints": 2,
+        "log_every": 20,
+        "pictures_every": 2000,
+    },
+}
+
+
+def make_config(preset: str, *layers: Mapping[str, Any]) -> Config:
+    """A preset with one layer of settings after another over it.
+
+    Raises ValueError that names the setting: unknown (with the nearest known one), or out of range.
+    """
+    settings = dict(PRESETS[preset])
+    for layer in layers:
+        _refuse_unknown(layer)
+        if "steps" in layer or "epochs" in layer:  # one replaces the other
+            settings |= {"steps": None, "epochs": None}
+        settings |= layer
+    try:
+        return Config(**settings)
+    except ValidationError as invalid:
+        raise ValueError("; ".join(_in_words(fault) for fault in invalid.errors())) from None
+
+
+def _refuse_unknown(layer: Mapping[str, Any]) -> None:
+    known = [field.name for field in fields(Config)]
+    for name in layer:
+        if name not in known:
+            nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0)[0]
+            raise ValueError(f"unknown setting {name!r}; the nearest known one is {nearest!r}")
+
+
+def _in_words(fault: Mapping[str, Any]) -> str:
+    if not fault["loc"]:  # raised by Config itself
+        return str(fault["ctx"]["error"])
+    return f"{fault['loc'][0]}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
+
+
+def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
+    """Turn "key=value" texts into settings; the value is read as YAML, as it would stand in a file."""
+    settings = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise ValueError(f"{assignment!r} is no setting: write key=value, such as checkpoint_every=500")
+        settings[name] = yaml.safe_load(text)
+    return settings
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings of a YAML file.
+
+    Raises ValueError for a file that holds anything but settings.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as fault:
+        raise ValueError(f"{path} is no YAML: {' '.join(str(fault).split())}") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} must hold settings, one `key: value` a line")
+    return settings
+
+
+def to_yaml(config: Config) -> str:
+    """The whole configuration as a file that `read_settings` reads."""
+    return yaml.safe_dump(asdict(config) | {"betas": list(config.betas)}, sort_keys=False)  # pyright: ignore

@@ -1,0 +1,111 @@
+"""The command `synpat-eval`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from ..encoder import find_encoder, load_encoder
+from .evaluate import evaluate
+from .log_mel import BANDS
+from .progress import say
+from .results import RESULTS, add_result, read_results, table
+from .task import Source
+from .tasks import TASKS
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option(
+    "--encoder",
+    "encoder_path",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Run folder of synpat-train, or a folder with model.safetensors and config.json.",
+)
+@click.option(
+    "--task",
+    "names",
+    required=True,
+    multiple=True,
+    type=click.Choice(list(TASKS)),
+    help="What to evaluate on; may be given several times.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="For the task folder: audio files and metadata.csv (filename,label, and fold or split).",
+)
+@click.option("--label", default="label", metavar="COLUMN", help="Column of metadata.csv with the label.")
+@click.option(
+    "--split", metavar="COLUMN", help="Column of metadata.csv with the fold or split.  [default: fold, or else split]"
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help=f"Where {RESULTS} is written.  [default: RUN/evaluation]",
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where rendered and decoded audio is kept.  [default: ~/.cache/synpat]",
+)
+@click.option(
+    "--unreadable",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    help="What to do about damaged, empty or silent files.",
+)
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, help="Encoder inputs that are embedded at once.")
+def main(
+    encoder_path: Path,
+    names: tuple[str, ...],
+    data: Path | None,
+    label: str,
+    split: str | None,
+    out: Path | None,
+    cache: Path | None,
+    unreadable: str,
+    batch_size: int,
+) -> None:
+    """Measure a frozen encoder on real audio with a linear probe, beside two baselines: encoders of the same shape
+    with random weights, and the mean and standard deviation of the log-mel spectrogram.
+
+    The table goes to standard output, everything to results.json. Results of other tasks in that file are kept.
+
+    \b
+    Examples:
+      synpat-eval --encoder runs/perlin --task gm-instrument --task gm-pitch
+      synpat-eval --encoder runs/perlin --task folder --data audio/fsdd --split speaker_fold
+    """
+    if ("folder" in names) != (data is not None):
+        raise click.UsageError("--task folder and --data DIR need each other")
+    encoder = load_encoder(encoder_path)
+    if encoder.height != BANDS:
+        raise ValueError(f"a log-mel has {BANDS} bands, but {encoder_path} was trained on a height of {encoder.height}")
+    folder = find_encoder(encoder_path)
+    out = out or _beside(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    read_results(out)  # before the work rather than after it
+    source = Source(
+        data=data, label=label, split=split, cache=cache or _user_cache(), skip_unreadable=unreadable == "skip"
+    )
+    tasks = [TASKS[name](source) for name in dict.fromkeys(names)]
+    results = []
+    for result in evaluate(encoder, tasks, chunks=batch_size):
+        add_result(out, result, folder)
+        results.append(result)
+    click.echo(table(results))
+    say(f"written: {out / RESULTS}")
+
+
+def _beside(encoder: Path) -> Path:
+    """A run's `evaluation` beside its `encoder`; that of a bare encoder lies inside it."""
+    return (encoder.parent if encoder.name == "encoder" else encoder) / "evaluation"
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "synpat"

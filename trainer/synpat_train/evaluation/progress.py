@@ -1,0 +1,48 @@
+"""Showing on standard error how far a long piece of work is."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+def track(items: Iterable[T], total: int, what: str, size: Callable[[T], int] = lambda item: 1) -> Iterator[T]:
+    """Hand on the items and show how much of the total is done: a bar on a terminal, a line now and then elsewhere.
+
+    size: what an item adds to the total; 1 if not given.
+    """
+    show = _bar if sys.stderr.isatty() else _lines
+    return show(items, total, what, size)
+
+
+def say(line: str) -> None:
+    """One line for the person who waits."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _bar(items: Iterable[T], total: int, what: str, size: Callable[[T], int]) -> Iterator[T]:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task(what, total=total)
+        for item in items:
+            yield item
+            progress.advance(bar, size(item))
+
+
+def _lines(items: Iterable[T], total: int, what: str, size: Callable[[T], int]) -> Iterator[T]:
+    start = last = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += size(item)
+        if time.monotonic() - last >= SECONDS_BETWEEN_LINES and done < total:
+            last = time.monotonic()
+            say(f"{what}: {done}/{total}")
+    say(f"{what}: {done}/{total}, {time.monotonic() - start:.0f} s")

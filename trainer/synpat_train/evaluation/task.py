@@ -1,0 +1,88 @@
+"""What a task is: recordings, a label for each, and which of them are learnt from and which are tested."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .audio import UnreadableAudio
+from .recordings import Recordings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a task finds its audio, and how it reads it."""
+
+    data: Path | None = None
+    """The user's folder; None for the tasks that bring their own audio."""
+    label: str = "label"
+    """Column of metadata.csv with the label."""
+    split: str | None = None
+    """Column of metadata.csv with the fold or the split; None takes `fold` if there is one, else `split`."""
+    cache: Path
+    """Folder for rendered and decoded audio."""
+    skip_unreadable: bool = False
+    """Whether clips that cannot be read are left out; otherwise they end the evaluation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """One round of learning and testing."""
+
+    name: str
+    train: np.ndarray
+    """Indices of clips, int64."""
+    test: np.ndarray
+    """Indices of clips, int64; none of them in `train`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Recordings to be told apart."""
+
+    name: str
+    recordings: Recordings
+    labels: np.ndarray
+    """One for each recording: str [clips]."""
+    splits: Sequence[Split]
+    unreadable: Sequence[UnreadableAudio] = ()
+    """Files that were left out."""
+    unassigned: int = 0
+    """How many clips were left out because they have no label or belong to no fold."""
+
+    @property
+    def learnt(self) -> np.ndarray:
+        """The clips that at least one split learns from, in order."""
+        return np.unique(np.concatenate([split.train for split in self.splits]))
+
+
+def leave_one_fold_out(folds: np.ndarray) -> list[Split]:
+    """Each fold is tested once by what was learnt from all others; folds: str [clips], at least two different."""
+    names = sorted(set(folds.tolist()), key=lambda name: (len(name), name))  # fold 10 after fold 9
+    if len(names) < 2:
+        raise ValueError(f"at least two folds are needed, got only {names}")
+    return [Split(name=name, train=np.flatnonzero(folds != name), test=np.flatnonzero(folds == name)) for name in names]
+
+
+def require_learnable(name: str, labels: np.ndarray, splits: Sequence[Split]) -> None:
+    """Refuse a task in which a label cannot be learnt and tested, naming the label."""
+    counts = Counter(labels.tolist())
+    if len(counts) < 2:
+        raise ValueError(f"{name}: at least two labels are needed, got {sorted(counts)}")
+    single = sorted(label for label, count in counts.items() if count == 1)
+    if single:
+        raise ValueError(
+            f"{name}: one clip is not enough to learn a label and to test it; labels with one clip: {_some(single)}"
+        )
+    for split in splits:
+        unlearnt = sorted(set(labels[split.test].tolist()) - set(labels[split.train].tolist()))
+        if unlearnt:
+            raise ValueError(
+                f"{name}: split {split.name} tests labels that its training part does not have: {_some(unlearnt)}"
+            )
+
+
+def _some(names: Sequence[str], shown: int = 5) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

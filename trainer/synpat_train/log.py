@@ -1,0 +1,63 @@
+"""What a run tells: log.jsonl for programs, TensorBoard for browsers, a bar or plain lines for whoever waits."""
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from synpat_shards import write_whole
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class RunLog:
+    """Writes a run's numbers from one step on; what an earlier, killed run wrote beyond that step is dropped."""
+
+    def __init__(self, run: Path, start: int, total: int) -> None:
+        path = run / "log.jsonl"
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        # A killed run may have left half a line at the end: only a whole one has its newline.
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start]
+        write_whole(path, "".join(kept).encode())
+        self.file = path.open("a", buffering=1)
+        self.board = SummaryWriter(run / "tensorboard", purge_step=start)
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task("pre-training", total=total, completed=start)
+        self.total, self.last_line = total, -SECONDS_BETWEEN_LINES
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+        self.file.close()
+        self.board.close()
+
+    def say(self, text: str) -> None:
+        """A line for whoever watches."""
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+    def numbers(self, step: int, **numbers: float) -> None:
+        """Record what was measured up to a step."""
+        self.file.write(json.dumps({"step": step} | numbers) + "\n")
+        for name, number in numbers.items():
+            self.board.add_scalar(name, number, step)
+        line = f"loss {numbers['loss']:.4f}, {numbers['samples_per_s']:,.0f} samples/s"
+        self.bar.update(self.task, completed=step, description=line)
+        if self.bar.disable and (time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES or step == self.total):
+            self.last_line = time.monotonic()
+            self.say(f"step {step}/{self.total}: {line}, {numbers['data_wait']:.1%} of the time waiting for data")
