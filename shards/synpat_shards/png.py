@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 LEVEL = 1
 ENCODING = f"png, filter up, isal level {LEVEL}"
 """What the manifest says about how images are stored."""
-LARGEST_SIDE = 16384
+LARGEST = 1 << 26
 """Pixels. A header that asks for more is refused before anything is allocated."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -51,12 +51,11 @@ def decode_png(data: bytes) -> NDArray[np.uint8]:
 
     Raises ValueError for anything that is not a whole PNG of a sensible size.
     """
+    width, height = struct.unpack(">II", data[16:24]) if len(data) >= 24 else (0, 0)
+    if width * height > LARGEST:
+        raise ValueError(f"a PNG of {height}x{width} pixels is refused: {LARGEST} pixels are the most")
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as png:
-            if max(png.size) > LARGEST_SIDE:
-                raise ValueError(
-                    f"a PNG of {png.height}x{png.width} pixels is refused; {LARGEST_SIDE} a side is the most"
-                )
             return np.asarray(png.convert("L" if png.mode in ("1", "L", "I;16") else "RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, EOFError) as broken:
         raise ValueError(f"not a whole PNG: {broken}") from None

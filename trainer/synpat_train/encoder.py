@@ -72,6 +72,7 @@ class Encoder:
     def _encode(self, chunk: Tensor) -> Tensor:
         """One forward pass without a mask: [batch, height, frames <= width] to [batch, steps, features]."""
         # timm's own forward pass insists on the full width.
+        assert self.vit.cls_token is not None and self.vit.pos_embed is not None
         patches = self.vit.patch_embed.proj(chunk.unsqueeze(1))  # [batch, channel, row, step]
         rows, steps = patches.shape[2:]
         token_position, positions = self.vit.pos_embed.split([1, rows * (self.width // self.patch)], dim=1)
@@ -111,11 +112,14 @@ def find_encoder(path: str | Path) -> Path:
 
 def random_encoder(like: Encoder, seed: int) -> Encoder:
     """The same architecture with fresh weights; the same seed always gives the same ones. Positions are kept."""
-    vit = copy.deepcopy(like.vit).cpu()
+    device = next(like.vit.parameters()).device
+    vit = copy.deepcopy(like.vit)
+    vit.cpu()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         initialise(vit)
-    return _frozen(vit.to(like.vit.pos_embed.device))
+    vit.to(device)
+    return _frozen(vit)
 
 
 def _frozen(vit: VisionTransformer) -> Encoder:

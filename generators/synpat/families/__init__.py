@@ -10,7 +10,9 @@ from .dead_leaves import DeadLeavesOriented, DeadLeavesShapes, DeadLeavesSquares
 from .family import Family, Image, Rejected
 from .fractaldb import FractalDB
 from .perlin import Perlin
+from .rcdb import RCDB
 from .statistical import Spectrum
+from .visual_atom import VisualAtom
 from .white_noise import WhiteNoise
 
 FAMILIES: Mapping[str, type[Family]] = {
@@ -19,7 +21,9 @@ FAMILIES: Mapping[str, type[Family]] = {
     "dead-leaves-shapes": DeadLeavesShapes,
     "spectrum": Spectrum,
     "fractaldb": FractalDB,
+    "visual-atom": VisualAtom,
     "perlin": Perlin,
+    "rcdb": RCDB,
     "white-noise": WhiteNoise,
 }
 

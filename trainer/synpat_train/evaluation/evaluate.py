@@ -29,7 +29,7 @@ ENCODER, RANDOM_INIT, LOG_MEL = "encoder", "random-init", "log-mel mean/std"
 
 @dataclass(frozen=True)
 class Contestant:
-    """Something that embeds clips; contestants of one name differ in their seed, and their right answers are averaged."""
+    """Something that embeds clips. Those of one name differ in their seed; their right answers are averaged."""
 
     name: str
     embedder: Embedder

@@ -1,0 +1,115 @@
+"""VisualAtom: a nucleus of wavy, noisy contours, each grown from the one before.
+
+Takashima et al., "Visual atoms: pre-training vision transformers with sinusoidal waves", 2023. All lengths are the
+published ones at 512 pixels, scaled to the shorter side of the image while strokes stay one pixel wide. A long image
+holds an atom for each square that fits into it, as many strips as the published square is one. What the published
+renderer keeps and this one rejects: images that are almost empty; and classes whose atoms are so small or so sparse
+that most of their images would be are passed over.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from .contours import draw_orbits
+from .family import Family, Image, Rejected, category_generator
+
+PUBLISHED_SIDE = 512
+"""Pixels, of which all lengths are given."""
+SHORTEST = 0.02 * PUBLISHED_SIDE**2
+"""Pixels. A class of which all contours together are shorter is passed over; one of twenty is."""
+EMPTIEST = 0.01
+"""Share of lit pixels below which an image is rejected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualAtom(Family):
+    """Wavy contours around a nucleus on black; a class is a shape of the wave, an instance its noise and its place."""
+
+    source: ClassVar[str] = "Takashima et al., Visual atoms, 2023"
+    categories: ClassVar[int] = 1000
+
+    vertices: int
+    """Vertices of a contour, 3 or more; published 200 to 1000."""
+    orbits: int
+    """How many contours are drawn, 1 or more; published 1 to 200."""
+    roughness: float
+    """The paper's lambda: how far a contour grows beyond the one before, and how much of it is noise."""
+    spacing: float
+    """The paper's line width: what a contour grows without noise; published 0 to 0.1."""
+    radius: float
+    """The innermost contour's radius, in 1/512 of the shorter side."""
+    wave_1: int
+    """Periods of one sine around a contour, 0 to 20 as published."""
+    wave_2: int
+    """Periods of the other sine around a contour."""
+    oval_y: float
+    """Factor of the radius along the height, 1 to 2 as published."""
+    oval_x: float
+    """Factor of the radius along the width."""
+
+    def __post_init__(self) -> None:
+        if self.vertices < 3 or self.orbits < 1:
+            raise ValueError(
+                "vertices must be at least 3 and orbits at least 1, "
+                f"got vertices={self.vertices} and orbits={self.orbits}"
+            )
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, category: int) -> Self:
+        own = category_generator("visual-atom", category)
+        while (atom := cls._drawn(own))._length() < SHORTEST:
+            pass
+        return atom
+
+    @classmethod
+    def _drawn(cls, rng: np.random.Generator) -> Self:
+        """Parameters from the published prior."""
+        wave = int(rng.integers(0, 21))
+        return cls(
+            vertices=int(rng.integers(200, 1001)),
+            orbits=int(rng.integers(1, 201)),
+            roughness=rng.uniform(0, 4),
+            spacing=rng.uniform(0, 0.1),
+            radius=float(rng.integers(10, 61)),
+            wave_1=wave,
+            wave_2=_other(wave, rng),
+            oval_y=rng.uniform(1, 2),
+            oval_x=rng.uniform(1, 2),
+        )
+
+    def _length(self) -> float:
+        """About how long all contours are together, at the published side."""
+        first = self.radius * (self.oval_y + self.oval_x) / 2
+        return 2 * np.pi * self.orbits * (first + self.orbits * (self.roughness + self.spacing) / 2)
+
+    def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
+        scale = min(height, width) / PUBLISHED_SIDE
+        theta = 2 * np.pi * np.arange(self.vertices) / self.vertices
+        waves = (0.5 * np.sin(self.wave_1 * theta) + 0.5 * np.sin(self.wave_2 * theta)).round(12)
+        image = np.zeros((height, width), np.uint8)
+        atoms = round(max(height, width) / min(height, width))
+        for atom in range(atoms):
+            along, across = (atom + rng.random()) / atoms, rng.random()
+            y, x = (across, along) if width >= height else (along, across)
+            draw_orbits(
+                image,
+                rng,
+                centre=(y * height, x * width),
+                radii=(scale * self.radius * self.oval_y, scale * self.radius * self.oval_x),
+                growth=scale * (self.roughness + waves + self.spacing),
+                roughness=scale * self.roughness,
+                orbits=self.orbits,
+                greys=256,
+            )
+        if np.count_nonzero(image) < EMPTIEST * image.size:
+            raise Rejected(f"less than {EMPTIEST:.1%} of the image is lit")
+        return image
+
+
+def _other(wave: int, rng: np.random.Generator) -> int:
+    """A number of periods that differs from `wave`, unless that is 0."""
+    while (other := int(rng.integers(0, 21))) == wave != 0:
+        pass
+    return other

@@ -1,0 +1,49 @@
+"""PNG: any image comes back, any reader opens it, anything broken is refused."""
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from synpat_shards import decode_png, encode_png
+
+grey = arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)))
+colour = arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3)))
+
+
+@given(image=grey | colour)
+def test_what_is_written_comes_back(image: np.ndarray):
+    assert np.array_equal(decode_png(encode_png(image)), image)
+
+
+@given(image=grey | colour)
+def test_pillow_and_opencv_read_the_same(image: np.ndarray):
+    data = encode_png(image)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), image)
+    opened = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert opened is not None
+    assert np.array_equal(opened if image.ndim == 2 else opened[:, :, ::-1], image)
+
+
+def test_any_broken_byte_or_missing_end_is_refused():
+    data = encode_png(np.arange(600, dtype=np.uint8).reshape(20, 30))
+    for broken in (data[: len(data) // 2], b"", b"GIF89a", data[:40] + bytes([data[40] ^ 1]) + data[41:]):
+        with pytest.raises(ValueError, match="not a whole PNG"):
+            decode_png(broken)
+
+
+def test_a_bomb_is_refused_by_its_header():
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0))
+    bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
+    with pytest.raises(ValueError, match="60000x60000 pixels is refused"):
+        decode_png(bomb)
