@@ -11,6 +11,9 @@ _families = Path(__file__).parents[1] / "generators"
 _state = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(_families.rglob("*.py")))).hexdigest()[:16]
 os.environ.setdefault("NUMBA_CACHE_DIR", f"{tempfile.gettempdir()}/synpat-numba-{_state}")
 
+# Small models gain nothing from a second thread, and lose much where another program has the core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 

@@ -1,0 +1,69 @@
+"""Settings: layers over a preset, and one clear word for every mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from synpat_train.config import PRESETS, make_config, parse_settings, read_settings, to_yaml
+
+
+def test_msm_mae_is_the_published_recipe():
+    config = make_config("msm-mae")
+    assert (config.height, config.width, config.patch, config.mask_ratio) == (80, 208, 16, 0.75)
+    assert (config.decoder_width, config.decoder_depth) == (384, 4)
+    assert (config.betas, config.weight_decay, config.warmup) == ((0.9, 0.95), 0.05, 0.1)
+    assert config.base_lr / config.lr_batch == 1.5e-4 / 128
+
+
+def test_later_layers_win_and_steps_replace_epochs():
+    config = make_config("msm-mae", {"seed": 1, "model": "small"}, {"seed": 2}, {"steps": 10})
+    assert (config.seed, config.model, config.steps, config.epochs) == (2, "small", 10, None)
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_a_resolved_configuration_survives_its_file(preset: str, tmp_path: Path):
+    config = make_config(preset, {"clip": None})
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert make_config("msm-mae", read_settings(tmp_path / "config.yaml")) == config
+
+
+def test_settings_are_read_as_yaml():
+    assert parse_settings(["a=5", "b=1.5e-4", "c=true", "d=null", "e=[0.9, 0.95]", "f=x=y"]) == {
+        "a": 5,
+        "b": 1.5e-4,
+        "c": True,
+        "d": None,
+        "e": [0.9, 0.95],
+        "f": "x=y",
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"chekpoint_every": 5}, "unknown setting 'chekpoint_every'; the nearest known one is 'checkpoint_every'"),
+        ({"mask_ratio": 1.5}, "mask_ratio: input should be less than 1, got 1.5"),
+        ({"model": "huge"}, "model: input should be 'tiny', 'small', 'base' or 'large', got 'huge'"),
+        ({"steps": 0}, "steps: input should be greater than 0, got 0"),
+        ({"batch_size": "many"}, "batch_size: .* got 'many'"),
+        ({"width": 200}, "height and width must be multiples of the patch, 16 pixels, got 80x200"),
+        ({"mask_ratio": 0.999}, "mask_ratio 0.999 of 65 patches leaves none"),
+        ({"decoder_width": 100}, "decoder_width must be a multiple of twice decoder_heads, got 100 and 6"),
+        ({"steps": 5, "epochs": 5}, "give either epochs or steps, got epochs=5 and steps=5"),
+    ],
+)
+def test_mistakes_are_named_with_the_rule(settings: dict, words: str):
+    with pytest.raises(ValueError, match=words):
+        make_config("msm-mae", settings)
+
+
+@pytest.mark.parametrize(("text", "words"), [("a: [", "is no YAML"), ("- 1", "must hold settings")])
+def test_a_file_that_holds_no_settings_is_refused(text: str, words: str, tmp_path: Path):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ValueError, match=rf"c\.yaml {words}"):
+        read_settings(tmp_path / "c.yaml")
+
+
+def test_a_setting_without_a_value_is_refused():
+    with pytest.raises(ValueError, match="'seed' is no setting: write key=value"):
+        parse_settings(["seed"])

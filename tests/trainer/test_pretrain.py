@@ -1,0 +1,146 @@
+"""Pre-training: it learns, it goes on where it stopped, and what comes out loads elsewhere."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from synpat_shards import decode_png
+from synpat_train.config import Config, make_config, read_settings
+from synpat_train.pretrain import mask_noise, pretrain
+from synpat_train.schedule import learning_rate
+from synpat_train.timm_door import create_model
+
+SETTINGS = {
+    "model": "tiny",
+    "decoder_width": 48,
+    "decoder_depth": 1,
+    "decoder_heads": 3,
+    "batch_size": 16,
+    "steps": 12,
+    "log_every": 2,
+    "checkpoint_every": 4,
+    "pictures_every": 6,
+    "base_lr": 1e-2,
+    "precision": "float32",
+}
+CONFIG = make_config("msm-mae", SETTINGS)
+
+
+def train(run: Path, shards: Path, config: Config = CONFIG) -> Path:
+    pretrain(run, [shards], config, run.parent / "cache")
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(perlin_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp("runs") / "straight", perlin_set)
+
+
+def log(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "encoder" / "model.safetensors")
+
+
+def test_the_loss_falls(run: Path):
+    losses = [line["loss"] for line in log(run)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_the_run_folder_holds_what_it_should(run: Path):
+    names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    assert names - {name for name in names if name.startswith("tensorboard/events")} == {
+        "config.yaml",
+        "log.jsonl",
+        "checkpoints/step-000000008.pt",
+        "checkpoints/step-000000012.pt",
+        "encoder/config.json",
+        "encoder/model.safetensors",
+        "reconstructions/step-000000006.png",
+        "reconstructions/step-000000012.png",
+    }
+    assert [line["step"] for line in log(run)] == [2, 4, 6, 8, 10, 12]
+    assert make_config("msm-mae", read_settings(run / "config.yaml")) == CONFIG
+
+
+def test_the_same_run_gives_the_same_weights(run: Path, perlin_set: Path, tmp_path: Path):
+    again = weights(train(tmp_path / "again", perlin_set))
+    assert all(torch.equal(tensor, again[name]) for name, tensor in weights(run).items())
+
+
+def test_a_resumed_run_ends_in_the_same_weights_and_log(run: Path, perlin_set: Path, tmp_path: Path):
+    stopped = train(tmp_path / "stopped", perlin_set)
+    # As a kill after step 8 leaves it: a later line in the log, half a line, no encoder yet.
+    (stopped / "checkpoints" / "step-000000012.pt").unlink()
+    shutil.rmtree(stopped / "encoder")
+    with (stopped / "log.jsonl").open("a") as file:
+        file.write('{"step": 1')
+    train(stopped, perlin_set)
+    assert all(torch.equal(tensor, weights(stopped)[name]) for name, tensor in weights(run).items())
+    assert [(line["step"], line["loss"], line["lr"]) for line in log(stopped)] == [
+        (line["step"], line["loss"], line["lr"]) for line in log(run)
+    ]
+
+
+def test_a_run_folder_of_another_configuration_is_refused(run: Path, perlin_set: Path):
+    other = make_config("msm-mae", SETTINGS | {"seed": 5})
+    with pytest.raises(ValueError, match=r"holds another run: seed is 0 there and 5 here. Choose another --out"):
+        train(run, perlin_set, other)
+
+
+def test_a_folder_with_other_things_is_refused(perlin_set: Path, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").touch()
+    with pytest.raises(ValueError, match="is not empty and holds no run"):
+        train(tmp_path / "out", perlin_set)
+
+
+def test_a_set_smaller_than_a_batch_is_refused(perlin_set: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match="the sets hold 100 samples, less than one batch of 256"):
+        train(tmp_path / "out", perlin_set, make_config("msm-mae", SETTINGS | {"batch_size": 256}))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(perlin_set: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match=r"the loss is nan by step .*: lower base_lr"):
+        train(tmp_path / "out", perlin_set, make_config("msm-mae", SETTINGS | {"base_lr": 1e30, "clip": None}))
+
+
+def test_checkpoints_load_without_unpickling(run: Path):
+    state = torch.load(run / "checkpoints" / "step-000000012.pt", weights_only=True)
+    assert state["step"] == 12
+
+
+def test_timm_loads_the_encoder_to_the_bit(run: Path):
+    encoder = create_model(f"local-dir:{run / 'encoder'}", pretrained=True)
+    assert all(torch.equal(tensor, encoder.state_dict()[name]) for name, tensor in weights(run).items())
+    assert encoder(torch.zeros(2, 1, 80, 208)).shape == (2, 192)
+
+
+def test_pictures_show_the_original_in_the_last_column(run: Path, perlin_set: Path):
+    from synpat.sample import sample
+
+    sheet = decode_png((run / "reconstructions" / "step-000000012.png").read_bytes())
+    assert sheet.shape == (8 * 84, 3 * 212)
+    assert np.array_equal(sheet[:80, 424 : 424 + 208], sample("perlin", 0, 0, 80, 208))
+
+
+def test_masks_are_a_pure_function_of_seed_and_step():
+    assert torch.equal(mask_noise(CONFIG, 3), mask_noise(CONFIG, 3))
+    assert not torch.equal(mask_noise(CONFIG, 3), mask_noise(CONFIG, 4))
+
+
+def test_the_learning_rate_rises_then_follows_half_a_cosine_to_zero():
+    rates = [learning_rate(step, peak=2.0, warmup=10, total=110) for step in range(111)]
+    assert rates[0] == 0
+    assert rates[5] == 1
+    assert rates[10] == 2
+    assert rates[60] == pytest.approx(1)
+    assert rates[110] == pytest.approx(0)
+    assert rates[11:] == sorted(rates[11:], reverse=True)
