@@ -22,9 +22,7 @@ class Size(click.ParamType):
 
     name = "HxW"
 
-    def convert(self, value: str | tuple[int, int], *_: object) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         height, _, width = value.partition("x")
         if not (height.isascii() and height.isdigit() and width.isascii() and width.isdigit()):
             self.fail(f"{value!r} is no size: write HEIGHTxWIDTH in pixels, such as 80x208")
@@ -39,7 +37,7 @@ class OneLineErrors(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (ValueError, RuntimeError, OSError) as mistake:
+        except (ValueError, OSError) as mistake:
             raise click.ClickException(_in_words(mistake)) from mistake
 
 

@@ -29,7 +29,7 @@ class _Worker:
 def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Iterator[Any]:
     """Yield work(task) for every task, in the order of completion; a task whose process died is done again.
 
-    Raises whatever `work` raises, and RuntimeError for a task that kills its process three times in a row.
+    Raises whatever `work` raises, and ChildProcessError for a task that kills its process three times in a row.
     """
     waiting, deaths = deque(tasks), Counter[Any]()
     team = [_hire(work) for _ in range(min(workers, len(waiting)))]
@@ -50,7 +50,7 @@ def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any], workers: int) ->
                         continue
                     deaths[worker.task] += 1
                     if deaths[worker.task] == ATTEMPTS:
-                        raise RuntimeError(f"task {worker.task} took its process down {ATTEMPTS} times") from None
+                        raise ChildProcessError(f"task {worker.task} took its process down {ATTEMPTS} times") from None
                     waiting.appendleft(worker.task)
                     team.append(_hire(work))
                     continue
