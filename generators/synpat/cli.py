@@ -15,6 +15,7 @@ from .families import FAMILIES
 from .progress import RenderProgress
 from .render import make_recipe, render_set
 from .sample import paint, parse_parameters
+from .sheet import contact_sheet
 
 
 class Size(click.ParamType):
@@ -101,6 +102,31 @@ def show(
     facts = {"family": family, "version": FAMILIES[family].version, "seed": seed, "index": index, "size": list(size)}
     outcome = {"category": sample.category, "rejects": sample.rejects, "parameters": asdict(sample.pattern)}
     click.echo(json.dumps(facts | outcome))
+
+
+@main.command()
+@click.option("--family", default="all", show_default=True, metavar="NAME,...", help="Families, or all.")
+@click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True, help="Samples of each family.")
+@size_option
+@seed_option
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="PNG file to write.")
+def sheet(family: str, columns: int, size: tuple[int, int], seed: int, out: Path) -> None:
+    """Paint a contact sheet: a row of samples for each family.
+
+    \b
+    Example:
+      synpat sheet --family all --out sheet.png
+    """
+    write_whole(out, encode_png(contact_sheet(_families(family), columns, *size, seed)))
+
+
+def _families(names: str) -> list[str]:
+    """The families that a comma-separated list names, or all."""
+    chosen = list(FAMILIES) if names == "all" else names.split(",")
+    for name in chosen:
+        if name not in FAMILIES:
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(FAMILIES)}", param_hint="--family")
+    return chosen
 
 
 @main.command()

@@ -1,0 +1,97 @@
+"""The demo's report: one HTML page that needs nothing beside it."""
+
+import base64
+import html
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from synpat.families import FAMILIES
+from synpat.sheet import contact_sheet
+from synpat_shards import encode_png, read_manifest, write_whole
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
+h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem } img { max-width: 100%; image-rendering: pixelated }
+table { border-collapse: collapse; width: 100% } td, th { padding: .35rem .6rem; text-align: left }
+tr + tr td { border-top: 1px solid #d8dee4 } td.number { text-align: right; font-variant-numeric: tabular-nums }
+.bar { position: relative; background: #eaeef2; height: 1.1rem; min-width: 14rem }
+.bar i { position: absolute; left: 0; top: 0; bottom: 0; background: #8c959f } .ours .bar i { background: #0969da }
+.bar b { position: absolute; top: 35%; bottom: 35%; background: #1b1f24 }
+.ours td { font-weight: 600 } figcaption, .note { color: #57606a; font-size: .9rem } figure { margin: 0 }
+"""
+
+
+def write_report(demo: Path) -> Path:
+    """Write report.html from what the demo's commands left, and return its path."""
+    results = json.loads((demo / "evaluation" / "results.json").read_text())
+    sections = (
+        "<h1>synpat: from patterns to recorded sound</h1>",
+        "<p>An audio encoder that has never heard a sound: it learned to complete the patterns below, and was then "
+        "frozen and asked about recordings through a linear probe.</p>",
+        "<h2>The patterns</h2>",
+        _picture(encode_png(contact_sheet(list(FAMILIES), 4, 80, 208, seed=0)), "Four samples of each family."),
+        _set_table(demo),
+        "<h2>Pre-training</h2>",
+        _loss_curve(demo / "run" / "log.jsonl"),
+        _picture(
+            max((demo / "run" / "reconstructions").glob("*.png")).read_bytes(),
+            "What the encoder saw, what the decoder guessed, and the original. Each guessed patch has the mean and "
+            "contrast of the original: the model is trained on standardised patches.",
+        ),
+        "<h2>On real sound</h2>",
+        *(_task(name, task) for name, task in results["tasks"].items()),
+        '<p class="note">Accuracy of a linear probe on clips it was not trained on; the black line is the 95 % '
+        "interval. random-init is the same encoder before pre-training, mean of three seeds; log-mel is the mean "
+        "and standard deviation of each mel band.</p>",
+    )
+    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>synpat demo</title><style>{STYLE}</style>'
+    path = demo / "report.html"
+    write_whole(path, (page + "\n".join(sections) + "</html>\n").encode())
+    return path
+
+
+def _picture(png: bytes, caption: str) -> str:
+    data = base64.b64encode(png).decode()
+    return f'<figure><img alt="" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _set_table(demo: Path) -> str:
+    rows = []
+    for family in FAMILIES:
+        manifest = read_manifest(demo / "sets" / family)
+        size = sum(shard.bytes for shard in manifest.shards) / 1e6
+        cells = (manifest.recipe.n, f"{size:.1f}", f"{manifest.mean:.1f}", f"{manifest.std:.1f}")
+        rows.append(f"<tr><td>{family}</td>" + "".join(f'<td class="number">{cell}</td>' for cell in cells))
+    return f"<table><tr><th>family<th>samples<th>MB<th>mean grey<th>std{''.join(rows)}</table>"
+
+
+def _loss_curve(log: Path) -> str:
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([line["step"] for line in lines], [line["loss"] for line in lines], color="#0969da")
+    axes.set(xlabel="step", ylabel="loss on masked patches")
+    axes.spines[["top", "right"]].set_visible(False)
+    drawing = io.StringIO()
+    figure.savefig(drawing, format="svg")
+    svg = drawing.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def _task(name: str, task: dict[str, Any]) -> str:
+    rows = []
+    for contestant, score in task["scores"].items():
+        low, high = (100 * bound for bound in score["interval95"])
+        accuracy = 100 * score["accuracy"]
+        bar = f'<div class="bar"><i style="width:{accuracy:.1f}%"></i>'
+        bar += f'<b style="left:{low:.1f}%;width:{max(high - low, 0.3):.1f}%"></b></div>'
+        rows.append(
+            f"<tr{' class=ours' if contestant == 'encoder' else ''}><td>{html.escape(contestant)}</td>"
+            f'<td class="number">{accuracy:.1f} %</td><td>{bar}</td></tr>'
+        )
+    facts = f"{task['clips']} clips, {task['classes']} classes, {len(task['folds'])} folds"
+    return f"<h3>{name}</h3><p>{facts}; chance is {100 / task['classes']:.1f} %.</p><table>{''.join(rows)}</table>"
