@@ -1,0 +1,1 @@
+"""Synthetic patterns for pre-training audio encoders: families, samples, shard sets."""
