@@ -5,8 +5,8 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -14,6 +14,9 @@ from typing import Any
 
 ATTEMPTS = 3
 """How often a task may take its process down with it before the run stops."""
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+"""What a worker finds in its environment: a process is a core, and threads of libraries would only fight for it."""
 
 # A fresh interpreter each: a fork would inherit threads and locks of numba and OpenCV in the middle of their work.
 _processes = multiprocessing.get_context("spawn")
@@ -67,9 +70,22 @@ def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any], workers: int) ->
 def _hire(work: Callable[[Any], Any]) -> _Worker:
     here, there = _processes.Pipe()
     process = _processes.Process(target=_serve, args=(work, there), daemon=True)
-    process.start()
+    with _environment(ONE_THREAD):
+        process.start()
     there.close()
     return _Worker(process, here)
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Variables for the processes that are started inside; a spawned one reads them before it imports anything."""
+    before = dict(os.environ)
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _serve(work: Callable[[Any], Any], connection: Connection) -> None:
