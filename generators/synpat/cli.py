@@ -14,7 +14,7 @@ from synpat_shards import encode_png, write_whole
 from .families import FAMILIES
 from .progress import RenderProgress
 from .render import make_recipe, render_set
-from .sample import paint, parse_parameters
+from .sampling import paint, parse_parameters
 from .sheet import contact_sheet
 
 

@@ -21,7 +21,7 @@ from synpat_shards import (
 )
 
 from .families import FAMILIES
-from .sample import paint
+from .sampling import paint
 from .workers import run_tasks
 
 

@@ -7,7 +7,7 @@ from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
 from .families import Image
-from .sample import sample
+from .sampling import sample
 
 GAP = 6
 """Pixels between two patterns."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from synpat.render import make_recipe, render_set
-from synpat.sample import sample
+from synpat.sampling import sample
 from synpat_train.data import batch_indices, epoch_order, open_images
 
 

@@ -124,7 +124,7 @@ def test_timm_loads_the_encoder_to_the_bit(run: Path):
 
 
 def test_pictures_show_the_original_in_the_last_column(run: Path, perlin_set: Path):
-    from synpat.sample import sample
+    from synpat.sampling import sample
 
     sheet = decode_png((run / "reconstructions" / "step-000000012.png").read_bytes())
     assert sheet.shape == (8 * 84, 3 * 212)

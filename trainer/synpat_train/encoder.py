@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from . import torchvision_shim  # noqa: F401  (must come before timm)
+from .timm_door import VisionTransformer, create_model
 from .vit import initialise
-
-import timm  # isort: skip
-from timm.models.vision_transformer import VisionTransformer  # isort: skip
 
 ENCODER_FILES = ("config.json", "model.safetensors")
 """What an exported encoder consists of: timm's `local-dir:` layout."""
@@ -72,7 +69,8 @@ class Encoder:
     def _encode(self, chunk: Tensor) -> Tensor:
         """One forward pass without a mask: [batch, height, frames <= width] to [batch, steps, features]."""
         # timm's own forward pass insists on the full width.
-        assert self.vit.cls_token is not None and self.vit.pos_embed is not None
+        assert self.vit.cls_token is not None
+        assert self.vit.pos_embed is not None
         patches = self.vit.patch_embed.proj(chunk.unsqueeze(1))  # [batch, channel, row, step]
         rows, steps = patches.shape[2:]
         token_position, positions = self.vit.pos_embed.split([1, rows * (self.width // self.patch)], dim=1)
@@ -91,11 +89,10 @@ def load_encoder(path: str | Path) -> Encoder:
     """
     folder = find_encoder(path)
     try:
-        vit = timm.create_model(f"local-dir:{folder}", pretrained=True)
+        vit = create_model(f"local-dir:{folder}", pretrained=True)
     except Exception as error:  # timm, json and safetensors each fail in their own way
         raise ValueError(f"{folder} does not load as a timm encoder: {_first_line(error)}") from error
-    _require_readable(vit, folder)
-    return _frozen(vit)
+    return _frozen(_readable(vit, folder))
 
 
 def find_encoder(path: str | Path) -> Path:
@@ -129,7 +126,7 @@ def _frozen(vit: VisionTransformer) -> Encoder:
     return Encoder(vit, height, width, patch, features=height // patch * vit.embed_dim)
 
 
-def _require_readable(vit: object, folder: Path) -> None:
+def _readable(vit: nn.Module, folder: Path) -> VisionTransformer:
     """Refuse the models of timm whose tokens `Encoder` would misread."""
     if not isinstance(vit, VisionTransformer):
         raise ValueError(f"{folder} holds a {type(vit).__name__}; a vision transformer is needed")
@@ -140,6 +137,7 @@ def _require_readable(vit: object, folder: Path) -> None:
         raise ValueError(f"{folder} needs a class token, and a position for it and for every patch ({tokens} in all)")
     if len(set(vit.patch_embed.patch_size)) > 1:
         raise ValueError(f"{folder} has patches of {vit.patch_embed.patch_size}; square ones are needed")
+    return vit
 
 
 def _first_line(error: Exception) -> str:

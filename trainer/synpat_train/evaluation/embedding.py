@@ -29,7 +29,7 @@ class Normalisation:
     std: float
 
 
-def measure(recordings: Recordings, clips: np.ndarray, device: str) -> Normalisation:
+def measure(recordings: Recordings, clips: np.ndarray, *, device: str, what: str) -> Normalisation:
     """Mean and standard deviation over the log-mel values of clips, given by their indices.
 
     Of more than CLIPS_MEASURED clips, as many are taken at even distances. Meant for the clips that at least one split
@@ -38,7 +38,7 @@ def measure(recordings: Recordings, clips: np.ndarray, device: str) -> Normalisa
     """
     chosen = clips[np.linspace(0, len(clips) - 1, min(len(clips), CLIPS_MEASURED)).round().astype(int)]
     count, total, squares = 0, 0.0, 0.0
-    for index in chosen:
+    for index in track(chosen, len(chosen), what):
         values = log_mel(torch.from_numpy(recordings.waveform(index)).to(device)).double()
         count += values.numel()
         total += values.sum().item()

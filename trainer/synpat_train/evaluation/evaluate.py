@@ -1,10 +1,13 @@
 """Run tasks: embed their clips with the encoder and with the baselines, probe every fold, score."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from ..encoder import Encoder, random_encoder
 from .embedding import (
@@ -20,7 +23,7 @@ from .intervals import Interval, wilson
 from .linear_probe import linear_probe
 from .progress import track
 from .recordings import Recordings
-from .task import Task
+from .task import Split, Task
 
 RANDOM_SEEDS = (0, 1, 2)
 """Seeds of the random-init encoders, whose right answers are averaged."""
@@ -81,7 +84,7 @@ def evaluate(encoder: Encoder, tasks: Sequence[Task], *, chunks: int) -> Iterato
     names = [contestant.name for contestant in competing]
     known: dict[tuple[Recordings, Normalisation], list[np.ndarray]] = {}
     for task in tasks:
-        normalisation = measure(task.recordings, task.learnt, device)
+        normalisation = measure(task.recordings, task.learnt, device=device, what=f"{task.name}: normalise")
         key = (task.recordings, normalisation)
         if key not in known:
             known[key] = embed(
@@ -107,17 +110,20 @@ def contestants(encoder: Encoder) -> list[Contestant]:
 
 def score(task: Task, names: Sequence[str], embeddings: Sequence[np.ndarray]) -> dict[str, Score]:
     """Probe every fold with the embeddings of every contestant, given in the order of their names."""
-    rounds = [
-        (name, features, split) for name, features in zip(names, embeddings, strict=True) for split in task.splits
-    ]
-    answers: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for name, features, split in track(rounds, len(rounds), f"{task.name}: probe"):
-        answers[name].append(linear_probe(features, task.labels, split))
+    rounds = [(features, task.labels, split) for features in embeddings for split in task.splits]
+    right = list(track(_probe_all(rounds), len(rounds), f"{task.name}: probe"))
+    by_name: dict[str, list[Sequence[np.ndarray]]] = {name: [] for name in names}
     folds = len(task.splits)
-    return {
-        name: _average([right[start : start + folds] for start in range(0, len(right), folds)])
-        for name, right in answers.items()
-    }
+    for position, name in enumerate(names):
+        by_name[name].append(right[position * folds : (position + 1) * folds])
+    return {name: _average(seeds) for name, seeds in by_name.items()}
+
+
+def _probe_all(rounds: Sequence[tuple[np.ndarray, np.ndarray, Split]]) -> Iterator[np.ndarray]:
+    # A round on each core: the solver makes many small steps, in which threads that wait for one another cost more
+    # than they give, ten times as much where the cores are shared.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(lambda each: linear_probe(*each), rounds)
 
 
 def _average(seeds: Sequence[Sequence[np.ndarray]]) -> Score:

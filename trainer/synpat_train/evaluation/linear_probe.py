@@ -10,7 +10,6 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from .task import Split
 
@@ -26,8 +25,5 @@ def linear_probe(features: np.ndarray, labels: np.ndarray, split: Split) -> np.n
     features: float32 [clips, features]; labels: [clips].
     """
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=ITERATIONS))
-    # The solver makes many small steps; threads that wait for each other in them cost more than they give, ten times
-    # as much where the cores are shared.
-    with threadpool_limits(1):
-        classifier.fit(features[split.train], labels[split.train])
+    classifier.fit(features[split.train], labels[split.train])
     return classifier.predict(features[split.test]) == labels[split.test]

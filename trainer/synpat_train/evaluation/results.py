@@ -3,11 +3,12 @@
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from synpat_shards import write_whole
 
 from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result, Score
 from .intervals import Interval, paired_difference
@@ -41,9 +42,7 @@ def add_result(folder: Path, result: Result, encoder: Path) -> None:
     """
     results = read_results(folder)
     results["tasks"][result.task.name] = record(result, encoder)
-    unfinished = folder / f".{RESULTS}.{os.getpid()}"
-    unfinished.write_text(json.dumps(results, indent=2) + "\n")
-    os.replace(unfinished, folder / RESULTS)
+    write_whole(folder / RESULTS, json.dumps(results, indent=2).encode() + b"\n")
 
 
 def record(result: Result, encoder: Path) -> dict[str, Any]:
@@ -85,7 +84,7 @@ def table(results: Sequence[Result]) -> str:
 def _row(result: Result, name: str, score: Score) -> tuple[str, ...]:
     difference = ""
     if name != ENCODER:
-        mean, interval = paired_difference(result.scores[ENCODER].all_right, score.all_right)
+        mean, interval = paired_difference(result.scores[ENCODER].all_right, score.all_right, score.by_seed)
         difference = f"{100 * mean:+.1f} ({_percent(interval, '+.1f')})"
     seeds = f" ({len(RANDOM_SEEDS)} seeds)" if name == RANDOM_INIT else ""
     return (
@@ -104,7 +103,7 @@ def _percent(interval: Interval, form: str) -> str:
 
 
 def _score(score: Score, encoder: Score) -> dict[str, Any]:
-    difference, interval = paired_difference(encoder.all_right, score.all_right)
+    difference, interval = paired_difference(encoder.all_right, score.all_right, score.by_seed)
     return {
         "accuracy": score.accuracy,
         "interval95": list(score.interval),

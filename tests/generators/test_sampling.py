@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from synpat import sample as sample_module
+from synpat import sampling
 from synpat.families import FAMILIES, Family, Image, Rejected
-from synpat.sample import paint, parse_parameters, sample
+from synpat.sampling import paint, parse_parameters, sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Moody(Family):
 
 def test_another_process_paints_the_same_pixels():
     code = (
-        "import hashlib; from synpat.sample import sample; from synpat.families import FAMILIES\n"
+        "import hashlib; from synpat.sampling import sample; from synpat.families import FAMILIES\n"
         "for name in ('perlin', 'spectrum', 'white-noise', 'dead-leaves-squares'):\n"
         "    print(hashlib.sha256(sample(name, 1, 2, 80, 208)).hexdigest())"
     )
@@ -44,14 +44,14 @@ def test_another_process_paints_the_same_pixels():
 
 
 def test_rejected_draws_are_replaced_and_counted(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sample_module, "FAMILIES", {"moody": Moody})
+    monkeypatch.setattr(sampling, "FAMILIES", {"moody": Moody})
     samples = [paint("moody", 0, index, 4, 4) for index in range(300)]
     assert all(painted.pattern.mood >= 0.7 for painted in samples)  # pyright: ignore[reportAttributeAccessIssue]
     assert np.mean([painted.rejects for painted in samples]) == pytest.approx(0.7 / 0.3, rel=0.15)
 
 
 def test_a_family_that_rejects_everything_is_given_up_with_a_reason(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sample_module, "FAMILIES", {"moody": Moody})
+    monkeypatch.setattr(sampling, "FAMILIES", {"moody": Moody})
     with pytest.raises(ValueError, match="moody rejected 100 draws in a row for seed 0, index 3"):
         paint("moody", 0, 3, 4, 4, parameters={"mood": 0.1})
 

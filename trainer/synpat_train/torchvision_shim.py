@@ -1,1 +1,0 @@
-from . import timm_door  # noqa: F401
