@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from synpat.cli import main
 from synpat.families import FAMILIES
-from synpat.sample import sample
+from synpat.sampling import sample
 from synpat_shards import decode_png, read_manifest
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synpat.families import FAMILIES
-from synpat.sample import paint, sample
+from synpat.sampling import paint, sample
 from synpat_shards import decode_png, encode_png
 
 GOLDEN = Path(__file__).parent / "golden"

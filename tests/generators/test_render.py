@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from synpat.render import make_recipe, render_set, render_shard
-from synpat.sample import paint
+from synpat.sampling import paint
 from synpat_shards import begin_set, decode_png, read_manifest, read_members
 
 RECIPE = make_recipe("perlin", 50, height=16, width=24, samples_per_shard=8)

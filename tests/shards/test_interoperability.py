@@ -5,16 +5,16 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
-import webdataset
+from webdataset import WebDataset  # pyright: ignore[reportAttributeAccessIssue]
 
-from synpat.sample import sample
+from synpat.sampling import sample
 from synpat_shards import read_manifest
 
 
 @pytest.mark.filterwarnings("ignore")  # what these libraries warn of is not ours to mend
 def test_webdataset_streams_every_sample(perlin_set: Path):
     urls = sorted(map(str, perlin_set.glob("*.tar")))
-    stream = webdataset.WebDataset(urls, shardshuffle=False).decode("l8", only="png")
+    stream = WebDataset(urls, shardshuffle=False).decode("l8", only="png")
     found = list(stream)
     assert [item["__key__"] for item in found] == [f"{index:010d}" for index in range(100)]
     for index, item in enumerate(found):
