@@ -39,8 +39,7 @@ def write_report(demo: Path) -> Path:
         _loss_curve(demo / "run" / "log.jsonl"),
         _picture(
             max((demo / "run" / "reconstructions").glob("*.png")).read_bytes(),
-            "What the encoder saw, what the decoder guessed, and the original. Each guessed patch has the mean and "
-            "contrast of the original: the model is trained on standardised patches.",
+            "What the encoder saw, what the decoder guessed, and the original.",
         ),
         "<h2>On real sound</h2>",
         *(_task(name, task) for name, task in results["tasks"].items()),

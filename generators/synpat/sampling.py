@@ -14,6 +14,10 @@ ATTEMPTS = 100
 """Draws after which a family that rejects every one is given up: far beyond what any prior of ours needs."""
 
 
+TRUTH = {"true": True, "false": False}
+"""How the command line writes a bool."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """A painted pattern, and how it came about."""
@@ -53,12 +57,12 @@ def paint(
     via: height and width of a picture that is painted first and then resized. parameters: fields of the family that
     take these values instead of drawn ones.
     """
-    model = FAMILIES[family]
-    category = index % model.categories if model.categories else None
+    model, given = FAMILIES[family], dict(parameters or {})
+    category = given.get("category", index % model.categories) if model.categories else None
     for attempt in range(ATTEMPTS):
         # Drawing more or fewer parameters must not move the paint: each has a generator of its own.
         drawing, painting = (_generator(family, seed, index, attempt, purpose) for purpose in (0, 1))
-        pattern = replace(model.draw(drawing, category or 0), **(parameters or {}))
+        pattern = replace(model.draw(drawing, category or 0), **given)
         try:
             image = pattern.render(painting, *(via or (height, width)))
         except Rejected:
@@ -89,7 +93,7 @@ def parse_parameters(family: str, assignments: tuple[str, ...]) -> dict[str, Any
             known = ", ".join(kinds) or "none"
             raise ValueError(f"{family} has no parameter {name!r}; it has: {known}")
         try:
-            values[name] = kinds[name](text)
-        except ValueError:
+            values[name] = TRUTH[text] if kinds[name] is bool else kinds[name](text)
+        except (ValueError, KeyError):
             raise ValueError(f"{name} of {family} must be {kinds[name].__name__}, got {text!r}") from None
     return values

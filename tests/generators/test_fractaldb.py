@@ -9,6 +9,7 @@ import pytest
 from synpat.families.family import Rejected
 from synpat.families.fractaldb import (
     PADDING,
+    SPARE,
     FractalDB,
     _iterate,
     _stamp,
@@ -93,8 +94,9 @@ def test_the_25_weights_vary_one_parameter_each():
 
 def test_patches_light_half_of_what_they_cover(rng):
     points, box, _ = _orbit(SQUARE, rng, 200_000)
-    image = np.zeros((128, 128), np.uint8)
+    image = np.zeros((128 + SPARE, 128 + SPARE), np.uint8)
     _stamp(image, points, box, _words(rng, len(points)))
+    image = image[:128, :128]
     inside = image[PADDING + 4 : -PADDING, PADDING + 4 : -PADDING]
     assert set(np.unique(image)) == {0, 127}
     assert np.mean(inside > 0) == pytest.approx(256 / 511, abs=0.02)
@@ -150,6 +152,13 @@ def test_parameters_out_of_range_are_refused(parameters, message):
         FractalDB(**{"category": 0, "weight": 0, **parameters})
 
 
-def test_an_image_smaller_than_its_padding_is_refused(rng):
-    with pytest.raises(ValueError, match="18 pixels a side or more, got 17x99"):
-        FractalDB(category=0, weight=0).render(rng, 17, 99)
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 300), (20, 13), (300, 9)])
+def test_small_images_keep_less_padding(rng, height, width):
+    image = FractalDB(category=0, weight=0).render(rng, height, width)
+    assert image.shape == (height, width)
+    assert image.any()
+
+
+def test_an_image_below_8_pixels_is_refused(rng):
+    with pytest.raises(ValueError, match="8 pixels a side or more, got 7x99"):
+        FractalDB(category=0, weight=0).render(rng, 7, 99)

@@ -80,7 +80,13 @@ def test_a_given_parameter_replaces_the_drawn_one_and_leaves_the_others():
     assert (given.rows, given.columns) == (drawn.rows, drawn.columns)  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def test_a_given_category_is_painted_and_labelled():
+    painted = paint("shaders", 0, 4, 80, 208, parameters={"category": 17})
+    assert painted.category == painted.pattern.category == 17  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def test_parameters_are_read_as_the_type_of_their_field():
+    assert parse_parameters("rcdb", ("inverted=false",)) == {"inverted": False}
     assert parse_parameters("perlin", ("octaves=3", "persistence=0.25")) == {"octaves": 3, "persistence": 0.25}
 
 

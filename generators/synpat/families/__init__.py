@@ -7,11 +7,14 @@ here. A name never changes its meaning: it is part of the seed.
 from collections.abc import Mapping
 
 from .dead_leaves import DeadLeavesOriented, DeadLeavesShapes, DeadLeavesSquares
+from .exfractaldb import ExFractalDB
 from .family import Family, Image, Rejected
 from .fractaldb import FractalDB
+from .ifs import IFS
 from .perlin import Perlin
 from .rcdb import RCDB
-from .statistical import Spectrum
+from .shaders import Shaders
+from .statistical import Spectrum, SpectrumColor, SpectrumColorWmm, Wmm
 from .visual_atom import VisualAtom
 from .white_noise import WhiteNoise
 
@@ -20,10 +23,16 @@ FAMILIES: Mapping[str, type[Family]] = {
     "dead-leaves-oriented": DeadLeavesOriented,
     "dead-leaves-shapes": DeadLeavesShapes,
     "spectrum": Spectrum,
+    "wmm": Wmm,
+    "spectrum-color": SpectrumColor,
+    "spectrum-color-wmm": SpectrumColorWmm,
     "fractaldb": FractalDB,
     "visual-atom": VisualAtom,
+    "shaders": Shaders,
     "perlin": Perlin,
     "rcdb": RCDB,
+    "ifs": IFS,
+    "exfractaldb": ExFractalDB,
     "white-noise": WhiteNoise,
 }
 

@@ -40,6 +40,31 @@ NOISE = _perlin_table()
 """Values of the noise, float32 [65536]; a uniformly random one is the noise at a uniformly random place."""
 
 
+PUBLISHED_SIDE = 512
+"""Pixels of the published images, of which all published lengths are given."""
+SHORTEST = 0.02 * PUBLISHED_SIDE**2
+"""Pixels at the published side: a class of contours shorter than this together paints next to nothing: not taken."""
+
+
+def length(radius: float, growth: float, orbits: int) -> float:
+    """About how long `orbits` rings are together, the first of this radius and each next one wider by `growth`."""
+    return 2 * np.pi * orbits * (radius + orbits * growth / 2)
+
+
+def centres(rng: np.random.Generator, height: int, width: int, margin: float = 0.0) -> list[tuple[float, float]]:
+    """A random row and column in each square that a long image is divided into along its longer side.
+
+    margin: what a centre keeps from the borders of its square, in sides of the square.
+    """
+    squares = round(max(height, width) / min(height, width))
+    places = []
+    for square in range(squares):
+        along, across = margin + (1 - 2 * margin) * rng.random(2)
+        along = (square + along) / squares
+        places.append((across * height, along * width) if width >= height else (along * height, across * width))
+    return places
+
+
 def draw_orbits(
     image: NDArray[np.uint8],
     rng: np.random.Generator,
@@ -51,7 +76,7 @@ def draw_orbits(
     orbits: int,
     greys: int,
 ) -> None:
-    """Draw `orbits` closed polylines of width 1 into image, uint8 [height, width], each in a random level below `greys`.
+    """Draw `orbits` closed polylines, 1 pixel wide, into image, uint8 [height, width], in random levels below `greys`.
 
     centre: row and column. radii: half-axes (y, x) of the ellipse from which the vertices start; all in pixels.
     growth: how far each vertex moves outwards from orbit to orbit, float64 [vertex]. roughness: factor of the noise

@@ -2,8 +2,9 @@
 
 Kataoka et al., "Pre-training without natural images", 2020 (IJCV 2022). The rules of the category search and of the
 rendering are the published ones; the 1,000 categories are those that our own search (tools/search_fractaldb.py) found
-first. What the published renderer keeps and this one rejects: instances that explode, collapse to a line or leave the
-image almost empty.
+first. Two things differ: instances that explode, collapse to a line or leave the image almost empty, all of which the
+published renderer keeps, are rejected; and every image follows an orbit of its own, where that renderer repeats one.
+The attractor is stretched over the image whatever its shape, as published, and has as many points for each pixel.
 """
 
 import json
@@ -20,8 +21,10 @@ from .family import Family, Image, Rejected, category_generator
 
 SEARCH_POINTS, SEARCH_SIDE, SEARCH_FILLING = 100_000, 512, 0.2
 """The published search accepts a system of which this many points light this share of a square of this side."""
-PADDING = 6
-"""Pixels that the attractor keeps from each border."""
+PADDING, SMALLEST = 6, 8
+"""Pixels that the attractor keeps from each border; an eighth of a side shorter than 48. No side may be below 8."""
+SPARE = 4
+"""Rows below and columns right of the image, for the patches of a small image with little padding."""
 GREY = 127
 """The published grey level of what is lit."""
 DENSITY = 200_000 / 362**2
@@ -64,14 +67,15 @@ class FractalDB(Family):
         return cls(category=category, weight=int(rng.integers(25)), flip_y=bool(flip_y), flip_x=bool(flip_x))
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        if min(height, width) < 3 * PADDING:
-            raise ValueError(f"fractaldb needs {3 * PADDING} pixels a side or more, got {height}x{width}")
+        if min(height, width) < SMALLEST:
+            raise ValueError(f"fractaldb needs {SMALLEST} pixels a side or more, got {height}x{width}")
         system = candidate(_table()[self.category])
         words = _words(rng, max(int(self.density * height * width), 1))
         # The weights change the maps, but not how often each is taken.
         points, box = _orbit(system * weight_vector(self.weight), _thresholds(system), words)
-        image = np.zeros((height, width), np.uint8)
+        image = np.zeros((height + SPARE, width + SPARE), np.uint8)
         _stamp(image, points, box, words)
+        image = image[:height, :width]
         if np.count_nonzero(image) < EMPTIEST * height * width:
             raise Rejected(f"less than {EMPTIEST:.1%} of the image is lit")
         return np.ascontiguousarray(image[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1])
@@ -183,13 +187,14 @@ def _light(lit, points, box):
 def _stamp(image, points, box, words):
     """Like `_light`, but each point lays a 3x3 patch of random pixels, lit and unlit, below and to the right of itself.
 
-    image: uint8 [height, width], filled in place. words: uint64 [n], whose lower halves are the patches.
+    image: uint8 [height + SPARE, width + SPARE], filled in place. words: uint64 [n]; the lower halves are the patches.
     """
-    height, width = image.shape
-    scale_y, scale_x = (height - 2 * PADDING) / (box[1] - box[0]), (width - 2 * PADDING) / (box[3] - box[2])
+    height, width = image.shape[0] - SPARE, image.shape[1] - SPARE
+    padding_y, padding_x = min(PADDING, height // 8), min(PADDING, width // 8)
+    scale_y, scale_x = (height - 2 * padding_y) / (box[1] - box[0]), (width - 2 * padding_x) / (box[3] - box[2])
     for n in range(len(points)):
-        row = int((points[n, 0] - box[0]) * scale_y + PADDING)
-        column = int((points[n, 1] - box[2]) * scale_x + PADDING)
+        row = int((points[n, 0] - box[0]) * scale_y + padding_y)
+        column = int((points[n, 1] - box[2]) * scale_x + padding_x)
         patch = 1 + ((np.int64(words[n]) & 0xFFFFFFFF) * 511 >> 32)  # 1 to 511: nine pixels, not all unlit
         for bit in range(9):
             image[row + 1 + bit // 3, column + 1 + bit % 3] = GREY * (patch >> bit & 1)

@@ -1,10 +1,11 @@
-"""RCDB: radial contours, polygons drawn over and over while their vertices wander to and from the centre.
+"""RCDB: radial contours, rings of polygons, each grown from the one before by a noisy step.
 
 Kataoka et al., "Replacing labeled real-image datasets with auto-generated contours", 2022. All lengths are the
 published ones at 512 pixels, scaled to the shorter side of the image while strokes stay one pixel wide. A long image
-holds a figure for each square that fits into it. The published pictures are drawn on white, which in a spectrogram
+holds a figure in each square that it divides into. The published pictures are drawn on white, which in a spectrogram
 would be full energy everywhere: `inverted`, the default, draws on black. What the published renderer keeps and this one
-rejects: images that are almost empty.
+does not: images that are almost empty are rejected, and classes of a few contours, most of whose images would be, are
+passed over.
 """
 
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from .contours import draw_orbits
+from .contours import PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, length
 from .family import Family, Image, Rejected, category_generator
 
-PUBLISHED_SIDE = 512
-"""Pixels, of which all lengths are given."""
+MEAN_RADIUS = 50 * 1.5
+"""The mean of the radius times that of the factors of the oval."""
 MARGIN = 56 / 512
 """What the centre of a figure keeps from the borders of its square, in sides of the square."""
 EMPTIEST = 0.005
@@ -25,7 +26,7 @@ EMPTIEST = 0.005
 
 @dataclass(frozen=True, kw_only=True)
 class RCDB(Family):
-    """Polygons around a centre whose vertices wander; a class is their number and how far they go."""
+    """Polygons grown from one another around a centre; a class is their number, their corners and their noise."""
 
     source: ClassVar[str] = "Kataoka et al., Replacing labeled real-image datasets with auto-generated contours, 2022"
     categories: ClassVar[int] = 1000
@@ -35,7 +36,7 @@ class RCDB(Family):
     orbits: int
     """How many contours are drawn, 1 or more; published up to 200."""
     roughness: float
-    """The paper's lambda: how far a vertex wanders from one contour to the next; published 0 to 4."""
+    """The paper's lambda: how far a contour grows beyond the last, and half the noise in that; published 0 to 4."""
     spacing: float
     """The paper's line width: what a contour grows without noise; published 0 to 0.1."""
     radius: float
@@ -48,22 +49,31 @@ class RCDB(Family):
     """Whether the contours are drawn on black, with the grey levels turned around."""
 
     def __post_init__(self) -> None:
-        if self.vertices < 3 or self.orbits < 1:
-            raise ValueError(
-                "vertices must be at least 3 and orbits at least 1, "
-                f"got vertices={self.vertices} and orbits={self.orbits}"
-            )
+        for name, low, high in (
+            ("vertices", 3, 10_000),
+            ("orbits", 1, 10_000),
+            ("roughness", 0, 100),
+            ("spacing", 0, 100),
+            ("radius", 0, 1000),
+            ("oval_y", 0, 10),
+            ("oval_x", 0, 10),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
         own = category_generator("rcdb", category)
-        while not 3 <= (vertices := int(own.exponential(100))) <= 200:
-            pass
+        while True:
+            vertices, orbits = int(own.exponential(100)), int(own.integers(1, 201))
+            roughness, spacing = own.uniform(0, 4), own.uniform(0, 0.1)
+            if 3 <= vertices <= 200 and length(MEAN_RADIUS, roughness + spacing, orbits) >= SHORTEST:
+                break
         return cls(
             vertices=vertices,
-            orbits=int(own.integers(1, 201)),
-            roughness=own.uniform(0, 4),
-            spacing=own.uniform(0, 0.1),
+            orbits=orbits,
+            roughness=roughness,
+            spacing=spacing,
             radius=float(rng.integers(0, 101)),
             oval_y=rng.uniform(1, 2),
             oval_x=rng.uniform(1, 2),
@@ -72,19 +82,15 @@ class RCDB(Family):
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         scale = min(height, width) / PUBLISHED_SIDE
         image = np.full((height, width), 255, np.uint8)
-        figures = round(max(height, width) / min(height, width))
-        for figure in range(figures):
-            along, across = MARGIN + (1 - 2 * MARGIN) * rng.random(2)
-            along = (figure + along) / figures
-            y, x = (across, along) if width >= height else (along, across)
+        for centre in centres(rng, height, width, MARGIN):
             draw_orbits(
                 image,
                 rng,
-                centre=(y * height, x * width),
+                centre=centre,
                 radii=(scale * self.radius * self.oval_y, scale * self.radius * self.oval_x),
-                # lambda (1 - 2 eta) + line width, with the noise eta shifted to 0..1 so that a vertex has no drift
-                growth=np.full(self.vertices, scale * self.spacing),
-                roughness=scale * self.roughness,
+                # lambda (1 - 2 eta) + line width, where the mean of the noise eta is 0.
+                growth=np.full(self.vertices, scale * (self.roughness + self.spacing)),
+                roughness=scale * 2 * self.roughness,
                 orbits=self.orbits,
                 greys=257,
             )

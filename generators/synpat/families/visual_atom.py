@@ -2,9 +2,8 @@
 
 Takashima et al., "Visual atoms: pre-training vision transformers with sinusoidal waves", 2023. All lengths are the
 published ones at 512 pixels, scaled to the shorter side of the image while strokes stay one pixel wide. A long image
-holds an atom for each square that fits into it, as many strips as the published square is one. What the published
-renderer keeps and this one rejects: images that are almost empty; and classes whose atoms are so small or so sparse
-that most of their images would be are passed over.
+holds an atom in each square that it divides into. What the published renderer keeps and this one does not: images that
+are almost empty are rejected, and classes of a few small contours, most of whose images would be, are passed over.
 """
 
 from dataclasses import dataclass
@@ -12,13 +11,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from .contours import draw_orbits
+from .contours import PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, length
 from .family import Family, Image, Rejected, category_generator
 
-PUBLISHED_SIDE = 512
-"""Pixels, of which all lengths are given."""
-SHORTEST = 0.02 * PUBLISHED_SIDE**2
-"""Pixels. A class of which all contours together are shorter is passed over; one of twenty is."""
 EMPTIEST = 0.01
 """Share of lit pixels below which an image is rejected."""
 
@@ -50,18 +45,28 @@ class VisualAtom(Family):
     """Factor of the radius along the width."""
 
     def __post_init__(self) -> None:
-        if self.vertices < 3 or self.orbits < 1:
-            raise ValueError(
-                "vertices must be at least 3 and orbits at least 1, "
-                f"got vertices={self.vertices} and orbits={self.orbits}"
-            )
+        for name, low, high in (
+            ("vertices", 3, 10_000),
+            ("orbits", 1, 10_000),
+            ("roughness", 0, 100),
+            ("spacing", 0, 100),
+            ("radius", 0, 1000),
+            ("wave_1", 0, 1000),
+            ("wave_2", 0, 1000),
+            ("oval_y", 0, 10),
+            ("oval_x", 0, 10),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
         own = category_generator("visual-atom", category)
-        while (atom := cls._drawn(own))._length() < SHORTEST:
-            pass
-        return atom
+        while True:
+            atom = cls._drawn(own)
+            radius = atom.radius * (atom.oval_y + atom.oval_x) / 2
+            if length(radius, atom.roughness + atom.spacing, atom.orbits) >= SHORTEST:
+                return atom
 
     @classmethod
     def _drawn(cls, rng: np.random.Generator) -> Self:
@@ -79,24 +84,16 @@ class VisualAtom(Family):
             oval_x=rng.uniform(1, 2),
         )
 
-    def _length(self) -> float:
-        """About how long all contours are together, at the published side."""
-        first = self.radius * (self.oval_y + self.oval_x) / 2
-        return 2 * np.pi * self.orbits * (first + self.orbits * (self.roughness + self.spacing) / 2)
-
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         scale = min(height, width) / PUBLISHED_SIDE
         theta = 2 * np.pi * np.arange(self.vertices) / self.vertices
         waves = (0.5 * np.sin(self.wave_1 * theta) + 0.5 * np.sin(self.wave_2 * theta)).round(12)
         image = np.zeros((height, width), np.uint8)
-        atoms = round(max(height, width) / min(height, width))
-        for atom in range(atoms):
-            along, across = (atom + rng.random()) / atoms, rng.random()
-            y, x = (across, along) if width >= height else (along, across)
+        for centre in centres(rng, height, width):
             draw_orbits(
                 image,
                 rng,
-                centre=(y * height, x * width),
+                centre=centre,
                 radii=(scale * self.radius * self.oval_y, scale * self.radius * self.oval_x),
                 growth=scale * (self.roughness + waves + self.spacing),
                 roughness=scale * self.roughness,

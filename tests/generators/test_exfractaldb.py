@@ -1,0 +1,110 @@
+"""What ExFractalDB promises: categories that are deep along every axis, and a camera that sees as geometry says."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from synpat.families.exfractaldb import (
+    LEAST_VARIANCE,
+    SEARCH_POINTS,
+    ExFractalDB,
+    _project,
+    _table,
+    candidate,
+    cloud,
+    is_category,
+    weight_vector,
+)
+from synpat.families.family import Rejected
+
+CUBE = np.array([[0.5, 0, 0, e, 0, 0.5, 0, f, 0, 0, 0.5, g] for e in (0, 0.5) for f in (0, 0.5) for g in (0, 0.5)][:7])
+"""Seven of the eight half-size copies of a cube."""
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_the_search_finds_the_categories_that_are_shipped():
+    table = _table()
+    assert len(table) == len(set(table)) == ExFractalDB.categories
+    # The whole table takes tools/search_fractaldb.py a minute; its first ten take a second.
+    assert [number for number in range(table[9] + 1) if is_category(number)] == table[:10]
+
+
+def test_any_shipped_category_is_deep_along_every_axis(rng):
+    for number in _table()[::40]:
+        assert is_category(number)
+        points = cloud(candidate(number), rng, SEARCH_POINTS)
+        assert points.var(0).min() > 0.3 * LEAST_VARIANCE  # a far outlier among other points shrinks the rest
+        assert np.allclose(points.mean(0), 0, atol=1e-9)
+        assert np.ptp(points, axis=0).max() <= 2 + 1e-9
+
+
+def test_a_cube_without_a_corner_is_seven_cubes(rng):
+    points = cloud(CUBE, rng, 40_000)
+    octant = (points > points.min(0) + np.ptp(points, axis=0) / 2) @ [4, 2, 1]
+    share = np.bincount(octant, minlength=8) / len(octant)
+    assert np.allclose(share[:7], 1 / 7, atol=0.01)
+    assert share[7] < 0.001
+
+
+def test_the_25_weights_vary_one_parameter_each():
+    vectors = np.array([weight_vector(weight) for weight in range(25)])
+    assert len(np.unique(vectors, axis=0)) == 25
+    assert np.all((vectors != 1).sum(1) == [0] + [1] * 24)
+    assert sorted(set(vectors.ravel())) == [0.6, 1, 1.4]
+
+
+def test_the_camera_sees_a_point_where_perspective_puts_it():
+    # At 4 from a camera that sees 45 degrees on 200 pixels, a unit is 100 / tan(22.5) / 4 = 60.4 pixels.
+    reach = 100 / np.tan(np.pi / 8)
+    image = np.zeros((200, 200), np.uint8)
+    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0.5, 0, 1], [0.5, 0, -1]])
+    _project(image, points, 0.0, 1.0, reach, 100.5, 100.5)
+    expected = {(100, 100), (100, 160), (40, 100), (100, 140), (100, 124)}
+    assert set(zip(*(index.tolist() for index in np.nonzero(image)), strict=True)) == expected
+
+
+def test_a_quarter_turn_brings_the_front_to_the_side():
+    image = np.zeros((200, 200), np.uint8)
+    _project(image, np.array([[0.0, 0, 1]]), 1.0, 0.0, 100 / np.tan(np.pi / 8), 100.5, 100.5)
+    assert image[100, 160] == 255
+
+
+def test_an_exploding_system_is_rejected(rng):
+    with pytest.raises(Rejected):
+        cloud(3 * CUBE, rng, 1000)
+
+
+def test_few_draws_are_rejected(rng):
+    rejected = 0
+    for category in range(0, 1000, 10):
+        try:
+            image = ExFractalDB.draw(rng, category).render(rng, 80, 208)
+        except Rejected:
+            rejected += 1
+        else:
+            assert set(np.unique(image)) == {0, 255}
+    assert rejected < 15
+
+
+def test_parameters_survive_json(rng):
+    pattern = ExFractalDB.draw(rng, 7)
+    assert ExFractalDB(**json.loads(json.dumps(dataclasses.asdict(pattern)))) == pattern
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"category": 1000}, "category must lie between 0 and 999, got 1000"),
+        ({"weight": -1}, "weight must lie between 0 and 24, got -1"),
+        ({"density": 0.0}, "density must be above 0 and at most 100, got 0.0"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        ExFractalDB(**{"category": 0, "weight": 0, **parameters})
