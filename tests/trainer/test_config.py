@@ -10,6 +10,7 @@ from synpat_train.config import PRESETS, make_config, parse_settings, read_setti
 def test_msm_mae_is_the_published_recipe():
     config = make_config("msm-mae")
     assert (config.height, config.width, config.patch, config.mask_ratio) == (80, 208, 16, 0.75)
+    assert not config.norm_pix
     assert (config.decoder_width, config.decoder_depth) == (384, 4)
     assert (config.betas, config.weight_decay, config.warmup) == ((0.9, 0.95), 0.05, 0.1)
     assert config.base_lr / config.lr_batch == 1.5e-4 / 128

@@ -93,7 +93,7 @@ class Config:
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Niizumi et al., "Masked spectrogram modeling using masked autoencoders for learning general-purpose audio
-    # representation", 2022. Ours are: norm_pix on, the clipping, and the warm-up as a share of the steps.
+    # representation", 2022, with norm_pix off as there. Ours are the clipping, and the warm-up as a share of the steps.
     "msm-mae": {
         "model": "base",
         "height": 80,
@@ -103,7 +103,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "decoder_width": 384,
         "decoder_depth": 4,
         "decoder_heads": 6,
-        "norm_pix": True,
+        "norm_pix": False,
         "epochs": 100,
         "steps": None,
         "batch_size": 256,

@@ -1,0 +1,85 @@
+"""The whole road with the three commands, as a user walks it: patterns, an encoder, a score on sounds."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from synpat_train import load_encoder
+from synpat_train.timm_door import create_model
+
+
+def command(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name(str(words[0]))
+    done = subprocess.run([program, *map(str, words[1:])], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder: an encoder pre-trained for three steps on sets of two families."""
+    folder = tmp_path_factory.mktemp("road")
+    for family in ("perlin", "white-noise"):
+        command("synpat", "render", "--family", family, "--n", 40, "--out", folder / "sets" / family)
+    shards = [word for family in ("perlin", "white-noise") for word in ("--shards", folder / "sets" / family)]
+    small = ["--model", "tiny", "--steps", 3, "--batch-size", 16, "--set", "decoder_depth=1"]
+    command("synpat-train", *shards, "--out", folder / "run", *small, "--cache", folder / "cache")
+    return folder / "run"
+
+
+def tones(folder: Path) -> Path:
+    """Low and high tones of half a second in two folds."""
+    folder.mkdir()
+    with (folder / "metadata.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("filename", "label", "fold"))
+        for index in range(16):
+            label, hertz = ("low", 200 + 9 * index) if index % 2 else ("high", 2500 + 99 * index)
+            time = np.arange(8000) / 16000
+            soundfile.write(folder / f"{index}.wav", 0.3 * np.sin(2 * np.pi * hertz * time), 16000)
+            table.writerow((f"{index}.wav", label, index // 8))
+    return folder
+
+
+def test_an_encoder_of_patterns_is_measured_on_sounds(run: Path, tmp_path: Path):
+    folder = ["--task", "folder", "--data", tones(tmp_path / "tones"), "--cache", tmp_path / "cache"]
+    said = command("synpat-eval", "--encoder", run, *folder)
+    scores = json.loads((run / "evaluation" / "results.json").read_text())["tasks"]["tones"]["scores"]
+    assert set(scores) == {"encoder", "random-init", "log-mel mean/std"}
+    assert scores["encoder"]["accuracy"] > 0.8  # low and high are easily told apart, whatever the weights
+    assert "tones" in said.stdout
+
+
+def test_timm_and_we_load_the_same_encoder(run: Path):
+    theirs = create_model(f"local-dir:{run / 'encoder'}", pretrained=True).eval()
+    ours = load_encoder(run)
+    log_mel = torch.randn(2, 80, 208)
+    tokens = theirs.forward_features(log_mel.unsqueeze(1))[:, 1:]  # [2, 5 * 13, 192]
+    expected = tokens.unflatten(1, (5, 13)).transpose(1, 2).flatten(2)
+    assert torch.allclose(ours.patch_features(log_mel), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "mistake"),
+    [
+        ("--model huge --steps 3", 1, "model: input should be 'tiny', 'small', 'base' or 'large', got 'huge'"),
+        ("--set chekpoint_every=5", 1, "the nearest known one is 'checkpoint_every'"),
+        ("--preset m3d", 2, "Invalid value for '--preset'"),
+        ("--set width=200", 1, "height and width must be multiples of the patch, 16 pixels, got 80x200"),
+        ("--set width=192", 1, "holds 80x208 images in mode L, the model reads 80x192"),
+        ("--shards nowhere", 1, "nowhere has no .synpat/manifest.json"),
+    ],
+)
+def test_mistakes_end_in_one_line(words: str, code: int, mistake: str, run: Path, tmp_path: Path):
+    shards = ["--shards", run.parent / "sets" / "perlin"]
+    done = command("synpat-train", *shards, "--out", tmp_path / "run", *words.split(), code=code)
+    assert mistake in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
