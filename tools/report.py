@@ -4,12 +4,12 @@ import base64
 import html
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from synpat.families import FAMILIES
 from synpat.sheet import contact_sheet
 from synpat_shards import encode_png, read_manifest, write_whole
 
@@ -17,15 +17,15 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
 h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem } img { max-width: 100%; image-rendering: pixelated }
 table { border-collapse: collapse; width: 100% } td, th { padding: .35rem .6rem; text-align: left }
-tr + tr td { border-top: 1px solid #d8dee4 } td.number { text-align: right; font-variant-numeric: tabular-nums }
-.bar { position: relative; background: #eaeef2; height: 1.1rem; min-width: 14rem }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
+tr + tr td { border-top: 1px solid #d8dee4 } .bar { position: relative; background: #eaeef2; height: 1.1rem; min-width: 14rem }
 .bar i { position: absolute; left: 0; top: 0; bottom: 0; background: #8c959f } .ours .bar i { background: #0969da }
 .bar b { position: absolute; top: 35%; bottom: 35%; background: #1b1f24 }
 .ours td { font-weight: 600 } figcaption, .note { color: #57606a; font-size: .9rem } figure { margin: 0 }
 """
 
 
-def write_report(demo: Path) -> Path:
+def write_report(demo: Path, families: Sequence[str]) -> Path:
     """Write report.html from what the demo's commands left, and return its path."""
     results = json.loads((demo / "evaluation" / "results.json").read_text())
     sections = (
@@ -33,8 +33,8 @@ def write_report(demo: Path) -> Path:
         "<p>An audio encoder that has never heard a sound: it learned to complete the patterns below, and was then "
         "frozen and asked about recordings through a linear probe.</p>",
         "<h2>The patterns</h2>",
-        _picture(encode_png(contact_sheet(list(FAMILIES), 4, 80, 208, seed=0)), "Four samples of each family."),
-        _set_table(demo),
+        _picture(encode_png(contact_sheet(families, 4, 80, 208, seed=0)), "Four samples of each family."),
+        _set_table(demo, families),
         "<h2>Pre-training</h2>",
         _loss_curve(demo / "run" / "log.jsonl"),
         _picture(
@@ -58,14 +58,15 @@ def _picture(png: bytes, caption: str) -> str:
     return f'<figure><img alt="" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
 
 
-def _set_table(demo: Path) -> str:
+def _set_table(demo: Path, families: Sequence[str]) -> str:
     rows = []
-    for family in FAMILIES:
+    for family in families:
         manifest = read_manifest(demo / "sets" / family)
         size = sum(shard.bytes for shard in manifest.shards) / 1e6
         cells = (manifest.recipe.n, f"{size:.1f}", f"{manifest.mean:.1f}", f"{manifest.std:.1f}")
         rows.append(f"<tr><td>{family}</td>" + "".join(f'<td class="number">{cell}</td>' for cell in cells))
-    return f"<table><tr><th>family<th>samples<th>MB<th>mean grey<th>std{''.join(rows)}</table>"
+    heads = "".join(f'<th class="number">{head}</th>' for head in ("samples", "MB", "mean grey", "std"))
+    return f"<table><tr><th>family{heads}{''.join(rows)}</table>"
 
 
 def _loss_curve(log: Path) -> str:
