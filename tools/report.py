@@ -18,7 +18,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem } img { max-width: 100%; image-rendering: pixelated }
 table { border-collapse: collapse; width: 100% } td, th { padding: .35rem .6rem; text-align: left }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
-tr + tr td { border-top: 1px solid #d8dee4 } .bar { position: relative; background: #eaeef2; height: 1.1rem; min-width: 14rem }
+tr + tr td { border-top: 1px solid #d8dee4 }
+.bar { position: relative; background: #eaeef2; height: 1.1rem; min-width: 14rem }
 .bar i { position: absolute; left: 0; top: 0; bottom: 0; background: #8c959f } .ours .bar i { background: #0969da }
 .bar b { position: absolute; top: 35%; bottom: 35%; background: #1b1f24 }
 .ours td { font-weight: 600 } figcaption, .note { color: #57606a; font-size: .9rem } figure { margin: 0 }
