@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from synpat.render import make_recipe, render_set
 from synpat_shards import decode_png
 from synpat_train.config import Config, make_config, read_settings
 from synpat_train.pretrain import mask_noise, pretrain
@@ -58,6 +59,7 @@ def test_the_run_folder_holds_what_it_should(run: Path):
     names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     assert names - {name for name in names if name.startswith("tensorboard/events")} == {
         "config.yaml",
+        "sets.json",
         "log.jsonl",
         "checkpoints/step-000000008.pt",
         "checkpoints/step-000000012.pt",
@@ -93,6 +95,12 @@ def test_a_run_folder_of_another_configuration_is_refused(run: Path, perlin_set:
     other = make_config("msm-mae", SETTINGS | {"seed": 5})
     with pytest.raises(ValueError, match=r"holds another run: seed is 0 there and 5 here. Choose another --out"):
         train(run, perlin_set, other)
+
+
+def test_a_run_folder_of_other_shard_sets_is_refused(run: Path, tmp_path: Path):
+    render_set(tmp_path / "noise", make_recipe("white-noise", 50), workers=1, progress=lambda *_: None)
+    with pytest.raises(ValueError, match="holds another run: it learned from other shard sets"):
+        train(run, tmp_path / "noise")
 
 
 def test_a_folder_with_other_things_is_refused(perlin_set: Path, tmp_path: Path):

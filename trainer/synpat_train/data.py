@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synpat_shards import Manifest, ShardRecord, decode_png, open_set, read_members
+
+from .progress import track
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,8 @@ class Images:
     """Of all pixels, in grey levels 0..255."""
     std: float
     """Of all pixels, in grey levels."""
+    digests: tuple[str, ...]
+    """Of the pixels of each set."""
 
     def __len__(self) -> int:
         return sum(map(len, self.sets))
@@ -40,12 +44,9 @@ class Images:
         return batch
 
 
-def open_images(
-    folders: Sequence[Path], height: int, width: int, cache: Path, progress: Callable[[str, int, int], None]
-) -> Images:
+def open_images(folders: Sequence[Path], height: int, width: int, cache: Path) -> Images:
     """Open shard sets for training; the first time, each is decoded into the cache folder.
 
-    progress: told the name of the set, and how many of its samples are decoded out of how many.
     Raises ValueError, naming the file, for a set that is not whole, and for one of another size.
     """
     manifests = [open_set(folder) for folder in folders]
@@ -56,31 +57,31 @@ def open_images(
                 f"{folder} holds {recipe.height}x{recipe.width} images in mode {recipe.mode}, the model reads "
                 f"{height}x{width} in mode L: render with --size {height}x{width}, or --set height and width"
             )
-    sets = tuple(
-        _decoded(folder, manifest, cache, progress) for folder, manifest in zip(folders, manifests, strict=True)
-    )
+    sets = tuple(_decoded(folder, manifest, cache) for folder, manifest in zip(folders, manifests, strict=True))
     n = sum(manifest.recipe.n for manifest in manifests)
     mean = math.fsum(m.recipe.n * m.mean for m in manifests) / n
     square = math.fsum(m.recipe.n * (m.std**2 + m.mean**2) for m in manifests) / n
-    return Images(sets=sets, mean=mean, std=math.sqrt(square - mean**2))
+    digests = tuple(map(_digest, manifests))
+    return Images(sets=sets, mean=mean, std=math.sqrt(square - mean**2), digests=digests)
 
 
-def _decoded(
-    folder: Path, manifest: Manifest, cache: Path, progress: Callable[[str, int, int], None]
-) -> NDArray[np.uint8]:
+def _digest(manifest: Manifest) -> str:
+    """What tells the pixels of one set from those of any other."""
+    return hashlib.sha256("".join(shard.pixels_sha256 for shard in manifest.shards).encode()).hexdigest()
+
+
+def _decoded(folder: Path, manifest: Manifest, cache: Path) -> NDArray[np.uint8]:
     recipe = manifest.recipe
-    digest = hashlib.sha256("".join(shard.pixels_sha256 for shard in manifest.shards).encode()).hexdigest()
-    path = cache / f"{recipe.family}-{digest[:16]}.npy"
+    path = cache / f"{recipe.family}-{_digest(manifest)[:16]}.npy"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.partial")
         try:
             images = np.lib.format.open_memmap(partial, "w+", np.uint8, (recipe.n, recipe.height, recipe.width))
             with ThreadPoolExecutor() as threads:
-                decode = [threads.submit(_decode_shard, folder, shard, images) for shard in manifest.shards]
-                for shard, decoding in zip(manifest.shards, decode, strict=True):
-                    decoding.result()
-                    progress(recipe.family, shard.first_index + shard.count, recipe.n)
+                decoding = [threads.submit(_decode_shard, folder, shard, images) for shard in manifest.shards]
+                for shard in track(decoding, len(decoding), f"decoding {folder}, shards"):
+                    shard.result()
             images.flush()
             os.replace(partial, path)
         finally:

@@ -1,9 +1,10 @@
 """Pre-training, from shard sets to an encoder: one loop that reads straight down."""
 
-import dataclasses
+import json
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from .pictures import reconstructions
 from .schedule import learning_rate
 from .timm_door import param_groups_weight_decay
 
+CONFIG, SETS = "config.yaml", "sets.json"
+"""The files of a run folder that say what the run is: its configuration, and the digests of its shard sets."""
 PICTURES = 8
 """Samples on a sheet of reconstructions."""
 
@@ -31,11 +34,11 @@ def pretrain(run: Path, shards: Sequence[Path], config: Config, cache: Path) -> 
 
     Raises ValueError for a set that cannot be trained on, and for a run folder of another configuration.
     """
-    images = open_images(shards, config.height, config.width, cache, _say_decoded)
+    images = open_images(shards, config.height, config.width, cache)
     steps_per_epoch = len(images) // config.batch_size
     if not steps_per_epoch:
         raise ValueError(f"the sets hold {len(images)} samples, less than one batch of {config.batch_size}")
-    _claim(run, config, shards)
+    _claim(run, config, images)
     total = config.steps or (config.epochs or 0) * steps_per_epoch
     warmup, peak = config.warmup * total, config.base_lr * config.batch_size / config.lr_batch
 
@@ -101,22 +104,23 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def _claim(run: Path, config: Config, shards: Sequence[Path]) -> None:
-    """Make the run folder ours; one that is there already must have the same configuration."""
-    path = run / "config.yaml"
-    if path.exists():
-        there = dataclasses.asdict(make_config("msm-mae", read_settings(path)))
-        here = dataclasses.asdict(config)
+def _claim(run: Path, config: Config, images: Images) -> None:
+    """Make the run folder ours; one that is there already must have the same configuration and the same images."""
+    if (run / CONFIG).exists():
+        there, here = asdict(make_config("msm-mae", read_settings(run / CONFIG))), asdict(config)
         differences = [
             f"{name} is {there[name]} there and {here[name]} here" for name in here if there[name] != here[name]
         ]
+        if json.loads((run / SETS).read_bytes()) != list(images.digests):
+            differences.append("it learned from other shard sets, or from the same in another order")
         if differences:
             raise ValueError(f"{run} holds another run: {', '.join(differences)}. Choose another --out")
         return
-    if run.exists() and any(run.iterdir()):
+    if run.exists() and any(path.name != SETS for path in run.iterdir()):
         raise ValueError(f"{run} is not empty and holds no run of synpat-train: choose another --out")
     run.mkdir(parents=True, exist_ok=True)
-    write_whole(path, to_yaml(config).encode())
+    write_whole(run / SETS, json.dumps(images.digests).encode())
+    write_whole(run / CONFIG, to_yaml(config).encode())
 
 
 def _draw_pictures(run: Path, step: int, model: MaskedAutoencoder, images: Images, config: Config) -> None:
@@ -128,7 +132,3 @@ def _draw_pictures(run: Path, step: int, model: MaskedAutoencoder, images: Image
     sheet = reconstructions(model, few, noise, images.mean, images.std)
     model.train()
     write_whole(folder / f"step-{step:09d}.png", encode_png(sheet))
-
-
-def _say_decoded(name: str, done: int, total: int) -> None:
-    print(f"decoding {name}: {done}/{total}", flush=True)

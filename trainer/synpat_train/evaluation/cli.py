@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from ..encoder import find_encoder, load_encoder
+from ..progress import say
 from .evaluate import evaluate
 from .log_mel import BANDS
-from .progress import say
 from .results import RESULTS, add_result, read_results, table
 from .task import Source
 from .tasks import TASKS

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..encoder import Encoder
+from ..progress import track
 from .log_mel import frame_count, log_mel
-from .progress import track
 from .recordings import Recordings
 
 Embedder = Callable[[Sequence[Tensor]], Tensor]

@@ -10,6 +10,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from ..encoder import Encoder, random_encoder
+from ..progress import track
 from .embedding import (
     Embedder,
     Normalisation,
@@ -21,7 +22,6 @@ from .embedding import (
 )
 from .intervals import Interval, wilson
 from .linear_probe import linear_probe
-from .progress import track
 from .recordings import Recordings
 from .task import Split, Task
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..progress import say
 from .audio import UnreadableAudio
-from .progress import say
 from .recordings import decode
 from .task import Source, Split, Task, leave_one_fold_out, require_learnable
 

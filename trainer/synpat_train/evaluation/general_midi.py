@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from ..progress import track
 from .log_mel import SAMPLE_RATE
-from .progress import track
 from .recordings import Recordings
 from .task import Source, Task, leave_one_fold_out, require_learnable
 

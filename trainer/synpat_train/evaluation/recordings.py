@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..progress import track
 from .audio import UnreadableAudio, read_audio
-from .progress import track
 
 
 # Two tasks over the same object share its embeddings, hence equality by identity.
