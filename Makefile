@@ -25,6 +25,9 @@ lint: $(VENV)/test ## format, lint, types, import contracts
 
 check: lint test ## everything that must be green before a change lands
 
+bench: $(VENV)/test ## time every family, into docs/bench_families.json; about ten minutes
+	$(BIN)/python tools/bench_families.py
+
 $(VENV)/demo $(VENV)/test: $(VENV)/%: pyproject.toml constraints.txt
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@echo "installing synpat[$*] into $(VENV), about two minutes the first time"

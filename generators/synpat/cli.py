@@ -3,19 +3,20 @@
 import json
 import os
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from synpat_shards import encode_png, write_whole
+from synpat_shards import Manifest, encode_png, write_whole
 
 from .families import FAMILIES
 from .progress import RenderProgress
-from .render import make_recipe, render_set
+from .render import make_recipe, render_sets
 from .sampling import paint, parse_parameters
 from .sheet import contact_sheet
+from .statistics import set_statistics
+from .statistics_table import picture, table
 
 
 class Size(click.ParamType):
@@ -32,13 +33,29 @@ class Size(click.ParamType):
         return int(height), int(width)
 
 
+class FamilyNames(click.ParamType):
+    """Some families, each once; all stands for every one that is not dear."""
+
+    name = "families"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        affordable = [name for name, family in FAMILIES.items() if not family.dear]
+        names = affordable if value == "all" else list(dict.fromkeys(value.split(",")))
+        for name in names:
+            if name not in FAMILIES:
+                self.fail(f"{name!r} is not one of {', '.join(FAMILIES)}", param, ctx)
+        return names
+
+
 class OneLineErrors(click.Group):
     """Turns what the library raises into one line, and Ctrl-C into a word on how to go on."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (ValueError, OSError) as mistake:
+        except BrokenPipeError:  # whoever reads us has enough: click knows
+            raise
+        except (ValueError, OSError, ImportError) as mistake:
             raise click.ClickException(_in_words(mistake)) from mistake
 
 
@@ -105,34 +122,37 @@ def show(
 
 
 @main.command()
-@click.option("--family", default="all", show_default=True, metavar="NAME,...", help="Families, or all.")
+@click.option("--family", "names", type=FamilyNames(), default="all", show_default=True, metavar="NAME,...|all")
 @click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True, help="Samples of each family.")
 @size_option
 @seed_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="PNG file to write.")
-def sheet(family: str, columns: int, size: tuple[int, int], seed: int, out: Path) -> None:
+def sheet(names: list[str], columns: int, size: tuple[int, int], seed: int, out: Path) -> None:
     """Paint a contact sheet: a row of samples for each family.
 
     \b
     Example:
       synpat sheet --family all --out sheet.png
     """
-    write_whole(out, encode_png(contact_sheet(_families(family), columns, *size, seed)))
-
-
-def _families(names: str) -> list[str]:
-    """The families that a comma-separated list names, or all."""
-    chosen = list(FAMILIES) if names == "all" else names.split(",")
-    for name in chosen:
-        if name not in FAMILIES:
-            raise click.BadParameter(f"{name!r} is not one of {', '.join(FAMILIES)}", param_hint="--family")
-    return chosen
+    write_whole(out, encode_png(contact_sheet(names, columns, *size, seed)))
 
 
 @main.command()
-@family_option
-@click.option("--n", type=click.IntRange(min=1), required=True, help="How many samples.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the set.")
+@click.option(
+    "--family",
+    "names",
+    type=FamilyNames(),
+    required=True,
+    metavar="NAME,...|all",
+    help="Which of `synpat families`; each becomes a set.",
+)
+@click.option("--n", type=click.IntRange(min=1), required=True, help="How many samples of each family.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of the set; with several families, the folder that holds one set for each.",
+)
 @size_option
 @seed_option
 @click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes.  [default: the cores at hand]")
@@ -142,7 +162,7 @@ def _families(names: str) -> list[str]:
 @click.option("--via", type=Size(), default=None, help="Paint at this size, then resize to --size by area.")
 @click.option("--params", "with_parameters", is_flag=True, help="Store each sample's parameters in a json member.")
 def render(
-    family: str,
+    names: list[str],
     n: int,
     out: Path,
     size: tuple[int, int],
@@ -154,38 +174,71 @@ def render(
     via: tuple[int, int] | None,
     with_parameters: bool,
 ) -> None:
-    """Render a set of a family into WebDataset tar shards.
+    """Render a set of each family into WebDataset tar shards.
 
     The same command always writes the same bytes, whatever the number of workers. Stopped, killed or out of disk, it
-    goes on where it was when it is run again.
+    goes on where it was when it is run again. With several families, --param needs a parameter that all of them have.
+
+    --family shaders --param folder=DIR runs the GLSL fragment shaders in DIR, a class each (pip install 'synpat[gl]').
+    Their pixels are the same only where the OpenGL driver is.
 
     \b
     Example:
       synpat render --family perlin --n 100000 --out sets/perlin
+      synpat render --family perlin,fractaldb --n 100000 --out sets
+      synpat render --family shaders --param folder=my-shaders --n 1000 --out sets/mine
     """
-    recipe = make_recipe(
-        family,
-        n,
-        height=size[0],
-        width=size[1],
-        seed=seed,
-        samples_per_shard=samples_per_shard,
-        mode=mode,
-        via=via,
-        parameters=parse_parameters(family, assignments),
-        with_parameters=with_parameters,
-    )
-    started = time.monotonic()
-    with RenderProgress(family, n) as progress:
+    recipes = {
+        out if len(names) == 1 else out / name: make_recipe(
+            name,
+            n,
+            height=size[0],
+            width=size[1],
+            seed=seed,
+            samples_per_shard=samples_per_shard,
+            mode=mode,
+            via=via,
+            parameters=parse_parameters(name, assignments),
+            with_parameters=with_parameters,
+        )
+        for name in names
+    }
+    total = n * len(names)
+    with RenderProgress(names[0] if len(names) == 1 else f"{len(names)} families", total) as progress:
         try:
-            manifest = render_set(out, recipe, workers or len(os.sched_getaffinity(0)), progress)
+            manifests = render_sets(recipes, workers or len(os.sched_getaffinity(0)), progress, progress.preparing)
         except KeyboardInterrupt:
             done = progress.there + progress.rendered
-            progress.say(f"Stopped: {done} of {n} images are in {out}. Run the same command again to go on.")
+            progress.say(f"Stopped: {done} of {total} images are in {out}. Run the same command again to go on.")
             sys.exit(130)
-    size_mb = sum(shard.bytes for shard in manifest.shards) / 1e6
-    click.echo(
-        f"{out}: {n} images of {family} in {len(manifest.shards)} shards, {size_mb:.1f} MB, "
-        f"mean {manifest.mean:.1f}, std {manifest.std:.1f}, {sum(s.rejects for s in manifest.shards)} rejected draws; "
-        f"{progress.rendered} rendered now in {time.monotonic() - started:.1f} s ({progress.rate()})"
+        progress.say(f"{progress.rendered} images rendered now, {progress.there} were there: {progress.rate()}")
+    for folder in recipes:
+        click.echo(_summary(folder, manifests[folder]))
+
+
+def _summary(folder: Path, manifest: Manifest) -> str:
+    """A finished set in a line."""
+    recipe, shards = manifest.recipe, manifest.shards
+    return (
+        f"{folder}: {recipe.n} images of {recipe.family} in {len(shards)} shards, "
+        f"{sum(shard.bytes for shard in shards) / 1e6:.1f} MB, mean {manifest.mean:.1f}, std {manifest.std:.1f}, "
+        f"{sum(shard.rejects for shard in shards)} rejected draws"
     )
+
+
+@main.command()
+@click.argument("sets", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Images a set, at most.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with histograms and spectra, instead of a table.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw them into.")
+def stats(sets: tuple[Path, ...], samples: int, as_json: bool, out: Path | None) -> None:
+    """Print what distinguishes rendered sets: levels, entropy, variation, spectrum, constant patches, bytes.
+
+    \b
+    Example:
+      synpat stats sets/perlin sets/fractaldb --out stats.png
+    """
+    figures = {str(folder): set_statistics(folder, samples) for folder in sets}
+    if out:
+        write_whole(out, picture(figures))
+    click.echo(json.dumps({name: asdict(set_) for name, set_ in figures.items()}) if as_json else table(figures))

@@ -1,6 +1,8 @@
 """What a person sees while shards are rendered: a moving bar on a terminal, a line now and then elsewhere."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +15,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class RenderProgress:
-    """Counts shards as they come; use it as a context, and call it with each shard."""
+    """Counts the shards of one or several sets as they come; use it as a context, and call it with each shard."""
 
     def __init__(self, name: str, total: int) -> None:
         self.name, self.total = name, total
@@ -42,12 +44,21 @@ class RenderProgress:
         """A line above the bar."""
         self.console.print(text, highlight=False, soft_wrap=True)
 
+    @contextmanager
+    def preparing(self, family: str) -> Iterator[None]:
+        """Around the first sample of a family, whose kernels compile on the first start; no part of the rate."""
+        began = time.monotonic()
+        self.bar.update(self.task, description=f"{self.name}: preparing {family}")
+        yield
+        self.started = time.monotonic()
+        self.bar.update(self.task, description=self.name)
+        if self.bar.disable and (seconds := self.started - began) > SECONDS_BETWEEN_LINES:
+            self.say(f"{family}: compiled and tried out in {seconds:.0f} s")
+
     def __call__(self, record: ShardRecord, was_there: bool) -> None:
         if was_there:
             self.there += record.count
         else:
-            if not self.rendered:
-                self.started -= 1e-9
             self.rendered += record.count
             self.bytes += record.bytes
         self.bar.update(self.task, completed=self.there + self.rendered, rate=self.rate())

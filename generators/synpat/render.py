@@ -1,8 +1,9 @@
-"""Rendering a set: one pure task a shard, and a loop that runs those that are still missing."""
+"""Rendering sets: one pure task a shard, and a loop that runs those that are still missing."""
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from synpat_shards import (
     Sample,
     ShardRecord,
     begin_set,
+    check_folder,
     complete_set,
     finished_shards,
     write_shard,
@@ -26,22 +28,73 @@ from .workers import run_tasks
 
 
 def render_set(folder: Path, recipe: Recipe, workers: int, progress: Callable[[ShardRecord, bool], None]) -> Manifest:
-    """Render what is missing of a set into a folder and complete it; the bytes do not depend on the workers.
+    """Render what is missing of one set: `render_sets` of a single recipe."""
+    return render_sets({folder: recipe}, workers, progress)[folder]
 
-    progress: called with each shard, and whether it was there already.
-    Raises ValueError if the folder holds anything else.
+
+def render_sets(
+    recipes: Mapping[Path, Recipe],
+    workers: int,
+    progress: Callable[[ShardRecord, bool], None],
+    preparing: Callable[[str], AbstractContextManager[None]] = nullcontext,
+) -> dict[Path, Manifest]:
+    """Render what is missing of each set into its folder and complete it; the bytes do not depend on the workers.
+
+    progress: called with each shard, and whether it was there already. preparing: entered with the name of a family
+    while its first sample is painted, which compiles for seconds on the first start.
+    Raises ValueError, before anything is written, if a folder holds anything else or a family refuses its recipe.
     """
-    begin_set(folder, recipe)
-    paint_index(recipe, 0)  # compiles the kernels once, before the workers would do it side by side
-    records = finished_shards(folder, recipe)
-    for record in records.values():
-        progress(record, True)
-    missing = [number for number in range(recipe.shard_count) if number not in records]
-    work = partial(render_shard, folder, recipe)
-    for record in map(work, missing) if workers == 1 else run_tasks(work, missing, workers):
-        records[record.first_index // recipe.samples_per_shard] = record
+    for folder, recipe in recipes.items():
+        check_folder(folder, recipe)
+    records = {folder: finished_shards(folder, recipe) for folder, recipe in recipes.items()}
+    missing = [
+        (folder, number)
+        for folder, recipe in recipes.items()
+        for number in range(recipe.shard_count)
+        if number not in records[folder]
+    ]
+    # In this process, so that the workers do not compile the same kernels side by side.
+    try_out([recipes[folder] for folder in dict(missing)], preparing)
+    for folder, recipe in recipes.items():
+        begin_set(folder, recipe)
+        for record in records[folder].values():
+            progress(record, True)
+    manifests = {
+        folder: _complete(folder, recipes[folder], records[folder]) for folder in recipes.keys() - dict(missing).keys()
+    }
+    work = partial(_render_task, recipes)
+    for (folder, number), record in map(work, missing) if workers == 1 else run_tasks(work, missing, workers):
+        records[folder][number] = record
         progress(record, False)
+        if len(records[folder]) == recipes[folder].shard_count:
+            manifests[folder] = _complete(folder, recipes[folder], records[folder])
+    return manifests
+
+
+def try_out(recipes: Iterable[Recipe], preparing: Callable[[str], AbstractContextManager[None]] = nullcontext) -> None:
+    """Paint the first sample of each recipe.
+
+    Raises ValueError if families refuse theirs (a size, a parameter, an extra that is not installed), naming them all.
+    """
+    refusals = []
+    for recipe in recipes:
+        try:
+            with preparing(recipe.family):
+                paint_index(recipe, 0)
+        except (ValueError, ImportError, OSError) as refusal:
+            named = recipe.family in str(refusal)
+            refusals.append(str(refusal) if named else f"{recipe.family}: {refusal}")
+    if refusals:
+        raise ValueError("; ".join(refusals))
+
+
+def _complete(folder: Path, recipe: Recipe, records: Mapping[int, ShardRecord]) -> Manifest:
     return complete_set(folder, recipe, [records[number] for number in range(recipe.shard_count)], _made_with())
+
+
+def _render_task(recipes: Mapping[Path, Recipe], task: tuple[Path, int]) -> tuple[tuple[Path, int], ShardRecord]:
+    folder, number = task
+    return task, render_shard(folder, recipes[folder], number)
 
 
 def render_shard(folder: Path, recipe: Recipe, number: int) -> ShardRecord:
@@ -80,15 +133,20 @@ def make_recipe(
     samples_per_shard: int = 1000,
     mode: str = "L",
     via: tuple[int, int] | None = None,
-    parameters: dict[str, object] | None = None,
+    parameters: Mapping[str, object] | None = None,
     with_parameters: bool = False,
 ) -> Recipe:
-    """The recipe of a set of one family, as this version of synpat renders it."""
+    """The recipe of a set of one family, as this version of synpat renders it.
+
+    Raises ValueError if files that the parameters name are missing or broken.
+    """
+    model = FAMILIES[family]
+    settled = model.settled(parameters or {})
     return Recipe(
         family=family,
-        family_version=FAMILIES[family].version,
-        parameters=parameters or {},
-        categories=FAMILIES[family].categories,
+        family_version=model.version,
+        parameters=settled,
+        categories=model.categories_with(settled),
         seed=seed,
         n=n,
         samples_per_shard=samples_per_shard,

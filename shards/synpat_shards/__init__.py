@@ -3,7 +3,7 @@
 from .files import atomic_file, write_whole
 from .manifest import Manifest, Recipe, ShardRecord, read_manifest
 from .png import ENCODING, decode_png, encode_png
-from .shard_set import Sample, begin_set, complete_set, finished_shards, open_set, write_shard
+from .shard_set import Sample, begin_set, check_folder, complete_set, finished_shards, open_set, write_shard
 from .tar import Member, read_members
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ShardRecord",
     "atomic_file",
     "begin_set",
+    "check_folder",
     "complete_set",
     "decode_png",
     "encode_png",

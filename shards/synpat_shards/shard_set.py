@@ -50,8 +50,8 @@ class Sample:
     rejects: int
 
 
-def begin_set(folder: Path, recipe: Recipe) -> None:
-    """Make a folder ready for a recipe's shards; one that is there already must hold the same recipe.
+def check_folder(folder: Path, recipe: Recipe) -> None:
+    """Refuse a folder that a recipe's shards must not go into.
 
     Raises ValueError if the folder holds another set or anything else.
     """
@@ -60,8 +60,16 @@ def begin_set(folder: Path, recipe: Recipe) -> None:
         raise ValueError(f"{folder} is not empty and holds no shard set: choose another folder")
     if there is not None and (differences := _differences(there, recipe)):
         raise ValueError(f"{folder} holds another set: {differences}. Choose another folder, or remove that one")
+
+
+def begin_set(folder: Path, recipe: Recipe) -> None:
+    """Make a folder ready for a recipe's shards; one that is there already must hold the same recipe.
+
+    Raises ValueError as `check_folder` does.
+    """
+    check_folder(folder, recipe)
     (folder / RECORDS).mkdir(parents=True, exist_ok=True)
-    if there is None:
+    if _recipe_of(folder) is None:
         write_whole(folder / RECIPE, to_json(recipe))
 
 
@@ -104,7 +112,7 @@ def write_shard(folder: Path, recipe: Recipe, number: int, samples: Iterable[Sam
         tar = _Counted(file)
         for sample in samples:
             write_sample(tar, f"{sample.index:010d}", _members(sample))
-            pixels.update(sample.image.tobytes())
+            pixels.update(np.ascontiguousarray(sample.image).data)
             rejects += sample.rejects
             # Sums of whole numbers below 2**53 are exact in float64, so that the statistics are the same everywhere.
             levels = sample.image.astype(np.float64)

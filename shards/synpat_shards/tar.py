@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Protocol
 
 BLOCK = 512
-NUL = "\0"
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 LARGEST_MEMBER = 64 << 20
 """Bytes. A header that promises more is refused before anything is read."""
@@ -38,8 +37,10 @@ class Member:
 
 def write_sample(file: Writable, key: str, parts: Mapping[str, bytes]) -> None:
     """Append one sample: a member `key.extension` for each part, in the order given."""
+    blocks = []
     for extension, data in parts.items():
-        file.write(_header(f"{key}.{extension}", len(data)) + data + bytes(-len(data) % BLOCK))
+        blocks += (_header(f"{key}.{extension}", len(data)), data, bytes(-len(data) % BLOCK))
+    file.write(b"".join(blocks))
 
 
 def write_end(file: Writable) -> None:
@@ -49,11 +50,15 @@ def write_end(file: Writable) -> None:
 
 def _header(name: str, size: int) -> bytes:
     """A ustar header: name, mode, owner, group, size, time, checksum, type, link and magic; numbers in octal."""
-    mode, owner, group, time = "0000444", "0000000", "0000000", "00000000000"
-    numbers = "".join(number + NUL for number in (mode, owner, group, f"{size:011o}", time))
-    checksum, kind, link = " " * 8, "0", NUL * 100  # the checksum is taken with spaces in its own place
-    header = f"{name.ljust(100, NUL)}{numbers}{checksum}{kind}{link}ustar{NUL}00".encode().ljust(BLOCK, b"\0")
-    return b"%b%06o\0 %b" % (header[:148], sum(header), header[156:])
+    named, length = name.encode(), b"%011o\0" % size
+    checksum = b"%06o\0 " % (_OTHER_BYTES + sum(named) + sum(length))
+    return b"".join((named.ljust(100, b"\0"), _MODE_AND_OWNER, length, _TIME, checksum, _REST))
+
+
+_MODE_AND_OWNER, _TIME = b"0000444\0" + 2 * b"0000000\0", b"00000000000\0"
+_REST = (b"0" + bytes(100) + b"ustar\0" + b"00").ljust(BLOCK - 156, b"\0")
+_OTHER_BYTES = sum(_MODE_AND_OWNER) + sum(_TIME) + sum(b" " * 8) + sum(_REST)
+"""Their part of a header's checksum, which is taken with spaces in its own place: adding up all 512 costs the most."""
 
 
 def read_members(path: Path) -> Iterator[Member]:

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_an_encoder_of_patterns_is_measured_on_sounds(run: Path, tmp_path: Path)
 
 
 def test_timm_and_we_load_the_same_encoder(run: Path):
-    theirs = create_model(f"local-dir:{run / 'encoder'}", pretrained=True).eval()
+    theirs: Any = create_model(f"local-dir:{run / 'encoder'}", pretrained=True).eval()
     ours = load_encoder(run)
     log_mel = torch.randn(2, 80, 208)
     tokens = theirs.forward_features(log_mel.unsqueeze(1))[:, 1:]  # [2, 5 * 13, 192]

@@ -27,7 +27,7 @@ def test_show_paints_the_sample_and_prints_its_parameters(tmp_path: Path):
         "show", "--family", "perlin", "--seed", 2, "--index", 7, "--size", "40x60", "--out", tmp_path / "x.png"
     )
     assert np.array_equal(decode_png((tmp_path / "x.png").read_bytes()), sample("perlin", 2, 7, 40, 60))
-    assert json.loads(result.stdout)["parameters"] == {"rows": 2, "columns": 9, "octaves": 3, "persistence": 0.5}
+    assert json.loads(result.stdout)["parameters"] == {"rows": 2, "columns": 9, "octaves": 2, "persistence": 0.5}
 
 
 def test_render_writes_a_set_and_says_so_in_one_line(tmp_path: Path):
@@ -55,13 +55,32 @@ def test_every_option_of_render_reaches_the_manifest(tmp_path: Path):
     )
 
 
+def test_several_families_become_sets_side_by_side_like_those_of_one(tmp_path: Path):
+    options = "--n 4 --size 8x12 --seed 1 --workers 1 --samples-per-shard 3"
+    both = run("render", "--family", "perlin,white-noise,perlin", *options.split(), "--out", tmp_path / "both")
+    assert both.exit_code == 0
+    assert [line.split(":")[0] for line in both.stdout.splitlines()] == [
+        str(tmp_path / "both" / name) for name in ("perlin", "white-noise")
+    ]
+    assert "8 images rendered now" in both.stderr
+    assert run("render", "--family", "perlin", *options.split(), "--out", tmp_path / "one").exit_code == 0
+    for path in (tmp_path / "one").glob("*.tar"):
+        assert path.read_bytes() == (tmp_path / "both" / "perlin" / path.name).read_bytes()
+
+
+def test_sheet_paints_a_row_for_each_family(tmp_path: Path):
+    command = ("sheet", "--family", "white-noise,perlin", "--columns", 3, "--size", "8x8", "--out", tmp_path / "x.png")
+    assert run(*command).exit_code == 0
+    assert decode_png((tmp_path / "x.png").read_bytes()).shape == (2 * (18 + 8 + 6) + 6, 3 * (8 + 6) + 6)
+
+
 RENDER = "render --family perlin --n 3 --size 8x8 --workers 1 --out OUT"
 
 
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
-        ("render --family clouds --n 3 --out OUT", 2, "'clouds' is not one of 'dead-leaves-squares'"),
+        ("render --family clouds --n 3 --out OUT", 2, "'clouds' is not one of dead-leaves-squares"),
         ("render --family perlin --n 0 --out OUT", 2, "0 is not in the range x>=1"),
         ("render --family perlin --n 3", 2, "Missing option '--out'"),
         (RENDER + " --size 80", 2, "'80' is no size: write HEIGHTxWIDTH"),
@@ -73,6 +92,18 @@ RENDER = "render --family perlin --n 3 --size 8x8 --workers 1 --out OUT"
             1,
             "perlin has no parameter 'clouds'; it has: rows, columns, octaves, persistence",
         ),
+        ("render --family perlin,clouds --n 3 --out OUT", 2, "'clouds' is not one of dead-leaves-squares"),
+        (
+            "render --family perlin,fractaldb --n 3 --size 4x8 --out OUT",
+            1,
+            "fractaldb needs 8 pixels a side or more, got 4x8",
+        ),
+        (
+            "render --family perlin,white-noise --n 3 --param octaves=1 --out OUT",
+            1,
+            "white-noise has no parameter 'octaves'; it has: none",
+        ),
+        ("sheet --family clouds --out OUT", 2, "'clouds' is not one of dead-leaves-squares"),
         ("show --family perlin --index 0 --out NOWHERE/x.png", 1, "No such file or directory"),
     ],
 )
@@ -82,7 +113,7 @@ def test_bad_input_ends_in_one_line_that_names_it(command: str, code: int, words
     assert words in result.stderr
     assert isinstance(result.exception, SystemExit)
     assert result.stderr.strip().splitlines()[-1].startswith("Error: ")
-    assert not list(tmp_path.rglob("*.tar"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path):

@@ -14,10 +14,13 @@ from synpat.families.dead_leaves import (
     RECTANGLE,
     SQUARE,
     TRIANGLE,
+    DeadLeavesTextures,
     _circle,
     _convex,
+    _dress,
     _drop,
     _pile,
+    _textures,
 )
 
 SHAPES = (CIRCLE, SQUARE, ORIENTED, RECTANGLE, TRIANGLE, QUADRILATERAL)
@@ -133,3 +136,25 @@ def test_colours_are_uniform_and_independent(rng):
     assert used.max() <= 254
     assert np.allclose(used.mean(0), 127, atol=10)
     assert np.allclose(np.corrcoef(used.T), np.eye(3), atol=0.12)
+
+
+def test_each_leaf_shows_a_cut_of_its_own_texture(rng):
+    leaf = rng.integers(5, size=(20, 30)).astype(np.int32)
+    bank = rng.integers(256, size=(3, 32, 32, 3)).astype(np.uint8)
+    cuts = rng.integers((3, 32, 32), size=(5, 3))
+    image = np.empty((20, 30, 3), np.uint8)
+    _dress(leaf, bank, cuts, image)
+    for number, (texture, down, right) in enumerate(cuts):
+        wanted = np.roll(bank[texture], (-down, -right), (0, 1))[:20, :30]
+        assert np.array_equal(image[leaf == number], wanted[leaf == number])
+
+
+def test_textures_are_smooth_across_their_seam():
+    for texture in _textures(3, 64).astype(int):
+        inside, seam = np.abs(np.diff(texture, axis=1)).mean(), np.abs(texture[:, 0] - texture[:, -1]).mean()
+        assert seam < 1.5 * inside
+
+
+def test_leaves_without_textures_are_refused():
+    with pytest.raises(ValueError, match="textures must be at least 1, got 0"):
+        DeadLeavesTextures(textures=0)

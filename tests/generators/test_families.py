@@ -3,19 +3,47 @@
 import json
 from dataclasses import FrozenInstanceError, asdict, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synpat.families import FAMILIES
-from synpat.sampling import paint, sample
+from synpat import sampling
+from synpat.families import FAMILIES, Image
+from synpat.families.feature_vis import random_weights
+from synpat.sampling import Sample
 from synpat_shards import decode_png, encode_png
 
 GOLDEN = Path(__file__).parent / "golden"
 
+CHEAP: dict[str, dict[str, Any]] = {
+    "stylegan-random": {"width": 8},
+    "feature-vis-random": {"width": 4, "steps": 2},
+    "feature-vis-dead-leaves": {"steps": 2},
+}
+"""Parameters with which the dear families keep the same promises at a small part of their price."""
+CHAOTIC = {"feature-vis-random", "feature-vis-dead-leaves"}
+"""Gradient ascent carries a last bit that processors differ in to the whole picture: no golden pixels."""
+
 every_family = pytest.mark.parametrize("family", list(FAMILIES))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _an_encoder(tmp_path_factory: pytest.TempPathFactory):
+    path = tmp_path_factory.mktemp("encoder") / "encoder.pt"
+    torch.save({name: torch.tensor(value) for name, value in random_weights(4).items()}, path)
+    CHEAP["feature-vis-dead-leaves"]["encoder"] = str(path)
+
+
+def paint(family: str, seed: int, index: int, height: int, width: int) -> Sample:
+    return sampling.paint(family, seed, index, height, width, parameters=CHEAP.get(family))
+
+
+def sample(family: str, seed: int, index: int, height: int, width: int) -> Image:
+    return paint(family, seed, index, height, width).image
 
 
 @every_family
@@ -37,11 +65,17 @@ def test_another_seed_or_index_gives_other_pixels(family: str, seed: int, index:
     assert not np.array_equal(sample(family, 3, 5, 80, 208), sample(family, seed, index, 80, 208))
 
 
+def legacy_state() -> np.ndarray:
+    """numpy's global generator, which must not matter."""
+    state: Any = np.random.get_state()  # noqa: NPY002
+    return state[1].copy()
+
+
 @every_family
 def test_global_random_state_is_neither_read_nor_moved(family: str):
-    before = np.random.get_state()[1].copy()  # noqa: NPY002  (the state that must not matter is the legacy one)
+    before = legacy_state()
     first = sample(family, 0, 1, 80, 208)
-    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(before, legacy_state())
     np.random.seed(7)  # noqa: NPY002
     assert np.array_equal(first, sample(family, 0, 1, 80, 208))
 
@@ -51,8 +85,8 @@ def test_parameters_survive_json_and_paint_the_same(family: str):
     pattern = paint(family, 0, 2, 80, 208).pattern
     again = FAMILIES[family](**json.loads(json.dumps(asdict(pattern))))
     assert again == pattern
-    paintings = [p.render(np.random.default_rng(1), 80, 208) for p in (pattern, again)]
-    assert np.array_equal(*paintings)
+    first, second = (p.render(np.random.default_rng(1), 80, 208) for p in (pattern, again))
+    assert np.array_equal(first, second)
 
 
 @every_family
@@ -81,7 +115,7 @@ def test_categories_count_up_with_the_index(family: str):
     assert paint(family, 0, categories + 1, 80, 208).category == (1 if categories > 1 else None)
 
 
-@every_family
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in CHAOTIC])
 @pytest.mark.parametrize(("height", "width"), [(80, 208), (128, 128)])
 def test_golden_pixels(family: str, height: int, width: int, request: pytest.FixtureRequest):
     """Four samples under one another; a change of pixels must raise the family's version and renew the picture."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from synpat.render import make_recipe, render_set, render_shard
+from synpat.render import make_recipe, render_set, render_sets, render_shard
 from synpat.sampling import paint
 from synpat_shards import begin_set, decode_png, read_manifest, read_members
 
@@ -82,3 +82,27 @@ def test_the_size_of_shards_moves_no_pixel(straight: Path, tmp_path: Path):
     assert (one.mean, one.std) == pytest.approx((many.mean, many.std))
     members = {m.key: m for m in read_members(tmp_path / "set" / "perlin-000000.tar") if m.extension == "png"}
     assert len(members) == 50
+
+
+def test_families_that_refuse_are_all_named_before_anything_is_written(tmp_path: Path):
+    refused = {"octaves": 99}
+    recipes = {
+        tmp_path / "noise": make_recipe("white-noise", 4, height=8, width=8),
+        tmp_path / "fractals": make_recipe("fractaldb", 4, height=8, width=4),
+        tmp_path / "perlin": make_recipe("perlin", 4, height=8, width=8, parameters=refused),
+    }
+    with pytest.raises(ValueError, match=r"fractaldb needs 8 .*; perlin: octaves must lie between 1 and 16, got 99"):
+        render_sets(recipes, workers=1, progress=quiet)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_over_several_sets_takes_up_each_where_it_was(straight: Path, tmp_path: Path):
+    begin_set(tmp_path / "perlin", RECIPE)
+    render_shard(tmp_path / "perlin", RECIPE, 3)
+    noise = make_recipe("white-noise", 9, height=4, width=4, samples_per_shard=3)
+    seen = []
+    recipes = {tmp_path / "perlin": RECIPE, tmp_path / "noise": noise}
+    manifests = render_sets(recipes, workers=2, progress=lambda record, there: seen.append(there))
+    assert same(straight, tmp_path / "perlin")
+    assert manifests[tmp_path / "noise"] == read_manifest(tmp_path / "noise")
+    assert sorted(seen) == [False] * 9 + [True]

@@ -260,4 +260,4 @@ def test_parameters_survive_json(rng):
 )
 def test_parameters_out_of_range_are_refused(parameters, message):
     with pytest.raises(ValueError, match=message):
-        Shaders(**{"category": 0, "time": 1.0, **parameters})
+        Shaders(**{"category": 0, "time": 1.0, **parameters}).render(np.random.default_rng(0), 8, 8)

@@ -6,15 +6,17 @@ here. A name never changes its meaning: it is part of the seed.
 
 from collections.abc import Mapping
 
-from .dead_leaves import DeadLeavesOriented, DeadLeavesShapes, DeadLeavesSquares
+from .dead_leaves import DeadLeavesOriented, DeadLeavesShapes, DeadLeavesSquares, DeadLeavesTextures
 from .exfractaldb import ExFractalDB
 from .family import Family, Image, Rejected
+from .feature_vis import FeatureVisDeadLeaves, FeatureVisRandom
 from .fractaldb import FractalDB
 from .ifs import IFS
 from .perlin import Perlin
 from .rcdb import RCDB
 from .shaders import Shaders
 from .statistical import Spectrum, SpectrumColor, SpectrumColorWmm, Wmm
+from .stylegan import StyleganHighfreq, StyleganOriented, StyleganRandom, StyleganSparse
 from .visual_atom import VisualAtom
 from .white_noise import WhiteNoise
 
@@ -22,10 +24,17 @@ FAMILIES: Mapping[str, type[Family]] = {
     "dead-leaves-squares": DeadLeavesSquares,
     "dead-leaves-oriented": DeadLeavesOriented,
     "dead-leaves-shapes": DeadLeavesShapes,
+    "dead-leaves-textures": DeadLeavesTextures,
     "spectrum": Spectrum,
     "wmm": Wmm,
     "spectrum-color": SpectrumColor,
     "spectrum-color-wmm": SpectrumColorWmm,
+    "stylegan-random": StyleganRandom,
+    "stylegan-highfreq": StyleganHighfreq,
+    "stylegan-sparse": StyleganSparse,
+    "stylegan-oriented": StyleganOriented,
+    "feature-vis-random": FeatureVisRandom,
+    "feature-vis-dead-leaves": FeatureVisDeadLeaves,
     "fractaldb": FractalDB,
     "visual-atom": VisualAtom,
     "shaders": Shaders,

@@ -6,13 +6,15 @@ to see by looking at noise", 2021.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Self
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Family, Image
+from .family import Family, Image, category_generator
+from .statistical import SpectrumColorWmm
 
 RADII = np.linspace(0.03, 1, 200)
 """Radii that a leaf may have, in units of the image's shorter side."""
@@ -74,6 +76,46 @@ class DeadLeavesShapes(Family):
         return colours[leaf]
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeadLeavesTextures(Family):
+    """Dead leaves of all shapes, each of a texture: noise with the statistics of natural images.
+
+    The published images draw each leaf's texture from 10,000 images of spectrum-color-wmm, at the leaf's own place.
+    Such an image takes a hundred times longer than the leaves, so there are fewer, and each leaf shifts its own by a
+    random distance. That is another cut of the same field, which is stationary and repeats without a seam.
+    """
+
+    source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
+
+    textures: int = 128
+    """How many there are, at least 1; the same in all images. The first image waits for all of them."""
+
+    def __post_init__(self) -> None:
+        if self.textures < 1:
+            raise ValueError(f"textures must be at least 1, got {self.textures}")
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, category: int) -> Self:
+        return cls()
+
+    def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
+        leaf, colours = _pile(rng, height, width, CIRCLE, SQUARE, ORIENTED, RECTANGLE, TRIANGLE, QUADRILATERAL)
+        bank = _textures(self.textures, max(1 << (min(height, width) - 1).bit_length(), 128))
+        image = np.empty((height, width, 3), np.uint8)
+        _dress(leaf, bank, rng.integers((len(bank), *bank.shape[1:3]), size=(len(colours), 3)), image)
+        return image
+
+
+@lru_cache(maxsize=3)  # a side of 128 takes 6 MB, one of 512 takes 100
+def _textures(count: int, side: int) -> NDArray[np.uint8]:
+    """Textures of a power of two along each side, which covers all but the largest leaves: [count, side, side, 3]."""
+    bank = np.empty((count, side, side, 3), np.uint8)
+    for number in range(count):
+        rng = category_generator("dead-leaves-textures", number)
+        bank[number] = SpectrumColorWmm.draw(rng, 0).render(rng, side, side)
+    return bank
+
+
 def _pile(
     rng: np.random.Generator, height: int, width: int, *shapes: int
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
@@ -86,6 +128,21 @@ def _pile(
     colours[0] = 0  # the ground, should the leaves run out
     _drop(leaf, colours, rng, _BORDERS, radii, np.array(shapes))
     return leaf, colours
+
+
+@njit(cache=True)
+def _dress(leaf, bank, cuts, image):
+    """Give each leaf a cut of a texture, which repeats.
+
+    leaf: int32 [height, width], number of the leaf on top. bank: uint8 [n, side, side, 3]; side is a power of two.
+    cuts: int64 [leaf, 3], texture and shift along y and x. image: uint8 [height, width, 3], filled.
+    """
+    within = bank.shape[1] - 1
+    for y in range(leaf.shape[0]):
+        for x in range(leaf.shape[1]):
+            texture, down, right = cuts[leaf[y, x]]
+            for channel in range(3):
+                image[y, x, channel] = bank[texture, (y + down) & within, (x + right) & within, channel]
 
 
 @njit(cache=True)

@@ -2,8 +2,9 @@
 
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,21 @@ class Family(ABC):
     """Raised whenever the same arguments paint other pixels."""
     categories: ClassVar[int] = 0
     """How many classes the family knows; 0 when it has no notion of class."""
+    dear: ClassVar[bool] = False
+    """Whether an image takes a second or more, or needs a file of the user's: `all` leaves such a family out."""
+
+    @classmethod
+    def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What a set records of the given parameters: a family adds what pins down the files that they name.
+
+        Raises ValueError if such files are missing or broken.
+        """
+        return dict(given)
+
+    @classmethod
+    def categories_with(cls, given: Mapping[str, Any]) -> int:
+        """How many classes there are when these parameters are given."""
+        return cls.categories
 
     @classmethod
     @abstractmethod

@@ -1,6 +1,7 @@
-"""Fourier transforms of stacks of real images, two images to a complex transform.
+"""Fourier transforms of real images, two images to a complex transform.
 
-OpenCV's transform is three to ten times faster than numpy's and serves any size, but transforms one image a call.
+OpenCV's transform is three to ten times faster than numpy's, for any size, and works in place. A stack of n images is
+held as complex64 [ceil(n / 2), height, width]: image 0 is the real part of pair 0, image 1 its imaginary part, ...
 """
 
 import cv2
@@ -8,43 +9,40 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Images = NDArray[np.float32]
-"""Real [n, height, width]."""
+Pairs = NDArray[np.complex64]
+"""Real images, or the transforms of such pairs: [ceil(n / 2), height, width]."""
 Spectra = NDArray[np.complex64]
-"""Their Fourier coefficients at non-negative horizontal frequency, [n, height, width // 2 + 1], as numpy's `rfft2`."""
+"""Each image's own coefficients at non-negative horizontal frequency, [n, height, width // 2 + 1], as of `rfft2`."""
 
 
-def spectra_of(images: Images) -> Spectra:
-    """Fourier coefficients of each image, not scaled."""
+def pairs_of(images: NDArray[np.float32]) -> Pairs:
+    """Real [n, height, width] as pairs."""
     count, height, width = images.shape
     pairs = np.zeros(((count + 1) // 2, height, width), np.complex64)
     pairs.real, pairs.imag[: count // 2] = images[0::2], images[1::2]
-    spectra = np.empty((count, height, width // 2 + 1), np.complex64)
-    _split(transformed(pairs), spectra)
-    return spectra
-
-
-def images_of(spectra: Spectra, width: int) -> Images:
-    """The images that have these coefficients, scaled so that it undoes `spectra_of`."""
-    count, height, _ = spectra.shape
-    pairs = np.empty(((count + 1) // 2, height, width), np.complex64)
-    _join(spectra, pairs)
-    pairs = transformed(pairs, cv2.DFT_INVERSE | cv2.DFT_SCALE)
-    images = np.empty((count, height, width), np.float32)
-    images[0::2], images[1::2] = pairs.real, pairs.imag[: count // 2]
-    return images
-
-
-def transformed(pairs: Spectra, flags: int = 0) -> Spectra:
-    """The complex transform of each complex64 [height, width] of a stack, in place; flags are those of cv2.dft."""
-    for pair in pairs.view(np.float32).reshape(*pairs.shape, 2):
-        cv2.dft(pair, pair, flags)
     return pairs
 
 
+def images_of(pairs: Pairs, count: int) -> list[NDArray[np.float32]]:
+    """The images in pairs, as views [height, width]."""
+    return [pairs[n // 2].imag if n % 2 else pairs[n // 2].real for n in range(count)]
+
+
+def transform(pairs: Pairs) -> None:
+    """Replace each pair by its Fourier coefficients, not scaled."""
+    for pair in pairs.view(np.float32).reshape(*pairs.shape, 2):
+        cv2.dft(pair, pair)
+
+
+def invert(pairs: Pairs, flags: int = cv2.DFT_SCALE) -> None:
+    """Undo `transform`; without flags, what comes out is larger by the number of pixels."""
+    for pair in pairs.view(np.float32).reshape(*pairs.shape, 2):
+        cv2.dft(pair, pair, cv2.DFT_INVERSE | flags)
+
+
 @njit(cache=True)
-def _split(pairs, spectra):
-    """The coefficients of two real images, each, out of those of the first plus i times the second.
+def split(pairs, spectra):
+    """Each image's own coefficients, out of transformed pairs: of the first image plus i times the second.
 
     pairs: complex64 [ceil(n / 2), height, width]. spectra: complex64 [n, height, width // 2 + 1], filled.
     """
@@ -63,27 +61,30 @@ def _split(pairs, spectra):
 
 
 @njit(cache=True)
-def _join(spectra, pairs):
-    """Undo `_split`; where a real image leaves no freedom (its own mirror image), the imaginary part is dropped.
+def join(spectra, mask, pairs):
+    """Undo `split`, each coefficient multiplied by a mask; one that is its own mirror image loses its imaginary part.
 
-    spectra: complex64 [n, height, width // 2 + 1]. pairs: complex64 [ceil(n / 2), height, width], filled.
+    spectra: complex64 [n, height, width // 2 + 1]. mask: float32 [height, the same]. pairs: complex64 [ceil(n / 2),
+    height, width], filled.
     """
     count, height, columns = spectra.shape
     width = pairs.shape[2]
     for pair in range(len(pairs)):
+        alone = 2 * pair + 1 == count
         for y in range(height):
             mirrored = (height - y) % height
             for x in range(columns):
-                first = spectra[2 * pair, y, x]
-                second = spectra[2 * pair + 1, y, x] if 2 * pair + 1 < count else np.complex64(0)
-                here = complex(first.real - second.imag, first.imag + second.real)
-                there = complex(first.real + second.imag, second.real - first.imag)
-                if 2 * x % width == 0:
-                    # The column holds both a coefficient and its mirror image: the upper one decides.
-                    if mirrored < y:
-                        continue
-                    if mirrored == y:
-                        here = complex(first.real, second.real)
-                        there = here
+                within = 2 * x % width != 0
+                if not within and mirrored < y:
+                    continue  # the column holds both a coefficient and its mirror image: the upper one decided
+                m = mask[y, x]
+                a = spectra[2 * pair, y, x]
+                b = spectra[2 * pair + (0 if alone else 1), y, x]
+                n = np.float32(0) if alone else m
+                here = complex(m * a.real - n * b.imag, m * a.imag + n * b.real)
+                there = complex(m * a.real + n * b.imag, n * b.real - m * a.imag)
+                if not within and mirrored == y:
+                    here = complex(m * a.real, n * b.real)
+                    there = here
                 pairs[pair, y, x] = here
-                pairs[pair, mirrored, (width - x) % width] = there
+                pairs[pair, mirrored, width - x if x else 0] = there

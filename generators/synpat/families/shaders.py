@@ -10,15 +10,17 @@ One virtual machine runs all programs, a strip of pixels at a time. It adds, mul
 rounds, all of which IEEE 754 fixes to the bit: its own sine and angle are polynomials.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from .family import Family, Image, Rejected, category_generator
+from .gl_shaders import check_shaders, run_shader, shader_files
 
 JITTER = 0.05
 """Deviation of the factor by which an instance changes each number of its program."""
@@ -103,11 +105,14 @@ class Shaders(Family):
     time: float
     """Moment at which the program is looked at; published 0.1 to 10."""
     jitter: float = JITTER
-    """Deviation of the factor by which each number of the program is changed, 0 to 1."""
+    """Deviation of the factor by which each number of the program is changed, 0 to 1; not of a file's."""
+    folder: str = ""
+    """Folder of GLSL files that are run instead of our programs, a class each; see gl_shaders. Their pixels are the
+    same only where the OpenGL driver is."""
+    sha256: str = ""
+    """Of the files in the folder: filled in when a set is begun, which then takes no others."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.category < self.categories:
-            raise ValueError(f"category must lie between 0 and {self.categories - 1}, got {self.category}")
         if not 0 <= self.time <= 1000:
             raise ValueError(f"time must lie between 0 and 1000, got {self.time}")
         if not 0 <= self.jitter <= 1:
@@ -117,7 +122,26 @@ class Shaders(Family):
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
         return cls(category=category, time=rng.uniform(0.1, 10))
 
+    @classmethod
+    def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        if not given.get("folder"):
+            return dict(given)
+        check_shaders(given["folder"])
+        return {"sha256": shader_files(given["folder"])[1], **given}
+
+    @classmethod
+    def categories_with(cls, given: Mapping[str, Any]) -> int:
+        return len(shader_files(given["folder"])[0]) if given.get("folder") else cls.categories
+
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
+        categories = self.categories_with({"folder": self.folder})
+        if not 0 <= self.category < categories:
+            raise ValueError(f"category must lie between 0 and {categories - 1}, got {self.category}")
+        if self.folder:
+            files, sha256 = shader_files(self.folder)
+            if self.sha256 not in ("", sha256):
+                raise ValueError(f"the shaders in {self.folder!r} are not those that the set was begun with")
+            return run_shader(files[self.category], self.time, height, width)
         return run(_program(self.category), rng, height, width, time=self.time, jitter=self.jitter)
 
 

@@ -15,22 +15,25 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .family import Family, Image
-from .fourier import Images, Spectra, images_of, spectra_of
-from .steerable_pyramid import ORIENTATIONS, analysed, level_count, put_together
+from .fourier import Pairs, images_of, invert, join, pairs_of, split, transform
+from .steerable_pyramid import ORIENTATIONS, Pyramid, level_count
 
 SOURCE = "Baradad et al., Learning to see by looking at noise, 2021"
 COLOUR_BINS = 256
 """Of the colours' histograms."""
 COEFFICIENTS = np.arange(-200, 200.5, 0.5)
 """Wavelet coefficients at which their density is sampled."""
+_LOG_COEFFICIENTS = np.log(np.maximum(COEFFICIENTS[400:], 1e-300))
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """A distribution whose cumulative weight runs in straight lines between the edges of bins."""
+    """A distribution whose cumulative weight runs in straight lines between the edges of bins of equal width."""
 
-    edges: NDArray[np.float64]
-    """[bins + 1], rising."""
+    low: float
+    """First edge."""
+    high: float
+    """Last edge."""
     cumulative: NDArray[np.float64]
     """Share of the weight below each edge, [bins + 1], rising strictly from 0 to 1."""
     deviation: float = 0.0
@@ -55,9 +58,10 @@ class Spectrum(Family):
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         mean, axes = _colour_space(_colour_bands(rng, height, width))
+        pairs = _noise(rng, height, width)
         # The published loop does this ten times, but it keeps phase, mean and deviation: once is the same.
-        spectra = _impose_spectrum(spectra_of(_noise(rng, height, width)), self.slope_y, self.slope_x, width)
-        return _stretched_rgb(images_of(spectra, width), mean, axes)
+        _impose_spectrum(pairs, self.slope_y, self.slope_x)
+        return _stretched_rgb(pairs, mean, axes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +82,12 @@ class Wmm(Family):
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         mean, axes = _colour_space(_colour_bands(rng, height, width))
-        marginals = _marginals(rng, level_count(height, width))
-        spectra = spectra_of(_noise(rng, height, width))
+        pyramid = Pyramid(3, height, width, level_count(height, width))
+        marginals = _marginals(rng, len(pyramid.bands))
+        pairs = _noise(rng, height, width)
         for _ in range(self.iterations):
-            spectra = _impose_marginals(spectra, marginals, width)
-        return _stretched_rgb(images_of(spectra, width), mean, axes)
+            _impose_marginals(pairs, pyramid, marginals)
+        return _stretched_rgb(pairs, mean, axes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +115,11 @@ class SpectrumColor(Family):
         colours = _colour_bands(rng, height, width)
         mean, axes = _colour_space(colours)
         targets = _colour_histograms(colours, mean, axes)
-        images = _noise(rng, height, width)
+        pairs = _noise(rng, height, width)
         for _ in range(self.iterations):
-            spectra = _impose_spectrum(spectra_of(images), self.slope_y, self.slope_x, width)
-            images = _impose_colours(images_of(spectra, width), targets)
-        return _stretched_rgb(images, mean, axes)
+            _impose_spectrum(pairs, self.slope_y, self.slope_x)
+            _impose_colours(pairs, targets)
+        return _stretched_rgb(pairs, mean, axes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,14 +147,15 @@ class SpectrumColorWmm(Family):
         colours = _colour_bands(rng, height, width)
         mean, axes = _colour_space(colours)
         targets = _colour_histograms(colours, mean, axes)
-        marginals = _marginals(rng, level_count(height, width))
-        images = _noise(rng, height, width)
+        pyramid = Pyramid(3, height, width, level_count(height, width))
+        marginals = _marginals(rng, len(pyramid.bands))
+        pairs = _noise(rng, height, width)
         # The order matters: what is imposed last is met exactly, what came before nearly so.
         for _ in range(self.iterations):
-            spectra = _impose_spectrum(spectra_of(images), self.slope_y, self.slope_x, width)
-            spectra = _impose_marginals(spectra, marginals, width)
-            images = _impose_colours(images_of(spectra, width), targets)
-        return _stretched_rgb(images, mean, axes)
+            _impose_spectrum(pairs, self.slope_y, self.slope_x)
+            _impose_marginals(pairs, pyramid, marginals)
+            _impose_colours(pairs, targets)
+        return _stretched_rgb(pairs, mean, axes)
 
 
 def _refuse_no_iteration(iterations: int) -> None:
@@ -162,16 +168,18 @@ def _slopes(rng: np.random.Generator) -> tuple[float, float]:
     return slope - difference, slope + difference
 
 
-def _noise(rng: np.random.Generator, height: int, width: int) -> Images:
-    return rng.random((3, height, width), np.float32) * np.float32(256)
+def _noise(rng: np.random.Generator, height: int, width: int) -> Pairs:
+    """Three images."""
+    return pairs_of(rng.random((3, height, width), np.float32) * np.float32(256))
 
 
-def _impose_spectrum(spectra: Spectra, slope_y: float, slope_x: float, width: int) -> Spectra:
+def _impose_spectrum(pairs: Pairs, slope_y: float, slope_x: float) -> None:
     """Replace the Fourier magnitude of three images; the phase, and each image's mean and deviation, stay."""
-    magnitude = _magnitude(spectra.shape[1], width, slope_y, slope_x)
-    result = np.empty_like(spectra)
-    _set_magnitude(spectra, magnitude, width, result)
-    return result
+    transform(pairs)
+    mean, deviation = np.empty(2 * len(pairs), np.float32), np.empty(2 * len(pairs), np.float32)
+    _set_magnitude(pairs, _magnitude(*pairs.shape[1:], slope_y, slope_x), mean, deviation)
+    invert(pairs, flags=0)
+    _scale(pairs, deviation, mean)
 
 
 @lru_cache(maxsize=2)  # the same in each round of imposing
@@ -186,35 +194,58 @@ def _magnitude(height: int, width: int, slope_y: float, slope_x: float) -> NDArr
 def _marginals(rng: np.random.Generator, levels: int) -> list[list[Histogram]]:
     """For each of three channels, densities of the high-pass residual and then of the bands, finest level first.
 
-    They fall as exp(-|coefficient / width| ** shape). On the coefficients' range a width of 256 is nearly uniform, so
-    that the shape shows in the finest two levels.
+    On the coefficients' range a width of 256 is nearly uniform, so that the shape shows in the finest two levels.
     """
-    widths = [4.0] + [4.0 ** (2**level) for level in range(levels) for _ in range(ORIENTATIONS)]
-    return [[_marginal(rng.uniform(0.4, 0.8), width) for width in widths] for _ in range(3)]
+    widths = np.array([4.0] + [4.0 ** (2**level) for level in range(levels) for _ in range(ORIENTATIONS)])
+    shapes = rng.uniform(0.4, 0.8, (3, len(widths)))
+    densities = _marginal_densities(shapes, widths)
+    deviations = np.sqrt((COEFFICIENTS**2 * densities).sum(2) / densities.sum(2))
+    ends = COEFFICIENTS[0] - 0.25, COEFFICIENTS[-1] + 0.25
+    return [
+        [_histogram(density, *ends, float(deviation)) for density, deviation in zip(*channel, strict=True)]
+        for channel in zip(densities, deviations, strict=True)
+    ]
 
 
-def _marginal(shape: float, width: float) -> Histogram:
-    density = np.exp(-(np.abs(COEFFICIENTS / width) ** shape))
-    deviation = np.sqrt((COEFFICIENTS**2 * density).sum() / density.sum())
-    return _histogram(density, COEFFICIENTS[0] - 0.25, COEFFICIENTS[-1] + 0.25, float(deviation))
+def _marginal_densities(shapes: NDArray[np.float64], widths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """exp(-|coefficient / width| ** shape) at COEFFICIENTS, for [..., n] shapes and [n] widths: [..., n, 801]."""
+    # The density is symmetric. A power is the exponential of a logarithm, of which there is only one here to take.
+    half = np.exp(-np.exp(shapes[..., None] * (_LOG_COEFFICIENTS - np.log(widths)[:, None])))
+    return np.concatenate([half[..., :0:-1], half], axis=-1)
 
 
 def _histogram(weights: NDArray[np.float64], low: float, high: float, deviation: float = 0.0) -> Histogram:
     # A trace of weight in each bin makes the cumulative weight rise strictly, so that it can be inverted.
-    cumulative = np.append(0, np.cumsum(weights + 1e-8 * weights.mean()))
-    return Histogram(np.linspace(low, high, len(weights) + 1), cumulative / cumulative[-1], deviation)
+    cumulative = np.zeros(len(weights) + 1)
+    np.cumsum(weights + 1e-8 * weights.mean(), out=cumulative[1:])
+    return Histogram(low, high, cumulative / cumulative[-1], deviation)
 
 
-def _impose_marginals(spectra: Spectra, marginals: list[list[Histogram]], width: int) -> Spectra:
-    """Give every band of a steerable pyramid its distribution; the low-pass residual stays."""
-    residual, bands = analysed(spectra, width, len(marginals[0]) // ORIENTATIONS)
-    for channel, targets in enumerate(marginals):
-        _match(residual[channel], targets[0].edges, targets[0].cumulative, targets[0].deviation)
-        for level, pairs in enumerate(bands):
-            for b in range(ORIENTATIONS):
-                pair, target = pairs[channel, b // 2], targets[1 + ORIENTATIONS * level + b]
-                _match(pair.imag if b % 2 else pair.real, target.edges, target.cumulative, target.deviation)
-    return put_together(spectra, residual, bands)
+def _impose_marginals(pairs: Pairs, pyramid: Pyramid, marginals: list[list[Histogram]]) -> None:
+    """Give every band of three images' pyramids its distribution; the low-pass residual stays."""
+    spectra = np.empty((3, pairs.shape[1], pairs.shape[2] // 2 + 1), np.complex64)
+    transform(pairs)
+    split(pairs, spectra)
+    pyramid.analyse(spectra)
+    for channel, (first, *others) in enumerate(marginals):
+        _match(images_of(pyramid.residual, 3)[channel], first)
+        bands = [band for level in pyramid.bands for band in images_of(level[channel], ORIENTATIONS)]
+        for band, target in zip(bands, others, strict=True):
+            _match(band, target)
+    pyramid.synthesise(spectra)
+    join(spectra, np.ones(spectra.shape[1:], np.float32), pairs)
+    invert(pairs)
+
+
+def _impose_colours(pairs: Pairs, targets: list[Histogram]) -> None:
+    """Give each of three images its distribution."""
+    for image, target in zip(images_of(pairs, 3), targets, strict=True):
+        _match(image, target)
+
+
+def _match(values: NDArray[np.float32], target: Histogram) -> None:
+    """Map values [height, width] monotonously, in place, so that they follow a distribution."""
+    _follow(values, target.low, target.high, target.cumulative, target.deviation)
 
 
 def _colour_bands(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
@@ -223,12 +254,17 @@ def _colour_bands(rng: np.random.Generator, height: int, width: int) -> NDArray[
     shares = 0.001 + rng.random(count)
     pixels = rng.multinomial(height * width, shares / shares.sum())
     colours = rng.random((count, 3), np.float32) * np.float32(256)
-    bands = np.repeat(colours, pixels, axis=0).reshape(width, height, 3).transpose(1, 0, 2)
+    bands = np.empty((height, width, 3), np.float32)
+    _fill_columns(bands, colours, np.cumsum(pixels))
     side = int(np.ceil(10 * rng.random()))
     bands = cv2.blur(bands, (side, side), borderType=cv2.BORDER_CONSTANT)
-    bands += rng.random(bands.shape, np.float32) * np.float32(10)
+    noise = rng.random(bands.shape, np.float32)
+    noise *= np.float32(10)
+    bands += noise
     low, high = bands.min(), bands.max()
-    return (bands - low) * (255 / (high - low))
+    bands -= low
+    bands *= 255 / (high - low)
+    return bands
 
 
 def _colour_space(bands: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -245,81 +281,81 @@ def _colour_histograms(
     bands: NDArray[np.float32], mean: NDArray[np.float32], axes: NDArray[np.float32]
 ) -> list[Histogram]:
     """Histograms of the colours along each axis, from the mean."""
+    projected = np.empty(bands.shape[:2], np.float32)
     histograms = []
-    for channel in axes @ (bands.reshape(-1, 3) - mean).T:
-        counts, edges = np.histogram(channel, COLOUR_BINS)
-        histograms.append(_histogram(counts.astype(np.float64), float(edges[0]), float(edges[-1])))
+    for axis in axes:
+        _project(bands, mean, axis, projected)
+        low, high = projected.min(), projected.max()
+        counts = np.zeros(COLOUR_BINS + 1, np.int64)
+        _count(projected, low, np.float32(COLOUR_BINS) / max(high - low, np.float32(1e-12)), counts)
+        histograms.append(_histogram(counts[:-1].astype(np.float64), float(low), float(high)))
     return histograms
 
 
-def _impose_colours(images: Images, targets: list[Histogram]) -> Images:
-    """Give each of three images its distribution, in place."""
-    for image, target in zip(images, targets, strict=True):
-        _match(image, target.edges, target.cumulative, target.deviation)
-    return images
-
-
-def _stretched_rgb(images: Images, mean: NDArray[np.float32], axes: NDArray[np.float32]) -> Image:
-    """Turn decorrelated [3, height, width] into RGB, and stretch all three channels together to 0..255."""
-    _, height, width = images.shape
+def _stretched_rgb(pairs: Pairs, mean: NDArray[np.float32], axes: NDArray[np.float32]) -> Image:
+    """Turn three decorrelated images into RGB, and stretch all three channels together to 0..255."""
+    _, height, width = pairs.shape
     rgb, image = np.empty((height, width, 3), np.float32), np.empty((height, width, 3), np.uint8)
-    _rotate(images, mean, axes, rgb)
+    _rotate(pairs, mean, axes, rgb)
     low, high = rgb.min(), rgb.max()
     _quantise(rgb.reshape(-1), low, np.float32(255) / max(high - low, np.float32(1e-12)), image.reshape(-1))
     return image
 
 
 @njit(cache=True)
-def _match(values, edges, cumulative, deviation):
+def _follow(values, target_low, target_high, cumulative, deviation):
     """Map values monotonously so that they follow a distribution, through a histogram of as many bins as it has.
 
-    values: float32 [height, width], changed in place; left alone where all are equal. edges, cumulative: float64
-    [bins + 1], those of `Histogram`. deviation: standard deviation that they get in the end, around zero; 0 for none.
+    values: float32 [height, width], changed in place; left alone where all are equal. The others are those of
+    `Histogram`: cumulative is float64 [bins + 1]; deviation is around zero, which the mean is moved to.
     """
     height, width = values.shape
-    bins = len(edges) - 1
+    bins = len(cumulative) - 1
     low, high = values[0, 0], values[0, 0]
     for y in range(height):
         for x in range(width):
             value = values[y, x]
-            if value < low:
-                low = value
-            if value > high:
-                high = value
+            low, high = value if value < low else low, value if value > high else high
     if not high > low:
         return
     scale = np.float32(bins) / (high - low)
-    counts = np.zeros(bins + 1, np.int32)
-    for y in range(height):
-        for x in range(width):
-            counts[int((values[y, x] - low) * scale)] += 1
-    counts[bins - 1] += counts[bins]  # the highest value, and those that rounding takes there
+    counts = np.zeros(bins + 1, np.int64)
+    _count(values, low, scale, counts)
 
     # What each edge of the values' own histogram becomes: the same share of the distribution lies below.
     start, rise = np.empty(bins + 1, np.float32), np.empty(bins + 1, np.float32)
+    step = (target_high - target_low) / bins
     below, k = 0, 0
     for b in range(bins + 1):
         share = below / (height * width)
         while k < bins - 1 and cumulative[k + 1] < share:
             k += 1
         within = (share - cumulative[k]) / (cumulative[k + 1] - cumulative[k])
-        start[b] = np.float32(edges[k] + within * (edges[k + 1] - edges[k]))
+        start[b] = np.float32(target_low + step * (k + within))
         below += counts[b]
     for b in range(bins):
         rise[b] = start[b + 1] - start[b]
-    rise[bins] = rise[bins - 1]
+    rise[bins] = 0
 
+    if deviation == 0:
+        for y in range(height):
+            for x in range(width):
+                place = (values[y, x] - low) * scale
+                b = np.int32(place)
+                values[y, x] = start[b] + (place - np.float32(b)) * rise[b]
+        return
     total, squares = 0.0, 0.0
     for y in range(height):
+        line, line_squares = np.float32(0), np.float32(0)
         for x in range(width):
             place = (values[y, x] - low) * scale
-            b = int(place)
+            b = np.int32(place)
             value = start[b] + (place - np.float32(b)) * rise[b]
             values[y, x] = value
-            total += value
-            squares += value * value
-    if deviation == 0:
-        return
+            line += value
+            line_squares += value * value
+        total += line
+        squares += line_squares
     mean = total / (height * width)
     factor = np.float32(deviation / np.sqrt(max(squares / (height * width) - mean * mean, 1e-30)))
     middle = np.float32(mean)
@@ -329,35 +365,102 @@ def _match(values, edges, cumulative, deviation):
 
 
 @njit(cache=True)
-def _set_magnitude(spectra, magnitude, width, result):
-    """Give the coefficients a magnitude, scaled for each image so that the sum of squares stays, frequency 0 aside.
+def _count(values, low, scale, counts):
+    """Histogram of float32 [height, width], whose lowest value is `low`, in bins of width 1 / scale.
 
-    spectra, result: complex64 [n, height, width // 2 + 1]; result is filled. magnitude: float32 [height, the same].
+    counts: int64 [bins + 1], added to; the last one, for what lies on the last edge, is moved into the one before.
     """
-    count, height, columns = spectra.shape
+    # Two tables, so that neighbours that fall into one bin need not wait for each other.
+    others = np.zeros(len(counts), np.int64)
+    height, width = values.shape
+    for y in range(height):
+        for x in range(0, width - 1, 2):
+            counts[int((values[y, x] - low) * scale)] += 1
+            others[int((values[y, x + 1] - low) * scale)] += 1
+        if width % 2:
+            counts[int((values[y, width - 1] - low) * scale)] += 1
+    for b in range(len(counts)):
+        counts[b] += others[b]
+    counts[-2] += counts[-1]
+    counts[-1] = 0
+
+
+@njit(cache=True)
+def _set_magnitude(pairs, magnitude, mean, scale):
+    """Give the coefficients of pairs of real images a magnitude, keeping the phase; none at frequency 0.
+
+    pairs: complex64 [n, height, width], transformed, changed in place. magnitude: float32 [height, width // 2 + 1].
+    mean, scale: float32 [2 n], filled: the mean of each image, and the factor that gives it back its deviation after
+    an inverse transform that is not scaled.
+    """
+    count, height, width = pairs.shape
+    # By Parseval's theorem the sums of squares are the variances.
+    after = 0.0
+    for y in range(height):
+        for x in range(width // 2 + 1):
+            after += (1 if 2 * x % width == 0 else 2) * magnitude[y, x] * magnitude[y, x]
+    tiny = np.float32(1e-24)
     for n in range(count):
-        # By Parseval's theorem these are the variances; a column inside stands for its mirror image too.
-        before, after = 0.0, 0.0
+        zero = pairs[n, 0, 0]
+        pairs[n, 0, 0] = 0
+        first_power, second_power = 0.0, 0.0
         for y in range(height):
-            power, line = np.float32(0), np.float32(0)
-            for x in range(columns):
-                twice = np.float32(1 if 2 * x % width == 0 else 2)
-                value, wanted = spectra[n, y, x], magnitude[y, x]
-                square = value.real * value.real + value.imag * value.imag
-                power += twice * square
-                line += twice * wanted * wanted
-                factor = wanted / np.sqrt(max(square, np.float32(1e-24)))
-                result[n, y, x] = complex(value.real * factor, value.imag * factor)
-            before += power
-            after += line
-        mean = spectra[n, 0, 0]
-        before -= mean.real * mean.real
-        scale = np.float32(np.sqrt(max(before, 0.0) / after))
-        for y in range(height):
-            for x in range(columns):
-                value = result[n, y, x]
-                result[n, y, x] = complex(value.real * scale, value.imag * scale)
-        result[n, 0, 0] = mean
+            mirrored = (height - y) % height
+            first_line, second_line = np.float32(0), np.float32(0)
+            for x in range(width // 2 + 1):
+                opposite = width - x if x else 0
+                weight = np.float32(1)
+                if x == opposite or x == 0:
+                    # The column holds both a coefficient and its mirror image: the upper one does both.
+                    if mirrored < y:
+                        continue
+                    if mirrored == y:
+                        weight = np.float32(0.5)
+                here, there = pairs[n, y, x], pairs[n, mirrored, opposite]
+                # Twice the coefficients of either image.
+                a, b = here.real + there.real, here.imag - there.imag
+                c, d = here.imag + there.imag, there.real - here.real
+                first, second = a * a + b * b, c * c + d * d
+                first_line += weight * first
+                second_line += weight * second
+                f = magnitude[y, x] / np.sqrt(max(first, tiny))
+                g = magnitude[y, x] / np.sqrt(max(second, tiny))
+                pairs[n, y, x] = complex(f * a - g * d, f * b + g * c)
+                pairs[n, mirrored, opposite] = complex(f * a + g * d, g * c - f * b)
+            first_power += first_line
+            second_power += second_line
+        area = height * width
+        mean[2 * n], mean[2 * n + 1] = zero.real / area, zero.imag / area
+        scale[2 * n] = np.sqrt(first_power / 2 / after) / area
+        scale[2 * n + 1] = np.sqrt(second_power / 2 / after) / area
+
+
+@njit(cache=True)
+def _scale(pairs, factor, shift):
+    """Multiply each of 2 n images in complex64 [n, height, width] by its factor, float32 [2 n], and add its shift."""
+    for n in range(len(pairs)):
+        for y in range(pairs.shape[1]):
+            for x in range(pairs.shape[2]):
+                value = pairs[n, y, x]
+                pairs[n, y, x] = complex(
+                    value.real * factor[2 * n] + shift[2 * n], value.imag * factor[2 * n + 1] + shift[2 * n + 1]
+                )
+
+
+@njit(cache=True)
+def _fill_columns(bands, colours, last):
+    """Give pixels their colours, column by column.
+
+    bands: float32 [height, width, 3], filled. colours: float32 [n, 3]. last: int64 [n], pixels up to each one's last.
+    """
+    height, width, _ = bands.shape
+    for y in range(height):
+        n = 0
+        for x in range(width):
+            while last[n] <= x * height + y:
+                n += 1
+            for channel in range(3):
+                bands[y, x, channel] = colours[n, channel]
 
 
 @njit(cache=True)
@@ -386,14 +489,26 @@ def _moments(pixels):
 
 
 @njit(cache=True)
-def _rotate(images, mean, axes, rgb):
-    """Back from decorrelated float32 [3, height, width] to float32 [height, width, 3], which is filled.
+def _project(bands, mean, axis, projected):
+    """Place of each colour, float32 [height, width, 3], along an axis [3] from the mean [3].
 
-    mean: float32 [3]. axes: float32 [3, 3], an axis in each row.
+    projected: float32 [height, width], filled.
     """
-    for y in range(images.shape[1]):
-        for x in range(images.shape[2]):
-            a, b, c = images[0, y, x], images[1, y, x], images[2, y, x]
+    for y in range(bands.shape[0]):
+        for x in range(bands.shape[1]):
+            a, b, c = bands[y, x, 0] - mean[0], bands[y, x, 1] - mean[1], bands[y, x, 2] - mean[2]
+            projected[y, x] = a * axis[0] + b * axis[1] + c * axis[2]
+
+
+@njit(cache=True)
+def _rotate(pairs, mean, axes, rgb):
+    """Back from three decorrelated images, complex64 [2, height, width], to RGB.
+
+    mean: float32 [3]. axes: float32 [3, 3], an axis in each row. rgb: float32 [height, width, 3], filled.
+    """
+    for y in range(pairs.shape[1]):
+        for x in range(pairs.shape[2]):
+            a, b, c = pairs[0, y, x].real, pairs[0, y, x].imag, pairs[1, y, x].real
             for channel in range(3):
                 rgb[y, x, channel] = a * axes[0, channel] + b * axes[1, channel] + c * axes[2, channel] + mean[channel]
 

@@ -9,21 +9,13 @@ makes level l larger by 2^l.
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .fourier import Images, Spectra, images_of, spectra_of, transformed
+from .fourier import Pairs, Spectra, invert, join, split, transform
 
 ORIENTATIONS = 4
-
-Bands = list[NDArray[np.complex64]]
-"""Level by level [n, 2, height of level, width of level]: two oriented bands as real and imaginary part of each pair.
-
-The band of orientation b, whose stripes vary along the angle pi b / 4 (0 is along the width), is part b % 2 of pair
-b // 2.
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,33 +40,43 @@ def level_size(size: int, level: int) -> int:
     return -(-size // 2**level)
 
 
-def analysed(spectra: Spectra, width: int, levels: int) -> tuple[Images, Bands]:
-    """The high-pass residual [n, height, width] and the bands of images, which are given by their coefficients."""
-    count, height, _ = spectra.shape
-    masks = masks_of(height, width, levels)
-    bands = []
-    for level, oriented in enumerate(masks.oriented):
-        pairs = np.empty((count, 2, level_size(height, level), level_size(width, level)), np.complex64)
-        _pick(spectra, oriented, np.float32(2**level / (height * width)), pairs)
-        transformed(pairs.reshape(2 * count, *pairs.shape[2:]), cv2.DFT_INVERSE)
-        bands.append(pairs)
-    return images_of(spectra * masks.high, width), bands
+class Pyramid:
+    """The pyramids of n images of one size, and room for their bands that is used again and again."""
 
+    residual: Pairs
+    """The high-pass residuals: [ceil(n / 2), height, width]."""
+    bands: list[Pairs]
+    """Level by level [n, 2, height of level, width of level]: of each image, two pairs of oriented bands.
 
-def put_together(spectra: Spectra, residual: Images, bands: Bands) -> Spectra:
-    """The coefficients of images with this residual and these bands, and the low frequencies of `spectra`.
-
-    The bands serve as working memory: what they hold is lost.
+    The band of orientation b, whose waves run along the angle pi b / 4 (0 is along the width), is part b % 2 of pair
+    b // 2.
     """
-    _, height, width = residual.shape
-    masks = masks_of(height, width, len(bands))
-    result = spectra_of(residual)
-    _blend(spectra, masks.low, masks.high, result)
-    for level, (oriented, pairs) in enumerate(zip(masks.oriented, bands, strict=True)):
-        transformed(pairs.reshape(-1, *pairs.shape[2:]))
-        area = pairs.shape[2] * pairs.shape[3]
-        _put_back(pairs, oriented, np.float32(height * width / (2**level * area)), result)
-    return result
+
+    def __init__(self, count: int, height: int, width: int, levels: int) -> None:
+        self.masks = masks_of(height, width, levels)
+        self.residual = np.empty(((count + 1) // 2, height, width), np.complex64)
+        sizes = [(level_size(height, level), level_size(width, level)) for level in range(levels)]
+        self.bands = [np.empty((count, 2, *size), np.complex64) for size in sizes]
+
+    def analyse(self, spectra: Spectra) -> None:
+        """Fill residual and bands from the coefficients of the images."""
+        area = self.residual.shape[1] * self.residual.shape[2]
+        for level, (mask, pairs) in enumerate(zip(self.masks.oriented, self.bands, strict=True)):
+            _pick(spectra, mask, np.float32(2**level / area), pairs)
+            invert(pairs.reshape(-1, *pairs.shape[2:]), flags=0)
+        join(spectra, self.masks.high, self.residual)
+        invert(self.residual)
+
+    def synthesise(self, spectra: Spectra) -> None:
+        """Replace the coefficients, but for the low frequencies, by those of residual and bands, which are lost."""
+        transform(self.residual)
+        high = np.empty_like(spectra)
+        split(self.residual, high)
+        _blend(high, self.masks.high, self.masks.low, spectra)
+        area = self.residual.shape[1] * self.residual.shape[2]
+        for level, (mask, pairs) in enumerate(zip(self.masks.oriented, self.bands, strict=True)):
+            transform(pairs.reshape(-1, *pairs.shape[2:]))
+            _put_back(pairs, mask, np.float32(area / (2**level * pairs.shape[2] * pairs.shape[3])), spectra)
 
 
 @lru_cache(maxsize=8)
@@ -159,9 +161,9 @@ def _put_back(pairs, mask, scale, spectra):
 
 
 @njit(cache=True)
-def _blend(spectra, low, high, result):
-    """result = spectra * low + result * high, for complex64 [n, height, columns] and float32 [height, columns]."""
+def _blend(residual, high, low, spectra):
+    """spectra = spectra * low + residual * high, for complex64 [n, height, columns] and float32 [height, columns]."""
     for n in range(len(spectra)):
         for y in range(low.shape[0]):
             for x in range(low.shape[1]):
-                result[n, y, x] = spectra[n, y, x] * low[y, x] + result[n, y, x] * high[y, x]
+                spectra[n, y, x] = spectra[n, y, x] * low[y, x] + residual[n, y, x] * high[y, x]
