@@ -16,7 +16,7 @@ SAMPLES = 1000
 """Of each family."""
 CONTROL = "white-noise"
 """Rendered and shown, but not trained on: it has no structure to learn."""
-ENCODER = "--model tiny --batch-size 32 --steps 1200"
+ENCODER = "--model tiny --batch-size 32 --steps 600"
 # Many small steps, and a decoder as small as the encoder: on two cores there is time for no more than a glimpse.
 DECODER = "--set decoder_width=128 --set decoder_depth=2 --set decoder_heads=4 --set base_lr=4e-3"
 TASKS = ("gm-instrument", "gm-pitch")
