@@ -46,7 +46,8 @@ def write_report(demo: Path, families: Sequence[str]) -> Path:
         *(_task(name, task) for name, task in results["tasks"].items()),
         '<p class="note">Accuracy of a linear probe on clips it was not trained on; the black line is the 95 % '
         "interval. random-init is the same encoder before pre-training, mean of three seeds; log-mel is the mean "
-        "and standard deviation of each mel band.</p>",
+        "and standard deviation of each mel band. The demo trains for minutes on some ten thousand patterns, which "
+        "need not be enough to beat a random encoder; RESULTS.md tells what a longer run does.</p>",
     )
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>synpat demo</title><style>{STYLE}</style>'
     path = demo / "report.html"
