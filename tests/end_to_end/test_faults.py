@@ -62,7 +62,14 @@ def test_kills_at_random_moments_change_no_byte(straight: dict[str, bytes], tmp_
 
 
 def test_ctrl_c_leaves_nothing_half_written_and_says_how_to_go_on(straight: dict[str, bytes], tmp_path: Path):
-    process = subprocess.Popen(command(tmp_path / "set"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(tmp_path / "set"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What runs in the background of a script inherits a SIGINT that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     wait_for_shards(process, tmp_path / "set", 3)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
