@@ -11,15 +11,21 @@ PARTIAL = ".*.partial"
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A binary file to write, renamed to `path` once it is whole and on the disk; removed if an error comes first."""
+def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """A binary file to write, renamed to `path` once it is whole and on the disk; removed if an error comes first.
+
+    Raises FileExistsError, once it is written, if `path` is there and must not be overwritten.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        if overwrite:
+            os.replace(partial, path)
+        else:
+            os.link(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
