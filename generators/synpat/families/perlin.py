@@ -17,6 +17,12 @@ FREQUENCIES = range(2, 12)
 """Lattice cells along one axis that a category may have."""
 FINEST_CELL = 4
 """Pixels. An octave of smaller cells would only alias, so it is left out."""
+DIRECTIONS = 4096
+"""Gradients that a lattice point may have, evenly round the circle."""
+_ANGLES = np.arange(DIRECTIONS) * (2 * np.pi / DIRECTIONS)
+# Rounding to float32 hides the last bit of sine and cosine, in which mathematical libraries differ.
+GRADIENTS = np.stack([np.sin(_ANGLES), np.cos(_ANGLES)], axis=1).astype(np.float32)
+"""Their y and x components, [DIRECTIONS, 2]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,80 +55,85 @@ class Perlin(Family):
         return cls(rows=FREQUENCIES[row], columns=FREQUENCIES[column], octaves=int(rng.integers(1, 6)))
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        noise = np.zeros((height, width), np.float32)
-        rows, columns = (
-            min(n, max(size // FINEST_CELL, 1)) for n, size in ((self.rows, height), (self.columns, width))
-        )
-        amplitude = 1.0
-        for octave in range(self.octaves):
-            if octave and (rows * FINEST_CELL > height or columns * FINEST_CELL > width):
+        cells = self._cells(height, width)
+        points = int((cells + 1).prod(axis=1).sum())
+        return _paint(rng.random(points, np.float32), cells, GRADIENTS, self.persistence, height, width)
+
+    def _cells(self, height: int, width: int) -> np.ndarray:
+        """Rows and columns of the lattice of each octave that is not too fine, int64 [octaves, 2]."""
+        most_rows, most_columns = max(height // FINEST_CELL, 1), max(width // FINEST_CELL, 1)
+        cells = [(min(self.rows, most_rows), min(self.columns, most_columns))]
+        for _ in range(1, self.octaves):
+            rows, columns = cells[-1]
+            if 2 * rows > most_rows or 2 * columns > most_columns:
                 break
-            _add_octave(noise, *_gradients(rng, rows, columns), np.float32(amplitude))
-            rows, columns, amplitude = 2 * rows, 2 * columns, amplitude * self.persistence
-        return _stretched(noise)
-
-
-def _gradients(rng: np.random.Generator, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """The y and x components of a unit vector at each lattice point, float32 [rows + 1, columns + 1]."""
-    angle = rng.uniform(0, 2 * np.pi, (rows + 1, columns + 1))
-    # Rounding to float32 hides the last bit of sine and cosine, in which mathematical libraries differ.
-    return np.sin(angle).astype(np.float32), np.cos(angle).astype(np.float32)
+            cells.append((2 * rows, 2 * columns))
+        return np.array(cells)
 
 
 @njit(cache=True)
-def _add_octave(noise, gradient_y, gradient_x, amplitude):
-    """Row by row and cell by cell, so that a pixel costs two linear ramps and one blend.
+def _paint(draws, cells, gradients, persistence, height, width):
+    """Image of all octaves. draws: float32 in 0..1, one for each lattice point of each octave, in turn."""
+    noise = np.zeros((height, width), np.float32)
+    amplitude, first = np.float32(1), 0
+    for octave in range(len(cells)):
+        rows, columns = cells[octave]
+        end = first + (rows + 1) * (columns + 1)
+        _add_octave(noise, draws[first:end].reshape(rows + 1, columns + 1), gradients, amplitude)
+        amplitude, first = np.float32(amplitude * persistence), end
+    return _stretched(noise)
 
-    noise: float32 [height, width], added to. gradient_y, gradient_x: float32 [rows + 1, columns + 1].
+
+@njit(cache=True)
+def _add_octave(noise, draws, gradients, amplitude):
+    """Lattice line by lattice line, so that a pixel costs one weighted sum of four numbers that lie side by side.
+
+    noise: float32 [height, width], added to. draws: float32 [rows + 1, columns + 1] in 0..1.
+
+    On the image row at height v inside its cells, the upper corners contribute v * across + along, where `across`
+    blends the y components of their gradients by the fade of u, and `along` the x components times the distance to
+    the corner.
     """
     height, width = noise.shape
-    rows, columns = gradient_y.shape[0] - 1, gradient_y.shape[1] - 1
-    # Pixel centres lie at (x + 1/2) / width of the image; u is their place inside the cell, in 0..1.
-    u, fade_u = np.empty(width, np.float32), np.empty(width, np.float32)
-    first = np.empty(columns + 1, np.int64)
-    first[columns] = width
-    for x in range(width - 1, -1, -1):
-        column = (2 * x + 1) * columns // (2 * width)
-        first[column] = x
-        t = np.float32((2 * x + 1) * columns / (2 * width) - column)
-        u[x] = t
-        fade_u[x] = t * t * t * (t * (t * np.float32(6) - np.float32(15)) + np.float32(10))
-    one = np.float32(1)
+    rows, columns = draws.shape[0] - 1, draws.shape[1] - 1
+    across, along = np.empty((rows + 1, width), np.float32), np.empty((rows + 1, width), np.float32)
+    for x in range(width):
+        column, u, fade = _place(x, columns, width)
+        for row in range(rows + 1):
+            left, right = int(draws[row, column] * len(gradients)), int(draws[row, column + 1] * len(gradients))
+            left_y, left_x = gradients[left, 0], gradients[left, 1] * u
+            right_y, right_x = gradients[right, 0], gradients[right, 1] * (u - np.float32(1))
+            across[row, x] = left_y + fade * (right_y - left_y)
+            along[row, x] = left_x + fade * (right_x - left_x)
     for y in range(height):
-        row = (2 * y + 1) * rows // (2 * height)
-        v = np.float32((2 * y + 1) * rows / (2 * height) - row)
-        fade_v = v * v * v * (v * (v * np.float32(6) - np.float32(15)) + np.float32(10))
+        row, v, fade = _place(y, rows, height)
+        upper, lower = amplitude * (np.float32(1) - fade), amplitude * fade
+        upper_v, lower_v = upper * v, lower * (v - np.float32(1))
         line = noise[y]
-        # On this row, the blend of a cell's two left corners is start + slope * u, and so is that of the right ones.
-        start, slope = _lattice_line(gradient_y, gradient_x, row, 0, v, fade_v, amplitude)
-        for column in range(columns):
-            left_start, left_slope = start, slope
-            start, slope = _lattice_line(gradient_y, gradient_x, row, column + 1, v, fade_v, amplitude)
-            for x in range(first[column], first[column + 1]):
-                left = left_start + left_slope * u[x]
-                right = start + slope * (u[x] - one)
-                line[x] += left + fade_u[x] * (right - left)
+        across_above, along_above, across_below, along_below = across[row], along[row], across[row + 1], along[row + 1]
+        for x in range(width):
+            above = upper_v * across_above[x] + upper * along_above[x]
+            line[x] += above + (lower_v * across_below[x] + lower * along_below[x])
 
 
 @njit(cache=True, inline="always")
-def _lattice_line(gradient_y, gradient_x, row, column, v, fade_v, amplitude):
-    """Value at lattice column `column`, and slope along u, of a row at height v inside its cell."""
-    upper = gradient_y[row, column] * v
-    lower = gradient_y[row + 1, column] * (v - np.float32(1))
-    start = upper + fade_v * (lower - upper)
-    slope = gradient_x[row, column] + fade_v * (gradient_x[row + 1, column] - gradient_x[row, column])
-    return start * amplitude, slope * amplitude
+def _place(pixel, cells, pixels):
+    """Cell that the centre of a pixel lies in, its place inside that cell in 0..1, and the fade of that place."""
+    cell = (2 * pixel + 1) * cells // (2 * pixels)
+    t = np.float32((2 * pixel + 1) * cells / (2 * pixels) - cell)
+    return cell, t, t * t * t * (t * (t * np.float32(6) - np.float32(15)) + np.float32(10))
 
 
 @njit(cache=True)
 def _stretched(noise):
     """uint8 image of a float32 [height, width] whose smallest value becomes 0 and whose largest becomes 255."""
     low, high = noise[0, 0], noise[0, 0]
-    for value in noise.flat:
-        low, high = min(low, value), max(high, value)
+    for y in range(noise.shape[0]):
+        for x in range(noise.shape[1]):
+            low, high = min(low, noise[y, x]), max(high, noise[y, x])
     scale = np.float32(255) / max(high - low, np.float32(1e-20))
     image = np.empty(noise.shape, np.uint8)
     for y in range(noise.shape[0]):
         for x in range(noise.shape[1]):
-            image[y, x] = np.uint8((noise[y, x] - low) * scale + np.float32(0.5))
+            image[y, x] = np.uint8(np.int32((noise[y, x] - low) * scale + np.float32(0.5)))
     return image
