@@ -2,7 +2,9 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from isal import isal_zlib
 from PIL import Image
 
 from synpat_shards import decode_png, encode_png
@@ -47,3 +50,30 @@ def test_a_bomb_is_refused_by_its_header():
     bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
     with pytest.raises(ValueError, match="60000x60000 pixels is refused"):
         decode_png(bomb)
+
+
+def test_a_bomb_behind_a_small_header_is_refused():
+    ours = encode_png(np.zeros((4, 4), np.uint8))
+    bomb = isal_zlib.compress(bytes(10**8), 1)
+    idat = struct.pack(">I", len(bomb)) + b"IDAT" + bomb + struct.pack(">I", zlib.crc32(b"IDAT" + bomb))
+    tracemalloc.start()
+    with suppress(ValueError):  # Pillow takes the pixels that the header promises, and ignores the rest
+        decode_png(ours[:33] + idat + ours[-12:])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**6
+
+
+@given(image=grey | colour, level=st.integers(0, 9), optimize=st.booleans())
+def test_pngs_of_other_writers_are_read_too(image: np.ndarray, level: int, optimize: bool):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG", compress_level=level, optimize=optimize)
+    assert np.array_equal(decode_png(file.getvalue()), image)
+
+
+@given(image=grey, place=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_refused_or_changes_nothing(image: np.ndarray, place: int, bit: int):
+    data = bytearray(encode_png(image))
+    data[place % len(data)] ^= 1 << bit
+    with suppress(ValueError):
+        assert np.array_equal(decode_png(bytes(data)), image)
