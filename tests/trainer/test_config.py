@@ -16,6 +16,13 @@ def test_msm_mae_is_the_published_recipe():
     assert config.base_lr / config.lr_batch == 1.5e-4 / 128
 
 
+def test_m2d_and_audiomae_are_the_published_recipes_as_far_as_we_follow_them():
+    m2d, audiomae = make_config("m2d"), make_config("audiomae")
+    assert (m2d.height, m2d.width, m2d.kept, m2d.decoder_width, m2d.decoder_depth) == (80, 608, 57, 512, 8)
+    assert (audiomae.height, audiomae.width, audiomae.kept, audiomae.norm_pix) == (128, 1024, 102, True)
+    assert audiomae.weight_decay == 1e-4
+
+
 def test_later_layers_win_and_steps_replace_epochs():
     config = make_config("msm-mae", {"seed": 1, "model": "small"}, {"seed": 2}, {"steps": 10})
     assert (config.seed, config.model, config.steps, config.epochs) == (2, "small", 10, None)
@@ -49,6 +56,8 @@ def test_settings_are_read_as_yaml():
         ({"batch_size": "many"}, "batch_size: .* got 'many'"),
         ({"width": 200}, "height and width must be multiples of the patch, 16 pixels, got 80x200"),
         ({"mask_ratio": 0.999}, "mask_ratio 0.999 of 65 patches leaves none"),
+        ({"accumulate": 3}, "batch_size must be a multiple of accumulate, got 256 and 3"),
+        ({"compile": "maybe"}, "compile: input should be 'auto'"),
         ({"decoder_width": 100}, "decoder_width must be a multiple of twice decoder_heads, got 100 and 6"),
         ({"steps": 5, "epochs": 5}, "give either epochs or steps, got epochs=5 and steps=5"),
     ],

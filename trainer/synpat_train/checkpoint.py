@@ -1,37 +1,117 @@
-"""Checkpoints: weights, optimiser and step in a file of plain tensors and numbers, whole or not there at all."""
+"""Checkpoints: all that a run needs to go on as if it had never stopped, in a file of plain tensors and numbers.
 
+There is no state of a random generator in it: order, masks and crops are functions of seed and step, and the model
+draws nothing. A file is whole or not there at all, and is loaded without unpickling anything.
+"""
+
+import copy
+import pickle
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from synpat_shards import atomic_file
+
+from .config import Config, differences, make_config
+from .mae import MaskedAutoencoder
+from .timm_door import VisionTransformer
 
 FOLDER = "checkpoints"
 
 
-def save_checkpoint(run: Path, step: int, model: nn.Module, optimizer: Optimizer, keep: int) -> None:
-    """Write the state after `step` updates, then remove all but the last `keep` checkpoints."""
-    folder = run / FOLDER
-    folder.mkdir(exist_ok=True)
-    state: dict[str, Any] = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    with atomic_file(folder / f"step-{step:09d}.pt") as file:
+@dataclass
+class Training:
+    """What changes while a run goes on."""
+
+    model: MaskedAutoencoder
+    optimizer: Optimizer
+    average: VisionTransformer | None
+    """Running mean of the encoder; None if nobody asked for it."""
+    step: int = 0
+    """Updates made."""
+    losses: list[Tensor] = field(default_factory=list)
+    """Of the steps since the last line of the log, on the device."""
+
+    def follow(self, decay: float) -> None:
+        """Move the running mean of the encoder one step on."""
+        if self.average is not None:
+            update = get_ema_multi_avg_fn(decay)
+            update(list(self.average.parameters()), list(self.model.encoder.parameters()), torch.empty(0))
+
+    def finite(self) -> bool:
+        """Whether every weight is a finite number; it waits for the device."""
+        return bool(torch.stack([weight.isfinite().all() for weight in self.model.parameters()]).all().item())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def encoder(self) -> VisionTransformer:
+        """What a run is for."""
+        return self.model.encoder if self.average is None else self.average
+
+
+def begin(model: MaskedAutoencoder, optimizer: Optimizer, config: Config) -> Training:
+    """The state before the first step."""
+    average = None if config.ema is None else copy.deepcopy(model.encoder).requires_grad_(False)
+    return Training(model, optimizer, average)
+
+
+def save_checkpoint(run: Path, training: Training, config: Config, digests: list[str]) -> Path:
+    """Write the state, then remove all but the last checkpoints.
+
+    Raises OSError if the disk is full, and then the earlier checkpoints are as they were.
+    """
+    path = run / FOLDER / f"step-{training.step:09d}.pt"
+    path.parent.mkdir(exist_ok=True)
+    state: dict[str, Any] = {
+        "step": training.step,
+        "config": asdict(config),  # pyright: ignore[reportArgumentType]
+        "sets": digests,
+        "model": training.model.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "average": training.average and training.average.state_dict(),
+        "losses": training.losses,
+    }
+    with atomic_file(path) as file:
         torch.save(state, file)
-    for old in _checkpoints(run)[:-keep]:
+    for old in checkpoints(run)[: -config.keep_checkpoints]:
         old.unlink()
+    return path
 
 
-def load_checkpoint(run: Path, model: nn.Module, optimizer: Optimizer) -> int:
-    """Restore the last checkpoint, and return the number of updates it has seen; 0 if there is none."""
-    if not (checkpoints := _checkpoints(run)):
-        return 0
-    state = torch.load(checkpoints[-1], map_location="cpu", weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["step"]
+def load_checkpoint(run: Path, training: Training, config: Config, digests: list[str]) -> None:
+    """Restore the last checkpoint, if there is one.
+
+    Raises ValueError for one that is damaged, or of another configuration, and says what differs.
+    """
+    if not (there := checkpoints(run)):
+        return
+    path = there[-1]
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        faults = differences(make_config("msm-mae", state["config"]), config)
+        if state["sets"] != digests:
+            faults.append("it learned from other shard sets")
+        if faults:
+            raise ValueError(f"{path} is of another run: {', '.join(faults)}. Choose another --out")
+        training.model.load_state_dict(state["model"])
+        training.optimizer.load_state_dict(state["optimizer"])
+        if training.average is not None:
+            training.average.load_state_dict(state["average"])
+    except (RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as fault:
+        reason = str(fault).partition("\n")[0]
+        raise ValueError(f"{path} is damaged: {reason}. Remove it to go on from the one before") from None
+    training.step, training.losses = state["step"], [loss.to(training.device) for loss in state["losses"]]
 
 
-def _checkpoints(run: Path) -> list[Path]:
+def checkpoints(run: Path) -> list[Path]:
+    """The checkpoints of a run, the last one last."""
     return sorted((run / FOLDER).glob("step-*.pt"))

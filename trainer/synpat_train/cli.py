@@ -13,10 +13,11 @@ from .pretrain import pretrain
 @click.version_option(package_name="synpat")
 @click.option(
     "--shards",
-    type=click.Path(file_okay=False, path_type=Path),
     multiple=True,
     required=True,
-    help="Folder of a shard set; repeatable.",
+    metavar="PATH[=WEIGHT]",
+    help="A shard set of ours, a folder with WebDataset tars of images, or one tar; repeatable. A weight is how often "
+    "an epoch takes each of its samples.",
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the run.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="msm-mae", show_default=True)
@@ -34,8 +35,14 @@ from .pretrain import pretrain
     default=Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "synpat" / "decoded",
     help="Where decoded sets are kept.  [default: ~/.cache/synpat/decoded]",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=min(len(os.sched_getaffinity(0)), 8),
+    help="Threads that decode while streaming; the results are the same.  [default: cores, at most 8]",
+)
 def main(
-    shards: tuple[Path, ...],
+    shards: tuple[str, ...],
     out: Path,
     preset: str,
     file: Path | None,
@@ -45,6 +52,7 @@ def main(
     epochs: int | None,
     batch_size: int | None,
     cache: Path,
+    workers: int,
 ) -> None:
     """Pre-train a masked autoencoder on shard sets, and export its encoder.
 
@@ -62,4 +70,4 @@ def main(
         parse_settings(assignments),
         {name: value for name, value in options.items() if value is not None},
     )
-    pretrain(out, shards, config, cache)
+    pretrain(out, shards, config, cache, workers)

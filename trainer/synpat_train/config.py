@@ -4,18 +4,20 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
+
+from .presets import PRESETS
 
 Positive = Annotated[int, Field(gt=0)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Config:
-    """Everything that decides the weights of a run, beside its shard sets."""
+    """Everything that decides the weights of a run, beside its shard sets; and how it is watched."""
 
     model: Literal["tiny", "small", "base", "large"]
     """Size of the encoder: ViT-Ti, S, B or L."""
@@ -38,7 +40,9 @@ class Config:
     steps: Positive | None
     """Updates of the weights; None if `epochs` is given."""
     batch_size: Positive
-    """Samples in one update."""
+    """Samples in one update, of all devices together."""
+    accumulate: Positive
+    """Pieces that a device takes its share of a batch in: more of them need less memory, and give the same update."""
     base_lr: Annotated[float, Field(gt=0)]
     """Peak learning rate for a batch of `lr_batch` samples; it scales with the batch."""
     lr_batch: Positive
@@ -50,10 +54,20 @@ class Config:
     """Of AdamW; not for biases and norms."""
     clip: Annotated[float, Field(gt=0)] | None
     """Largest norm of the gradient; None leaves it alone."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None
+    """Decay of the running mean of the encoder's weights that is exported in their place; None exports them."""
     seed: Annotated[int, Field(ge=0)]
     """Of the weights, the order of the samples and the masks."""
     precision: Literal["auto", "bfloat16", "float32"]
     """Of matrix products; auto takes bfloat16 where the hardware multiplies it."""
+    compile: Literal["auto"] | bool
+    """Whether the model is compiled; auto does so on a GPU."""
+    stream: Literal["auto"] | bool
+    """Whether images are decoded again in every epoch; auto does so where the disk has no room for the decoded sets."""
+    window: Positive
+    """Samples that are shuffled among each other when streaming; the shards themselves are always shuffled."""
+    skip_damaged: bool
+    """Whether a stream goes on past damaged shards, and counts what it skipped, instead of stopping."""
     checkpoint_every: Positive
     """Steps between two checkpoints."""
     keep_checkpoints: Positive
@@ -63,6 +77,9 @@ class Config:
     pictures_every: Positive
     """Steps between two sheets of reconstructions."""
 
+    WATCHING: ClassVar = ("checkpoint_every", "keep_checkpoints", "log_every", "pictures_every")
+    """Settings that decide no weight: a run may go on with others."""
+
     def __post_init__(self) -> None:
         if self.height % self.patch or self.width % self.patch:
             raise ValueError(
@@ -71,6 +88,10 @@ class Config:
         if not 0 < self.kept < self.patches:
             raise ValueError(
                 f"mask_ratio {self.mask_ratio} of {self.patches} patches leaves none to see or none to guess"
+            )
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size must be a multiple of accumulate, got {self.batch_size} and {self.accumulate}"
             )
         if self.decoder_width % (2 * self.decoder_heads):
             raise ValueError(
@@ -89,38 +110,6 @@ class Config:
     def kept(self) -> int:
         """Patches that the encoder sees; a truncated float as in the reference implementation of MAE."""
         return int(self.patches * (1 - self.mask_ratio))
-
-
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # Niizumi et al., "Masked spectrogram modeling using masked autoencoders for learning general-purpose audio
-    # representation", 2022, with norm_pix off as there. Ours are the clipping, and the warm-up as a share of the steps.
-    "msm-mae": {
-        "model": "base",
-        "height": 80,
-        "width": 208,
-        "patch": 16,
-        "mask_ratio": 0.75,
-        "decoder_width": 384,
-        "decoder_depth": 4,
-        "decoder_heads": 6,
-        "norm_pix": False,
-        "epochs": 100,
-        "steps": None,
-        "batch_size": 256,
-        "base_lr": 1.5e-4,
-        "lr_batch": 128,
-        "warmup": 0.1,
-        "betas": (0.9, 0.95),
-        "weight_decay": 0.05,
-        "clip": 3.0,
-        "seed": 0,
-        "precision": "auto",
-        "checkpoint_every": 1000,
-        "keep_checkpoints": 2,
-        "log_every": 20,
-        "pictures_every": 2000,
-    },
-}
 
 
 def make_config(preset: str, *layers: Mapping[str, Any]) -> Config:
@@ -152,6 +141,16 @@ def _in_words(fault: Mapping[str, Any]) -> str:
     if not fault["loc"]:  # raised by Config itself
         return str(fault["ctx"]["error"])
     return f"{fault['loc'][0]}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
+
+
+def differences(there: Config, here: Config) -> list[str]:
+    """What keeps a run of one configuration from going on with another, in words."""
+    old, new = asdict(there), asdict(here)  # pyright: ignore[reportArgumentType]
+    return [
+        f"{name} is {old[name]} there and {new[name]} here"
+        for name in old
+        if old[name] != new[name] and name not in Config.WATCHING
+    ]
 
 
 def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:

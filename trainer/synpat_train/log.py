@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -60,4 +61,23 @@ class RunLog:
         self.bar.update(self.task, completed=step, description=line)
         if self.bar.disable and (time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES or step == self.total):
             self.last_line = time.monotonic()
-            self.say(f"step {step}/{self.total}: {line}, {numbers['data_wait']:.1%} of the time waiting for data")
+            self.say(
+                f"step {step}/{self.total}: {line}, lr {numbers['lr']:.2e}, MFU {numbers['mfu']:.1%}, "
+                f"{numbers['data_wait']:.1%} of the time waiting for data, {numbers['memory_gb']:.1f} GB"
+                + (f", {numbers['skipped']} damaged samples skipped" if numbers["skipped"] else "")
+            )
+
+
+class Silence:
+    """What the other ranks have for a log."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def numbers(self, step: int, **numbers: float) -> None:
+        """Nothing."""
+
+
+def open_log(run: Path, start: int, total: int, aloud: bool) -> AbstractContextManager[RunLog | Silence]:
+    """The log of a run; only one of its processes writes it."""
+    return RunLog(run, start, total) if aloud else nullcontext(Silence())

@@ -18,6 +18,9 @@ ARCHITECTURES = {
     "large": "vit_large_patch16_224",
 }
 """Our name of a size, and timm's name of the same architecture."""
+WIDTHS = {"tiny": 192, "small": 384, "base": 768, "large": 1024}
+"""Numbers of a token."""
+BLOCKS = {"tiny": 12, "small": 12, "base": 12, "large": 24}
 
 
 def build_vit(size: str, height: int, width: int, patch: int) -> VisionTransformer:

@@ -1,0 +1,67 @@
+"""What the device does best: its precision, a compiled model, the largest batch that fits."""
+
+import resource
+from contextlib import nullcontext
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+def uses_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether matrix products run in bfloat16: as asked, or where the hardware multiplies it faster than float32."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def autocast(device: torch.device, low_precision: bool) -> torch.autocast | nullcontext:
+    """Matrix products in bfloat16, or nothing."""
+    return torch.autocast(device.type, torch.bfloat16) if low_precision else nullcontext()
+
+
+def compile_model(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool) -> nn.Module:
+    """The model as one compiled graph for inputs of these shapes.
+
+    Raises ValueError, with the reason in one line, where the compiler fails.
+    """
+    compiled = cast(nn.Module, torch.compile(model, fullgraph=True, dynamic=False))
+    try:
+        _rehearse(compiled, images, noise, low_precision)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as fault:  # the compiler, its backends and the C++ compiler fail each in their own way
+        raise ValueError((str(fault).strip().splitlines() or [type(fault).__name__])[0]) from None
+    return compiled
+
+
+def what_fits(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool) -> int:
+    """The largest half, quarter, ... of these inputs for which a step finds memory; 0 if none does."""
+    size = len(images) // 2
+    while size:
+        try:
+            _rehearse(model, images[:size], noise[:size], low_precision)
+        except torch.OutOfMemoryError:
+            size //= 2
+        else:
+            return size
+    return 0
+
+
+def _rehearse(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool) -> None:
+    """One step forward and back that changes nothing."""
+    try:
+        with autocast(images.device, low_precision):
+            loss = model(images, noise)
+        loss.backward()
+    finally:
+        model.zero_grad()
+
+
+def memory(device: torch.device) -> int:
+    """The most that this process has held so far, in bytes: of the GPU's memory where there is one."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

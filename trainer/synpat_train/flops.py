@@ -1,0 +1,69 @@
+"""How much arithmetic a sample takes, and how much the device could do: their ratio says how busy it is kept.
+
+Counted as usual for transformers (Kaplan et al., "Scaling Laws for Neural Language Models", 2020; Chowdhery et al.,
+"PaLM", 2022, for the utilisation): matrix products alone, a multiplication and an addition are two operations, and a
+backward pass is two forward passes.
+"""
+
+import time
+
+import torch
+
+from .config import Config
+from .vit import BLOCKS, WIDTHS
+
+PEAKS = {
+    "B200": 2250e12,
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "A10G": 70e12,
+    "A10": 125e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+}
+"""Dense bfloat16 operations a second by the makers' data sheets, for names that contain the key; the first counts."""
+
+
+def operations(config: Config) -> float:
+    """Floating-point operations that one sample takes in training, forward and backward."""
+    width, pixels, masked = WIDTHS[config.model], config.patch**2, config.patches - config.kept
+    embed = 2 * config.kept * pixels * width
+    encode = _blocks(config.kept + 1, width, BLOCKS[config.model])
+    decode = (
+        2 * (config.kept + 1) * width * config.decoder_width
+        + _blocks(config.patches + 1, config.decoder_width, config.decoder_depth)
+        + 2 * masked * config.decoder_width * pixels
+    )
+    return 3 * (encode + decode) + 2 * embed  # nobody asks for the gradient of the pixels
+
+
+def _blocks(tokens: int, width: int, depth: int) -> float:
+    """Forward, with an MLP of four times the width."""
+    return depth * (24 * tokens * width**2 + 4 * tokens**2 * width)
+
+
+def peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second that the device can do: from its data sheet, or what a large product of matrices reaches."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        for part, operations_per_second in PEAKS.items():
+            if part in name:
+                return operations_per_second
+    return _measured_peak(device, dtype)
+
+
+def _measured_peak(device: torch.device, dtype: torch.dtype) -> float:
+    side, times = 8192 if device.type == "cuda" else 1024, []
+    matrix = torch.ones(side, side, device=device, dtype=dtype)
+    for _ in range(4):  # the first one warms up
+        began = time.perf_counter()
+        _ = matrix @ matrix
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - began)
+    return 2 * side**3 / min(times[1:])

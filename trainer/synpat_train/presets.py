@@ -1,0 +1,87 @@
+"""Published recipes of masked autoencoders on spectrograms, as far as they are settings of ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_OURS: Mapping[str, Any] = {
+    "patch": 16,
+    "steps": None,
+    "accumulate": 1,
+    "betas": (0.9, 0.95),
+    "ema": None,
+    "seed": 0,
+    "precision": "auto",
+    "compile": "auto",
+    "stream": "auto",
+    "window": 16384,
+    "skip_damaged": False,
+    "checkpoint_every": 1000,
+    "keep_checkpoints": 2,
+    "log_every": 20,
+    "pictures_every": 2000,
+}
+"""What the recipes share, or say nothing about."""
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # Niizumi et al., "Masked spectrogram modeling using masked autoencoders for learning general-purpose audio
+    # representation", 2022, with norm_pix off as there. Ours are the clipping, and the warm-up as a share of the steps.
+    "msm-mae": {
+        **_OURS,
+        "model": "base",
+        "height": 80,
+        "width": 208,
+        "mask_ratio": 0.75,
+        "decoder_width": 384,
+        "decoder_depth": 4,
+        "decoder_heads": 6,
+        "norm_pix": False,
+        "epochs": 100,
+        "batch_size": 256,
+        "base_lr": 1.5e-4,
+        "lr_batch": 128,
+        "warmup": 0.1,
+        "weight_decay": 0.05,
+        "clip": 3.0,
+    },
+    # Niizumi et al., "Masked modeling duo: learning representations by encouraging both networks to model the input",
+    # 2023: its input, masks, sizes and schedule around the autoencoder of pixels. Its own target, the features that a
+    # second encoder gives the masked patches, is not here.
+    "m2d": {
+        **_OURS,
+        "model": "base",
+        "height": 80,
+        "width": 608,
+        "mask_ratio": 0.7,
+        "decoder_width": 512,
+        "decoder_depth": 8,
+        "decoder_heads": 16,
+        "norm_pix": False,
+        "epochs": 300,
+        "batch_size": 2048,
+        "base_lr": 3e-4,
+        "lr_batch": 256,
+        "warmup": 20 / 300,
+        "weight_decay": 0.05,
+        "clip": 3.0,
+    },
+    # Huang et al., "Masked autoencoders that listen", 2022. Its decoder is 16 layers of shifted windows; ours is a
+    # plain transformer of 8, the depth of He et al., that attends to all patches. The height is the frequency here.
+    "audiomae": {
+        **_OURS,
+        "model": "base",
+        "height": 128,
+        "width": 1024,
+        "mask_ratio": 0.8,
+        "decoder_width": 512,
+        "decoder_depth": 8,
+        "decoder_heads": 16,
+        "norm_pix": True,
+        "epochs": 32,
+        "batch_size": 512,
+        "base_lr": 2e-4,
+        "lr_batch": 256,
+        "warmup": 3 / 32,
+        "weight_decay": 1e-4,
+        "clip": None,
+    },
+}

@@ -1,0 +1,88 @@
+"""All that stays the same while a run goes on: where it lives, what it learns from, who takes part."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .config import Config
+from .images import Cached, Images, Streamed, room_for_cache, statistics
+from .order import Order
+from .ranks import Ranks
+from .run_folder import CONFIG, check, claim, describe, read_data
+from .sets import ShardSet, open_sets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run, ready to go on."""
+
+    folder: Path
+    config: Config
+    ranks: Ranks
+    sets: tuple[ShardSet, ...]
+    images: Images
+    order: Order
+    mean: float
+    """Of the pixels, in grey levels 0..255."""
+    std: float
+    total: int
+    """Steps from the first to the last."""
+
+    @property
+    def digests(self) -> list[str]:
+        """What tells the sets from others."""
+        return [shard_set.digest for shard_set in self.sets]
+
+
+def open_run(folder: Path, shards: Sequence[str], config: Config, cache: Path, workers: int, ranks: Ranks) -> Run:
+    """Open the sets and the folder of a run; the first time, decode the sets and claim the folder.
+
+    Arguments as for `pretrain`. Raises ValueError for what cannot be trained on, or into.
+    """
+    sets = open_sets(shards, config.height)
+    stream = _streams(folder, sets, config, cache)
+    order = Order(
+        seed=config.seed,
+        counts=tuple(shard.count for shard_set in sets for shard in shard_set.shards),
+        weights=tuple(shard_set.weight for shard_set in sets for _ in shard_set.shards),
+        window=config.window if stream else None,
+    )
+    total = _steps(len(order), config, ranks)
+    data = describe(sets, stream)
+    check(folder, config, data)
+    ranks.wait()  # all look before one of them writes
+    images = Streamed(sets, config.width, workers, config.skip_damaged) if stream else Cached(sets, config.width, cache)
+    if ranks.first:
+        claim(folder, config, data)
+    ranks.wait()
+    mean, std = statistics(sets)
+    return Run(
+        folder=folder,
+        config=config,
+        ranks=ranks,
+        sets=sets,
+        images=images,
+        order=order,
+        mean=mean,
+        std=std,
+        total=total,
+    )
+
+
+def _streams(folder: Path, sets: Sequence[ShardSet], config: Config, cache: Path) -> bool:
+    """Whether images come straight from the shards: as it was when the run began, since the order depends on it."""
+    if config.stream != "auto":
+        return config.stream
+    return read_data(folder).stream if (folder / CONFIG).exists() else not room_for_cache(sets, cache)
+
+
+def _steps(samples: int, config: Config, ranks: Ranks) -> int:
+    """Updates of a whole run on so many samples an epoch."""
+    if samples < config.batch_size:
+        raise ValueError(f"the sets hold {samples} samples, less than one batch of {config.batch_size}")
+    if config.batch_size % (ranks.count * config.accumulate):
+        raise ValueError(
+            f"batch_size must be a multiple of the number of processes times accumulate, "
+            f"got {config.batch_size}, {ranks.count} and {config.accumulate}"
+        )
+    return config.steps or (config.epochs or 0) * (samples // config.batch_size)

@@ -1,0 +1,79 @@
+"""The folder of a run: what says which run it is, and keeps others out."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from synpat_shards import write_whole
+
+from .config import Config, differences, make_config, read_settings, to_yaml
+from .sets import ShardSet
+
+CONFIG, SETS = "config.yaml", "sets.json"
+"""Its configuration, and what is known of its shard sets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetRecord:
+    """One shard set of a run."""
+
+    path: str
+    digest: str
+    samples: int
+    weight: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What a run learns from, and how it reads it."""
+
+    sets: tuple[SetRecord, ...]
+    stream: bool
+
+
+def describe(sets: Sequence[ShardSet], stream: bool) -> Data:
+    records = (SetRecord(path=s.name, digest=s.digest, samples=len(s), weight=s.weight) for s in sets)
+    return Data(sets=tuple(records), stream=stream)
+
+
+def read_config(run: Path) -> Config:
+    """The configuration of a run.
+
+    Raises ValueError if the folder holds none.
+    """
+    if not (run / CONFIG).exists():
+        raise ValueError(f"{run} holds no run of synpat-train: it has no {CONFIG}")
+    return make_config("msm-mae", read_settings(run / CONFIG))
+
+
+def read_data(run: Path) -> Data:
+    """What a run learns from."""
+    try:
+        content = json.loads((run / SETS).read_bytes())
+        return Data(sets=tuple(SetRecord(**record) for record in content["sets"]), stream=content["stream"])
+    except (ValueError, TypeError, KeyError) as fault:
+        raise ValueError(f"{run / SETS} is damaged, or of another version of synpat: {fault}") from None
+
+
+def check(run: Path, config: Config, data: Data) -> None:
+    """Refuse a folder that this run must not go into.
+
+    Raises ValueError for a folder with other things, with another configuration or with other sets. Whether the images
+    were streamed is for the run that is there to say.
+    """
+    if (run / CONFIG).exists():
+        faults = differences(read_config(run), config)
+        if [(s.digest, s.weight) for s in read_data(run).sets] != [(s.digest, s.weight) for s in data.sets]:
+            faults.append("it learned from other shard sets, or from the same in another order or with other weights")
+        if faults:
+            raise ValueError(f"{run} holds another run: {', '.join(faults)}. Choose another --out")
+    elif run.exists() and any(path.name != SETS for path in run.iterdir()):
+        raise ValueError(f"{run} is not empty and holds no run of synpat-train: choose another --out")
+
+
+def claim(run: Path, config: Config, data: Data) -> None:
+    """Make a folder that was checked this run's."""
+    run.mkdir(parents=True, exist_ok=True)
+    write_whole(run / SETS, json.dumps(asdict(data), indent=1).encode() + b"\n")
+    write_whole(run / CONFIG, to_yaml(config).encode())

@@ -1,0 +1,28 @@
+"""Being asked to stop: SIGTERM and SIGINT are noted, and a run ends at the next step, with a checkpoint."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Self
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignals:
+    """Notes the first SIGTERM or SIGINT while it is entered; a second one does what it does elsewhere."""
+
+    def __init__(self) -> None:
+        self.asked, self.before = False, {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers
+            self.before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        self.__exit__()
