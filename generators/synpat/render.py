@@ -3,22 +3,24 @@
 import json
 import platform
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
+from typing import TypeVar
 
 from synpat_shards import (
     ENCODING,
     Manifest,
+    Place,
     Recipe,
     Sample,
     ShardRecord,
     begin_set,
-    check_folder,
+    check_place,
     complete_set,
     finished_shards,
+    sole_writer,
     write_shard,
 )
 
@@ -26,48 +28,62 @@ from .families import FAMILIES
 from .sampling import paint
 from .workers import run_tasks
 
+Where = TypeVar("Where", bound=Place)
 
-def render_set(folder: Path, recipe: Recipe, workers: int, progress: Callable[[ShardRecord, bool], None]) -> Manifest:
+
+def render_set(place: Place, recipe: Recipe, workers: int, progress: Callable[[ShardRecord, bool], None]) -> Manifest:
     """Render what is missing of one set: `render_sets` of a single recipe."""
-    return render_sets({folder: recipe}, workers, progress)[folder]
+    return render_sets({place: recipe}, workers, progress)[place]
 
 
 def render_sets(
-    recipes: Mapping[Path, Recipe],
+    recipes: Mapping[Where, Recipe],
     workers: int,
     progress: Callable[[ShardRecord, bool], None],
     preparing: Callable[[str], AbstractContextManager[None]] = nullcontext,
-) -> dict[Path, Manifest]:
-    """Render what is missing of each set into its folder and complete it; the bytes do not depend on the workers.
+) -> dict[Where, Manifest]:
+    """Render what is missing of each set into its folder or URL, and complete it; any workers give the same bytes.
 
     progress: called with each shard, and whether it was there already. preparing: entered with the name of a family
     while its first sample is painted, which compiles for seconds on the first start.
-    Raises ValueError, before anything is written, if a folder holds anything else or a family refuses its recipe.
+    Raises ValueError, before anything is written, if a place holds anything else or a family refuses its recipe.
     """
-    for folder, recipe in recipes.items():
-        check_folder(folder, recipe)
-    records = {folder: finished_shards(folder, recipe) for folder, recipe in recipes.items()}
-    missing = [
-        (folder, number)
-        for folder, recipe in recipes.items()
-        for number in range(recipe.shard_count)
-        if number not in records[folder]
-    ]
+    for place, recipe in recipes.items():
+        check_place(place, recipe)
     # In this process, so that the workers do not compile the same kernels side by side.
-    try_out([recipes[folder] for folder in dict(missing)], preparing)
-    for folder, recipe in recipes.items():
-        begin_set(folder, recipe)
-        for record in records[folder].values():
+    records = {place: finished_shards(place, recipe) for place, recipe in recipes.items()}
+    try_out([recipe for place, recipe in recipes.items() if len(records[place]) < recipe.shard_count], preparing)
+    with ExitStack() as locks:
+        for place in recipes:
+            locks.enter_context(sole_writer(place))
+        return _render_missing(recipes, records, workers, progress)
+
+
+def _render_missing(
+    recipes: Mapping[Where, Recipe],
+    records: Mapping[Where, dict[int, ShardRecord]],
+    workers: int,
+    progress: Callable[[ShardRecord, bool], None],
+) -> dict[Where, Manifest]:
+    missing = [
+        (place, number)
+        for place, recipe in recipes.items()
+        for number in range(recipe.shard_count)
+        if number not in records[place]
+    ]
+    for place, recipe in recipes.items():
+        begin_set(place, recipe)
+        for record in records[place].values():
             progress(record, True)
     manifests = {
-        folder: _complete(folder, recipes[folder], records[folder]) for folder in recipes.keys() - dict(missing).keys()
+        place: _complete(place, recipes[place], records[place]) for place in recipes.keys() - dict(missing).keys()
     }
     work = partial(_render_task, recipes)
-    for (folder, number), record in map(work, missing) if workers == 1 else run_tasks(work, missing, workers):
-        records[folder][number] = record
+    for (place, number), record in map(work, missing) if workers == 1 else run_tasks(work, missing, workers):
+        records[place][number] = record
         progress(record, False)
-        if len(records[folder]) == recipes[folder].shard_count:
-            manifests[folder] = _complete(folder, recipes[folder], records[folder])
+        if len(records[place]) == recipes[place].shard_count:
+            manifests[place] = _complete(place, recipes[place], records[place])
     return manifests
 
 
@@ -88,18 +104,18 @@ def try_out(recipes: Iterable[Recipe], preparing: Callable[[str], AbstractContex
         raise ValueError("; ".join(refusals))
 
 
-def _complete(folder: Path, recipe: Recipe, records: Mapping[int, ShardRecord]) -> Manifest:
-    return complete_set(folder, recipe, [records[number] for number in range(recipe.shard_count)], _made_with())
+def _complete(place: Place, recipe: Recipe, records: Mapping[int, ShardRecord]) -> Manifest:
+    return complete_set(place, recipe, [records[number] for number in range(recipe.shard_count)], made_with())
 
 
-def _render_task(recipes: Mapping[Path, Recipe], task: tuple[Path, int]) -> tuple[tuple[Path, int], ShardRecord]:
-    folder, number = task
-    return task, render_shard(folder, recipes[folder], number)
+def _render_task(recipes: Mapping[Where, Recipe], task: tuple[Where, int]) -> tuple[tuple[Where, int], ShardRecord]:
+    place, number = task
+    return task, render_shard(place, recipes[place], number)
 
 
-def render_shard(folder: Path, recipe: Recipe, number: int) -> ShardRecord:
+def render_shard(place: Place, recipe: Recipe, number: int) -> ShardRecord:
     """Render one shard of a recipe and write it: idempotent, and independent of all other shards."""
-    return write_shard(folder, recipe, number, (paint_index(recipe, index) for index in recipe.shard_indices(number)))
+    return write_shard(place, recipe, number, (paint_index(recipe, index) for index in recipe.shard_indices(number)))
 
 
 def paint_index(recipe: Recipe, index: int) -> Sample:
@@ -159,6 +175,7 @@ def make_recipe(
     )
 
 
-def _made_with() -> dict[str, str]:
+def made_with() -> dict[str, str]:
+    """Versions of the programs that pixels and bytes may depend on, and the kind of machine."""
     programs = ("synpat", "numpy", "numba", "opencv-python-headless", "isal")
     return {program: version(program) for program in programs} | {"machine": platform.machine()}

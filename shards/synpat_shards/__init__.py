@@ -3,22 +3,35 @@
 from .files import atomic_file, write_whole
 from .manifest import Manifest, Recipe, ShardRecord, read_manifest
 from .png import ENCODING, decode_png, encode_png
-from .shard_set import Sample, begin_set, check_folder, complete_set, finished_shards, open_set, write_shard
+from .shard_set import (
+    Place,
+    Sample,
+    begin_extension,
+    begin_set,
+    check_place,
+    complete_set,
+    finished_shards,
+    open_set,
+    sole_writer,
+    write_shard,
+)
 from .store import Store, StoreError, is_url, open_store
-from .tar import Member, read_members
+from .tar import Member, read_members, scan
 
 __all__ = [
     "ENCODING",
     "Manifest",
     "Member",
+    "Place",
     "Recipe",
     "Sample",
     "ShardRecord",
     "Store",
     "StoreError",
     "atomic_file",
+    "begin_extension",
     "begin_set",
-    "check_folder",
+    "check_place",
     "complete_set",
     "decode_png",
     "encode_png",
@@ -28,6 +41,8 @@ __all__ = [
     "open_store",
     "read_manifest",
     "read_members",
+    "scan",
+    "sole_writer",
     "write_shard",
     "write_whole",
 ]

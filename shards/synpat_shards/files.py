@@ -1,5 +1,6 @@
-"""Files that appear under their name only when they are whole."""
+"""Files that appear under their name only when they are whole, and folders that one process at a time writes to."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,3 +35,18 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a small file in one go; an earlier one under that name stays until the new one is whole."""
     with atomic_file(path) as file:
         file.write(data)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file while a folder is written to; the kernel lets go of it when the process ends, however it ends.
+
+    Raises BlockingIOError if another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            raise BlockingIOError  # whoever held it has just finished, and taken the file away
+        yield
+        path.unlink(missing_ok=True)

@@ -2,10 +2,15 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from .store import Store, open_store
 
 SCHEMA = 1
 """Raised when a manifest changes its meaning; a reader refuses a later one."""
@@ -13,6 +18,12 @@ SCHEMA = 1
 FOLDER = ".synpat"
 """Where, inside a set, everything lies that is not a shard or for people."""
 MANIFEST = f"{FOLDER}/manifest.json"
+LARGEST_MANIFEST = 8 << 20
+"""Bytes. One that is larger is refused before it is parsed."""
+MOST_SHARDS = 10_000
+"""In a set: more files a folder than this trouble stores, Hugging Face's among them."""
+LARGEST_SIDE = 16384
+"""Pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +52,48 @@ class Recipe:
     """Whether each sample has a `json` member with the parameters it was drawn with."""
     encoding: str
     """How the images are stored."""
+    extended_at: tuple[int, ...] = ()
+    """Numbers of samples at which the set was whole with a last shard that was not full, before it was extended: that
+    shard stays as it is, and a new one begins there."""
+
+    def __post_init__(self) -> None:
+        bounds = (0, *self.extended_at, self.n)
+        rules = {
+            "family must be a word of a-z, 0-9 and -": re.fullmatch("[a-z0-9][a-z0-9-]{0,60}", self.family),
+            "n and samples_per_shard must be 1 or more": min(self.n, self.samples_per_shard) >= 1,
+            "seed and categories must be 0 or more": min(self.seed, self.categories) >= 0,
+            f"height and width must lie between 1 and {LARGEST_SIDE}": all(
+                1 <= side <= LARGEST_SIDE for side in (self.height, self.width, *(self.via or ()))
+            ),
+            "mode must be L or RGB": self.mode in ("L", "RGB"),
+            "extended_at must rise from above 0 to below n": all(low < high for low, high in pairwise(bounds)),
+        }
+        if broken := [rule for rule, kept in rules.items() if not kept]:
+            raise ValueError(broken[0])
+        if self.shard_count > MOST_SHARDS:
+            raise ValueError(
+                f"{self.n} samples in shards of {self.samples_per_shard} make {self.shard_count} shards, {MOST_SHARDS} "
+                "are the most: put more samples in each"
+            )
 
     @property
     def shard_count(self) -> int:
-        return math.ceil(self.n / self.samples_per_shard)
+        bounds = (0, *self.extended_at, self.n)
+        return sum(math.ceil((high - low) / self.samples_per_shard) for low, high in pairwise(bounds))
 
     def shard_name(self, number: int) -> str:
         return f"{self.family}-{number:06d}.tar"
 
     def shard_indices(self, number: int) -> range:
         """Indices of the samples that lie in a shard."""
-        first = number * self.samples_per_shard
-        return range(first, min(first + self.samples_per_shard, self.n))
+        low = 0
+        for high in (*self.extended_at, self.n):
+            first = low + number * self.samples_per_shard
+            if first < high:
+                return range(first, min(first + self.samples_per_shard, high))
+            number -= math.ceil((high - low) / self.samples_per_shard)
+            low = high
+        raise IndexError("the set has no such shard")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +116,12 @@ class ShardRecord:
     std: float
     """Of all pixels, in grey levels."""
 
+    def __post_init__(self) -> None:
+        if min(self.first_index, self.count, self.bytes, self.rejects) < 0:
+            raise ValueError("first_index, count, bytes and rejects must be 0 or more")
+        if not all(re.fullmatch("[0-9a-f]{64}", digest) for digest in (self.sha256, self.pixels_sha256)):
+            raise ValueError("sha256 and pixels_sha256 must be 64 hexadecimal digits")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
@@ -90,7 +137,7 @@ class Manifest:
     schema: int = SCHEMA
 
 
-Record = TypeVar("Record", Manifest, Recipe, ShardRecord)
+Record = TypeVar("Record", bound=Manifest | Recipe | ShardRecord)
 
 
 def summarise(recipe: Recipe, shards: Sequence[ShardRecord], made_with: dict[str, str]) -> Manifest:
@@ -105,53 +152,93 @@ def to_json(record: Manifest | Recipe | ShardRecord) -> bytes:
     return json.dumps(asdict(record), indent=1).encode() + b"\n"
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a finished set.
+def read_manifest(place: str | Path | Store) -> Manifest:
+    """The manifest of a finished set in a folder or behind a URL.
 
     Raises ValueError if there is none, if it is of a later schema, or if it is not what it should be.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise ValueError(f"{folder} has no {MANIFEST}: it is no shard set, or its rendering has not finished")
-    content = _parse(path)
-    if content.get("schema") != SCHEMA:
-        raise ValueError(f"{path} has schema {content.get('schema')}, this synpat reads {SCHEMA}: update synpat")
-    try:
-        recipe = recipe_from(content.pop("recipe"))
-        shards = tuple(_build(ShardRecord, shard) for shard in content.pop("shards"))
-        manifest = _build(Manifest, {"recipe": recipe, "shards": shards} | content)
-    except (TypeError, KeyError, AttributeError) as fault:
-        raise ValueError(f"{path} is damaged: {fault}") from None
-    for shard in manifest.shards:
-        if "/" in shard.file or "\\" in shard.file or shard.file.startswith("."):
-            raise ValueError(f"{path} is refused: the shard {shard.file!r} lies outside the set")
+    store = open_store(place)
+    if not store.exists(MANIFEST):
+        raise ValueError(f"{store.url} has no {MANIFEST}: it is no shard set, or its rendering has not finished")
+    return manifest_from(store.read(MANIFEST, LARGEST_MANIFEST), store.name(MANIFEST))
+
+
+def manifest_from(data: bytes, name: str) -> Manifest:
+    """A manifest out of its JSON. Raises ValueError, with the name that was given, for anything that is not one."""
+    content = _parse(data, name)
+    schema = content.get("schema")
+    if schema != SCHEMA:
+        raise ValueError(f"{name} has schema {str(schema)[:20]}, this synpat reads {SCHEMA}: update synpat")
+    manifest = _checked(Manifest, content, name)
+    recipe = manifest.recipe
+    if len(manifest.shards) != recipe.shard_count:
+        raise ValueError(f"{name} is damaged: it lists {len(manifest.shards)} shards instead of {recipe.shard_count}")
+    for number, shard in enumerate(manifest.shards):
+        if not belongs(shard, recipe, number):
+            raise ValueError(
+                f"{name} is refused: shard {number} should be {recipe.shard_name(number)}, samples "
+                f"{recipe.shard_indices(number)}; it is {shard.file[:100]!r}, {shard.count} from {shard.first_index}"
+            )
     return manifest
 
 
-def read_recipe(path: Path) -> Recipe:
-    return recipe_from(_parse(path))
+def belongs(shard: ShardRecord, recipe: Recipe, number: int) -> bool:
+    """Whether a record is that of shard `number` of a recipe."""
+    indices = recipe.shard_indices(number)
+    return (shard.file, shard.first_index, shard.count) == (recipe.shard_name(number), indices.start, len(indices))
 
 
-def read_record(path: Path) -> ShardRecord:
-    return _build(ShardRecord, _parse(path))
+def recipe_from(data: bytes, name: str) -> Recipe:
+    return _checked(Recipe, _parse(data, name), name)
 
 
-def recipe_from(content: dict[str, Any]) -> Recipe:
-    via = content["via"]
-    return _build(Recipe, content | {"via": tuple(via) if via else None})
+def record_from(data: bytes, name: str) -> ShardRecord:
+    return _checked(ShardRecord, _parse(data, name), name)
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _parse(data: bytes, name: str) -> dict[str, Any]:
+    # Each shard is one object: what has many more would fill the memory with empty ones.
+    if len(data) > LARGEST_MANIFEST or data.count(b"{") + data.count(b"[") > 2 * MOST_SHARDS:
+        raise ValueError(f"{name} is refused: it is larger than that of {MOST_SHARDS} shards")
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError as fault:
-        raise ValueError(f"{path} is no JSON: {fault}") from None
+        content = json.loads(data)
+    except (ValueError, RecursionError) as fault:
+        raise ValueError(f"{name} is no JSON: {str(fault)[:200]}") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is damaged: not an object")
+        raise ValueError(f"{name} is damaged: not an object")
     return content
 
 
-def _build(kind: type[Record], content: dict[str, Any]) -> Record:
+def _checked(kind: type[Record], content: dict[str, Any], name: str) -> Record:
+    try:
+        return _built(kind, content)
+    except (TypeError, ValueError) as fault:
+        raise ValueError(f"{name} is damaged: {fault}") from None
+
+
+def _built(kind: type[Record], content: dict[str, Any]) -> Record:
+    """A dataclass out of what JSON gave, with every type as it is declared. Raises TypeError or ValueError."""
+    kinds = get_type_hints(kind)
     if unknown := content.keys() - {field.name for field in fields(kind)}:
-        raise TypeError(f"unknown {', '.join(sorted(unknown))}")
-    return kind(**content)
+        raise TypeError(f"unknown {', '.join(sorted(unknown))[:200]}")
+    return kind(**{name: _value(kinds[name], value, name) for name, value in content.items()})
+
+
+def _value(kind: Any, value: Any, name: str) -> Any:
+    """A value of a declared type: lists become tuples, whole numbers may stand for floats, objects become records."""
+    if get_origin(kind) is UnionType:
+        if value is None:
+            return value
+        kind = get_args(kind)[0]
+    match get_origin(kind) or kind, value:
+        case (cls, dict()) if cls in (Recipe, ShardRecord):
+            return _built(kind, value)
+        case (cls, dict()) if cls is dict:
+            return {key: _value(get_args(kind)[1], each, name) for key, each in value.items()}
+        case (cls, list()) if cls is tuple and (... in get_args(kind) or len(get_args(kind)) == len(value)):
+            return tuple(_value(get_args(kind)[0], each, name) for each in value)
+        case (cls, int() | float()) if cls is float and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+        case (cls, _) if cls is Any or (type(value) is cls and cls in (int, str, bool)):
+            return value
+    raise TypeError(f"{name} is {repr(value)[:100]}, which is no {kind if get_origin(kind) else kind.__name__}")

@@ -1,4 +1,4 @@
-"""A set of shards in a folder: begun, filled shard by shard in any order, completed; and checked by whoever reads it.
+"""A set of shards in a folder or behind a URL: begun, filled shard by shard in any order, completed, opened.
 
 While a set is being made, `.synpat/` holds its recipe and a record of each finished shard, so that the same command
 goes on where a killed one stopped. When all shards are there these give way to the manifest, which comes last.
@@ -6,34 +6,48 @@ goes on where a killed one stopped. When all shards are there these give way to 
 
 import hashlib
 import math
-import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .card import card, checksums
-from .files import PARTIAL, atomic_file, write_whole
+from .files import PARTIAL, locked
 from .manifest import (
     FOLDER,
+    LARGEST_MANIFEST,
     MANIFEST,
     Manifest,
     Recipe,
     ShardRecord,
+    belongs,
     read_manifest,
-    read_recipe,
-    read_record,
+    recipe_from,
+    record_from,
     summarise,
     to_json,
 )
 from .png import encode_png
+from .sidecars import INDEX_HEADER, index_line, index_name, sidecars
+from .store import Store, open_store
 from .tar import write_end, write_sample
 
 RECIPE = f"{FOLDER}/recipe.json"
 RECORDS = f"{FOLDER}/shards"
+LOCK = f"{FOLDER}/lock"
+PUBLISHING = f"{FOLDER}/publishing.json"
+"""Says which set is being uploaded to a place."""
+REQUESTS = 16
+"""Small files asked for at once from a store."""
+
+Place = str | Path | Store
+"""Where a set lies: a folder or a URL."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,34 +64,84 @@ class Sample:
     rejects: int
 
 
-def check_folder(folder: Path, recipe: Recipe) -> None:
-    """Refuse a folder that a recipe's shards must not go into.
+def check_place(place: Place, recipe: Recipe) -> None:
+    """Refuse a place that a recipe's shards must not go into.
 
-    Raises ValueError if the folder holds another set or anything else.
+    Raises ValueError if it holds another set or anything else.
     """
-    there = _recipe_of(folder)
-    if there is None and folder.exists() and any(entry.name != FOLDER for entry in folder.iterdir()):
-        raise ValueError(f"{folder} is not empty and holds no shard set: choose another folder")
-    if there is not None and (differences := _differences(there, recipe)):
-        raise ValueError(f"{folder} holds another set: {differences}. Choose another folder, or remove that one")
+    store = open_store(place)
+    there = recipe_of(store)
+    if there is None:
+        if store.exists(PUBLISHING):
+            raise ValueError(f"{store.url} is the target of a `synpat publish` that has not finished: finish it first")
+        if any(not name.startswith(f"{FOLDER}/") for name in store.sizes()):
+            raise ValueError(f"{store.url} is not empty and holds no shard set: choose another folder")
+    elif differences := _differences(there, recipe):
+        raise ValueError(f"{store.url} holds another set: {differences}. Choose another folder, or remove that one")
 
 
-def begin_set(folder: Path, recipe: Recipe) -> None:
-    """Make a folder ready for a recipe's shards; one that is there already must hold the same recipe.
+def begin_set(place: Place, recipe: Recipe) -> None:
+    """Make a place ready for a recipe's shards; one that holds something already must hold the same recipe.
 
-    Raises ValueError as `check_folder` does.
+    Raises ValueError as `check_place` does.
     """
-    check_folder(folder, recipe)
-    (folder / RECORDS).mkdir(parents=True, exist_ok=True)
-    if _recipe_of(folder) is None:
-        write_whole(folder / RECIPE, to_json(recipe))
+    check_place(place, recipe)
+    store = open_store(place)
+    if recipe_of(store) is None:
+        store.claim(RECIPE, to_json(recipe))
+        check_place(store, recipe)
 
 
-def _recipe_of(folder: Path) -> Recipe | None:
-    """What the folder holds or is being filled with; None if nothing says so."""
-    if (folder / MANIFEST).exists():
-        return read_manifest(folder).recipe
-    return read_recipe(folder / RECIPE) if (folder / RECIPE).exists() else None
+@contextmanager
+def sole_writer(place: Place) -> Iterator[None]:
+    """Keep other processes of this machine from writing into a folder; behind a URL nothing can, nor needs to.
+
+    Raises ValueError if one is at it.
+    """
+    store = open_store(place)
+    if not store.is_local:
+        yield
+        return
+    try:
+        with locked(Path(store.root, LOCK)):
+            yield
+    except BlockingIOError:
+        raise ValueError(f"another process is writing into {store.url}: wait until it has finished") from None
+
+
+def begin_extension(place: Place, n: int) -> Recipe:
+    """Note in a finished set that it shall have n samples, and give the recipe by which it is rendered further.
+
+    The shards that are there stay as they are, a last one that is not full among them. Raises ValueError if the set
+    has more samples already, or is on its way to another number.
+    """
+    store = open_store(place)
+    old, under_way = read_manifest(store).recipe, recipe_of(store)
+    if n < old.n:
+        raise ValueError(f"{store.url} has {old.n} samples already: --n is the number that it shall have in all")
+    new = old if n == old.n else extended(old, n)
+    if under_way not in (old, new):
+        raise ValueError(
+            f"{store.url} is being extended to {under_way.n if under_way else 0} samples: finish that first"
+        )
+    if new != old:
+        store.put(RECIPE, to_json(new))
+    return new
+
+
+def extended(recipe: Recipe, n: int) -> Recipe:
+    """The recipe of a set that goes on to n samples after all those it has."""
+    start = recipe.extended_at[-1] if recipe.extended_at else 0
+    is_full = (recipe.n - start) % recipe.samples_per_shard == 0
+    return replace(recipe, n=n, extended_at=recipe.extended_at if is_full else (*recipe.extended_at, recipe.n))
+
+
+def recipe_of(place: Place) -> Recipe | None:
+    """What a place is being filled with, or holds; None if nothing says so."""
+    store = open_store(place)
+    if store.exists(RECIPE):
+        return recipe_from(store.read(RECIPE, LARGEST_MANIFEST), store.name(RECIPE))
+    return read_manifest(store).recipe if store.exists(MANIFEST) else None
 
 
 def _differences(there: Recipe, here: Recipe) -> str:
@@ -85,33 +149,43 @@ def _differences(there: Recipe, here: Recipe) -> str:
     return ", ".join(f"{name} is {old[name]} there and {new[name]} here" for name in old if old[name] != new[name])
 
 
-def finished_shards(folder: Path, recipe: Recipe) -> dict[int, ShardRecord]:
-    """Records of the whole shards, by number: their files have the size and checksum that were written down."""
-    if (folder / MANIFEST).exists():
-        records = enumerate(read_manifest(folder).shards)
-    else:
-        paths = {number: _record_path(folder, recipe, number) for number in range(recipe.shard_count)}
-        records = ((number, read_record(path)) for number, path in paths.items() if path.exists())
-    return {number: record for number, record in records if _is_whole(folder / record.file, record)}
+def finished_shards(place: Place, recipe: Recipe) -> dict[int, ShardRecord]:
+    """Records of the whole shards, by number: their files are as was written down.
+
+    In a folder their checksums are taken; behind a URL, where a shard appears only when it is whole and its record
+    after it, their sizes must do.
+    """
+    store = open_store(place)
+    sizes = store.sizes()
+    there = {number for number in range(recipe.shard_count) if _record_name(recipe, number) in sizes}
+
+    def checked(number: int) -> ShardRecord | None:
+        record = old.get(number)
+        if number in there:
+            name = _record_name(recipe, number)
+            record = record_from(store.read(name), store.name(name))
+        if record is None or not belongs(record, recipe, number) or index_name(record.file) not in sizes:
+            return None
+        is_whole = sizes.get(record.file) == record.bytes
+        return record if is_whole and (not store.is_local or store.sha256(record.file) == record.sha256) else None
+
+    old = dict(enumerate(read_manifest(store).shards)) if MANIFEST in sizes else {}
+    with ThreadPoolExecutor(REQUESTS if not store.is_local else os.cpu_count()) as threads:
+        found = zip(range(recipe.shard_count), threads.map(checked, range(recipe.shard_count)), strict=True)
+        return {number: record for number, record in found if record}
 
 
-def _is_whole(path: Path, record: ShardRecord) -> bool:
-    return path.is_file() and path.stat().st_size == record.bytes and _file_sha256(path) == record.sha256
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_shard(folder: Path, recipe: Recipe, number: int, samples: Iterable[Sample]) -> ShardRecord:
-    """Write one shard and its record; both appear only when whole."""
-    name, indices = recipe.shard_name(number), recipe.shard_indices(number)
+def write_shard(place: Place, recipe: Recipe, number: int, samples: Iterable[Sample]) -> ShardRecord:
+    """Write one shard, its index and its record; each appears only when whole, and the record last."""
+    store, name, indices = open_store(place), recipe.shard_name(number), recipe.shard_indices(number)
     pixels, rejects, pixel_count, total, squares = hashlib.sha256(), 0, 0, 0.0, 0.0
-    with atomic_file(folder / name) as file:
+    index = [INDEX_HEADER.format(len(indices))]
+    with store.writing(name) as file:
         tar = _Counted(file)
         for sample in samples:
-            write_sample(tar, f"{sample.index:010d}", _members(sample))
+            key, members = f"{sample.index:010d}", _members(sample)
+            index.append(index_line(key, members, tar.bytes))
+            write_sample(tar, key, members)
             pixels.update(np.ascontiguousarray(sample.image).data)
             rejects += sample.rejects
             # Sums of whole numbers below 2**53 are exact in float64, so that the statistics are the same everywhere.
@@ -130,7 +204,8 @@ def write_shard(folder: Path, recipe: Recipe, number: int, samples: Iterable[Sam
         mean=mean,
         std=math.sqrt(max(float(squares / pixel_count) - mean**2, 0.0)),
     )
-    write_whole(_record_path(folder, recipe, number), to_json(record))
+    store.put(index_name(name), "".join(index).encode())
+    store.put(_record_name(recipe, number), to_json(record))
     return record
 
 
@@ -155,33 +230,53 @@ def _members(sample: Sample) -> dict[str, bytes]:
     return members
 
 
-def _record_path(folder: Path, recipe: Recipe, number: int) -> Path:
-    return folder / RECORDS / f"{recipe.shard_name(number)}.json"
+def _record_name(recipe: Recipe, number: int) -> str:
+    return f"{RECORDS}/{recipe.shard_name(number)}.json"
 
 
-def complete_set(folder: Path, recipe: Recipe, records: Sequence[ShardRecord], made_with: dict[str, str]) -> Manifest:
-    """Turn a folder whose shards are all there into a finished set. The manifest comes last, then the scaffold goes."""
+def complete_set(place: Place, recipe: Recipe, records: Sequence[ShardRecord], made_with: dict[str, str]) -> Manifest:
+    """Turn a place where all shards are into a finished set. The manifest comes last, then the scaffold goes.
+
+    made_with: versions of the programs; a set that was finished before and has not changed keeps those it has.
+    Raises ValueError if a shard has gone since it was written.
+    """
+    store = open_store(place)
+    sizes = store.sizes()
+    for record in records:
+        if sizes.get(record.file) != record.bytes:
+            raise ValueError(
+                f"{store.name(record.file)} has gone or changed since it was written: run the command again"
+            )
     manifest = summarise(recipe, records, made_with)
-    write_whole(folder / "README.md", card(manifest).encode())
-    write_whole(folder / "SHA256SUMS", checksums(manifest).encode())
-    write_whole(folder / MANIFEST, to_json(manifest))
-    (folder / RECIPE).unlink(missing_ok=True)
-    shutil.rmtree(folder / RECORDS, ignore_errors=True)
-    for leftover in [*folder.glob(PARTIAL), *(folder / FOLDER).glob(PARTIAL)]:
-        leftover.unlink(missing_ok=True)
+    if MANIFEST in sizes and (before := read_manifest(store)) == replace(manifest, made_with=before.made_with):
+        manifest = before
+    for name, data in sidecars(manifest).items():
+        store.put(name, data)
+    store.put(MANIFEST, to_json(manifest))
+    clear_scaffold(store)
     return manifest
 
 
-def open_set(folder: Path) -> Manifest:
+def clear_scaffold(place: Place) -> None:
+    """Remove from a finished set what was needed only while it was made, and what killed processes left."""
+    store = open_store(place)
+    for name in store.sizes():
+        scaffold = name in (RECIPE, PUBLISHING) or name.startswith(f"{RECORDS}/")
+        if scaffold or fnmatch(PurePosixPath(name).name, PARTIAL):
+            store.remove(name)
+    if store.is_local and Path(store.root, RECORDS).is_dir():
+        Path(store.root, RECORDS).rmdir()
+
+
+def open_set(place: Place) -> Manifest:
     """The manifest of a set whose shards are all there, at the sizes that it states.
 
     Raises ValueError, naming the shard, for one that is missing or has another size.
     """
-    manifest = read_manifest(folder)
+    store = open_store(place)
+    manifest, sizes = read_manifest(store), store.sizes()
     for shard in manifest.shards:
-        path = folder / shard.file
-        if not path.is_file():
-            raise ValueError(f"{path} is missing: render or fetch the set again")
-        if (size := path.stat().st_size) != shard.bytes:
-            raise ValueError(f"{path} has {size} bytes instead of {shard.bytes}: render or fetch it again")
+        if (size := sizes.get(shard.file)) != shard.bytes:
+            fault = "is missing" if size is None else f"has {size} bytes instead of {shard.bytes}"
+            raise ValueError(f"{store.name(shard.file)} {fault}: render or fetch it again")
     return manifest

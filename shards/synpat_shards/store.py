@@ -15,9 +15,10 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO, TypeVar
 
 import fsspec
@@ -35,8 +36,8 @@ ONE_PUT = 16 << 20
 """Bytes up to which a file goes up in one piece; a larger one goes in pieces of this size, to bound memory."""
 CHUNK = 1 << 20
 """Bytes read at once from a stream."""
-LARGEST_SMALL_FILE = 256 << 20
-"""Bytes. What `read` refuses to take into memory."""
+LARGEST_SMALL_FILE = 64 << 20
+"""Bytes that `read` takes into memory, if it is not told another limit."""
 
 PERMANENT = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
 PERMANENT += (ImportError, NotImplementedError, TypeError)
@@ -58,7 +59,7 @@ class Store:
     """fsspec's name for the kind of store; "file" for a folder."""
     root: str
     """The path inside the store."""
-    options: dict[str, Any] = field(default_factory=dict, repr=False)
+    options: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
     """What the URL says beside the path, such as a host."""
 
     @property
@@ -69,13 +70,17 @@ class Store:
         """What people call a file of it."""
         return f"{self.url}/{name}"
 
-    def read(self, name: str) -> bytes:
-        """The content of a small file. Raises FileNotFoundError if there is none, ValueError for a large one."""
+    def read(self, name: str, most: int = LARGEST_SMALL_FILE) -> bytes:
+        """The content of a small file of at most so many bytes.
+
+        Raises FileNotFoundError if there is none, ValueError if it is larger.
+        """
 
         def whole(files: Any, path: str) -> bytes:
-            if (size := files.info(path)["size"] or 0) > LARGEST_SMALL_FILE:
-                raise ValueError(f"{self.name(name)} has {size} bytes, {LARGEST_SMALL_FILE} are the most")
-            return files.cat_file(path)
+            if (size := files.info(path)["size"] or 0) > most:
+                raise ValueError(f"{self.name(name)} is refused: it has {size} bytes, {most} are the most")
+            with files.open(path, "rb") as file:
+                return file.read(most)
 
         return self._try(name, whole)
 
@@ -134,12 +139,23 @@ class Store:
         """Write a file, in place of an earlier one of that name; nobody sees a part of it."""
         source = io.BytesIO(content) if isinstance(content, bytes) else content
         if self.is_local:
-            path = Path(self.root, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(path) as file:
+            with self.writing(name) as file:
                 shutil.copyfileobj(source, file, CHUNK)
         else:
             self._try(name, lambda files, path: self._upload(files, path, source))
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """A file to write, which appears under its name when the context ends well; behind a URL it is sent then."""
+        if self.is_local:
+            path = Path(self.root, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(path) as file:
+                yield file
+        else:
+            with TemporaryFile() as file:  # it has no name, so that nothing is left of it whatever happens
+                yield file
+                self.put(name, file)
 
     def _upload(self, files: Any, path: str, source: BinaryIO) -> None:
         source.seek(0)
@@ -264,11 +280,13 @@ def _send(files: Any, path: str, source: BinaryIO) -> None:
     file.close()
 
 
-def open_store(place: str | Path) -> Store:
-    """The store behind a folder's path or a URL; nothing is asked of it yet.
+def open_store(place: str | Path | Store) -> Store:
+    """The store behind a folder's path or a URL; nothing is asked of it yet. A store is given back as it is.
 
     Raises ValueError for a URL that is none of fsspec's, ImportError naming the extra for one that needs more.
     """
+    if isinstance(place, Store):
+        return place
     place = str(place)
     if not is_url(place):
         return Store(url=place, protocol="file", root=str(Path(place).absolute()))

@@ -1,18 +1,23 @@
 """A set in a folder: whole or refused, and never half-written under a final name."""
 
+import contextlib
 import hashlib
 import json
 import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synpat_shards import (
     ENCODING,
     Recipe,
     Sample,
+    ShardRecord,
     begin_set,
     complete_set,
     decode_png,
@@ -22,6 +27,8 @@ from synpat_shards import (
     read_members,
     write_shard,
 )
+from synpat_shards.manifest import manifest_from, summarise, to_json
+from synpat_shards.shard_set import extended
 
 RECIPE = Recipe(
     family="ramp",
@@ -37,6 +44,26 @@ RECIPE = Recipe(
     via=None,
     with_parameters=True,
     encoding=ENCODING,
+)
+
+
+MANIFEST = summarise(
+    RECIPE,
+    [
+        ShardRecord(
+            file=RECIPE.shard_name(number),
+            first_index=RECIPE.shard_indices(number).start,
+            count=len(RECIPE.shard_indices(number)),
+            bytes=2048,
+            sha256="0" * 64,
+            pixels_sha256="0" * 64,
+            rejects=0,
+            mean=1.0,
+            std=1.0,
+        )
+        for number in range(RECIPE.shard_count)
+    ],
+    {"synpat": "test"},
 )
 
 
@@ -98,7 +125,10 @@ def test_coreutils_verify_the_checksums(folder: Path):
 def test_a_finished_folder_holds_the_set_and_nothing_else(folder: Path):
     names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     shards = {shard.file for shard in read_manifest(folder).shards}
-    assert names == shards | {"README.md", "SHA256SUMS", ".synpat", ".synpat/manifest.json"}
+    sidecars = {f".synpat/{name}" for name in ("manifest.json", "index.json", "croissant.json")}
+    indexes = {f".synpat/{name.removesuffix('.tar')}.idx" for name in shards}
+    people = {"README.md", "SHA256SUMS", "_info.json", "sizes.json"}
+    assert names == shards | people | {".synpat"} | sidecars | indexes
 
 
 def test_an_interrupted_shard_leaves_nothing(tmp_path: Path):
@@ -151,26 +181,106 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path: Path):
         read_manifest(tmp_path)
 
 
-def damage(**changes: object):
-    return lambda content: content | changes
+def damage(part: str = "", **changes: object):
+    """Change the manifest, its recipe or its first shard."""
+
+    def change(content: dict[str, Any]) -> object:
+        place = {"": content, "recipe": content["recipe"], "shard": content["shards"][0]}[part]
+        place |= changes
+        return content
+
+    return change
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (damage(schema=99), "has schema 99, this synpat reads 1: update synpat"),
+        (damage(schema="x" * 9999), "has schema x+, this"),
         (damage(surprise=1), "is damaged: unknown surprise"),
+        (damage(mean=float("nan")), "is damaged: mean is nan, which is no float"),
+        (damage(mean=True), "is damaged: mean is True, which is no float"),
+        (damage(made_with={"synpat": 1}), "is damaged: made_with is 1, which is no str"),
         (damage(shards=[{"file": "x"}]), "is damaged"),
-        (damage(recipe=None), "is damaged"),
-        (lambda c: c | {"shards": [c["shards"][0] | {"file": "../../x.tar"}]}, "lies outside the set"),
+        (damage(shards=[]), "lists 0 shards instead of 3"),
+        (damage(shards={}), "is damaged: shards is {}"),
+        (damage(recipe=None), "is damaged: recipe is None"),
+        (damage("recipe", n="10"), "is damaged: n is '10', which is no int"),
+        (damage("recipe", n=-1), "n and samples_per_shard must be 1 or more"),
+        (damage("recipe", n=10**12), "are the most: put more samples in each"),
+        (damage("recipe", samples_per_shard=0), "n and samples_per_shard must be 1 or more"),
+        (damage("recipe", family="../evil"), "family must be a word"),
+        (damage("recipe", height=10**9), "height and width must lie between"),
+        (damage("recipe", via=[1]), r"is damaged: via is \[1\]"),
+        (damage("recipe", mode="P"), "mode must be L or RGB"),
+        (damage("recipe", extended_at=[5, 2]), "extended_at must rise"),
+        (damage("shard", file="../../x.tar"), "is refused: shard 0 should be ramp-000000.tar"),
+        (damage("shard", file="/etc/passwd"), "is refused: shard 0 should be ramp-000000.tar"),
+        (damage("shard", file="ramp-000001.tar"), "is refused: shard 0 should be ramp-000000.tar"),
+        (damage("shard", count=5), "is refused: shard 0 should be"),
+        (damage("shard", bytes=-1), "must be 0 or more"),
+        (damage("shard", sha256="0" * 63), "must be 64 hexadecimal digits"),
         (lambda c: [c], "is damaged: not an object"),
+        (lambda c: [[]] * 100_000, "is larger than that of"),
     ],
 )
-def test_a_manifest_that_is_not_ours_is_refused(change, words: str, folder: Path):
+def test_a_manifest_that_is_not_ours_is_refused_in_one_line(change, words: str, folder: Path):
     path = folder / ".synpat" / "manifest.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=words) as refusal:
         read_manifest(folder)
+    assert len(str(refusal.value)) < 500
+    assert "\n" not in str(refusal.value)
+
+
+@given(data=st.data())
+def test_any_value_in_place_of_another_is_read_or_refused(data: st.DataObject):
+    content = json.loads(to_json(MANIFEST))
+    place = data.draw(st.sampled_from([content, content["recipe"], content["shards"][0]]))
+    junk = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers(), max_size=3)
+    place[data.draw(st.sampled_from(sorted(place)))] = data.draw(junk)
+    with contextlib.suppress(ValueError):
+        read = manifest_from(json.dumps(content).encode(), "manifest.json")
+        assert read.recipe.shard_count == len(read.shards)
+        assert all("/" not in shard.file for shard in read.shards)
+
+
+@given(data=st.binary(max_size=300))
+def test_any_bytes_are_no_manifest(data: bytes):
+    with pytest.raises(ValueError, match=r"^manifest\.json "):
+        manifest_from(data, "manifest.json")
+
+
+@pytest.mark.parametrize("data", [b"[" * 20_000, b"[" * 2000 + b"]" * 2000, b'{"schema": 1' + b"0" * 5000 + b"}"])
+def test_json_that_would_exhaust_the_parser_is_refused(data: bytes):
+    with pytest.raises(ValueError, match="m is "):
+        manifest_from(data, "m")
+
+
+def test_a_huge_manifest_is_refused_unread(folder: Path):
+    with (folder / ".synpat" / "manifest.json").open("r+b") as file:
+        file.truncate(10 << 30)
+    with pytest.raises(ValueError, match="is refused: it has 10737418240 bytes"):
+        read_manifest(folder)
+
+
+def test_an_extension_begins_a_new_shard_only_behind_one_that_is_not_full():
+    assert extended(RECIPE, 20) == replace(RECIPE, n=20, extended_at=(10,))
+    assert extended(extended(RECIPE, 20), 30) == replace(RECIPE, n=30, extended_at=(10, 20))
+    assert extended(extended(RECIPE, 18), 30) == replace(RECIPE, n=30, extended_at=(10,))
+    assert extended(replace(RECIPE, n=8), 20) == replace(RECIPE, n=20)
+
+
+@given(n=st.integers(1, 60), size=st.integers(1, 9), steps=st.lists(st.integers(1, 30), max_size=4))
+def test_shards_of_an_extended_set_cover_it_and_those_before_it_stay(n: int, size: int, steps: list[int]):
+    recipe = replace(RECIPE, n=n, samples_per_shard=size)
+    for step in steps:
+        before = [recipe.shard_indices(number) for number in range(recipe.shard_count)]
+        recipe = extended(recipe, recipe.n + step)
+        after = [recipe.shard_indices(number) for number in range(recipe.shard_count)]
+        assert after[: len(before)] == before
+        assert [index for indices in after for index in indices] == list(range(recipe.n))
+        assert all(1 <= len(indices) <= size for indices in after)
 
 
 def test_a_manifest_that_is_no_json_is_refused(folder: Path):

@@ -1,6 +1,7 @@
 """Tar: the standard library agrees with what is written; the reader trusts nothing."""
 
 import io
+import random
 import tarfile
 from pathlib import Path
 
@@ -9,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synpat_shards import read_members
-from synpat_shards.tar import write_end, write_sample
+from synpat_shards.tar import EXTENSIONS, scan, write_end, write_sample
 
 keys = st.from_regex(r"[0-9a-z_]{1,40}", fullmatch=True)
-parts = st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.binary(max_size=2000), min_size=1, max_size=3)
+parts = st.dictionaries(st.sampled_from(EXTENSIONS), st.binary(max_size=2000), min_size=1)
 
 
 def tar_of(samples: dict[str, dict[str, bytes]]) -> bytes:
@@ -41,35 +42,93 @@ def test_headers_are_the_standard_librarys_to_the_byte(key: str, size: int):
 
 def test_members_are_found_where_they_lie(tmp_path: Path):
     path = tmp_path / "a.tar"
-    path.write_bytes(tar_of({"1": {"png": b"first", "cls": b"7"}, "2": {"png": b"x" * 513}}))
+    path.write_bytes(tar_of({"1": {"png": b"first", "cls": b"7"}, "2": {"png": b"x" * 513, "cls": b""}}))
     data = path.read_bytes()
     found = [(m.key, m.extension, data[m.offset : m.offset + m.size]) for m in read_members(path)]
-    assert found == [("1", "png", b"first"), ("1", "cls", b"7"), ("2", "png", b"x" * 513)]
+    assert found == [("1", "png", b"first"), ("1", "cls", b"7"), ("2", "png", b"x" * 513), ("2", "cls", b"")]
 
 
-def hostile(**fields: object) -> bytes:
-    entry = tarfile.TarInfo("1.png")
-    for name, value in fields.items():
-        setattr(entry, name, value)
-    return entry.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+@given(data=st.lists(st.tuples(st.binary(max_size=2000), st.integers(0, 99)), max_size=5))
+def test_samples_of_one_kind_come_back(data: list[tuple[bytes, int]]):
+    samples = {f"{key:010d}": {"png": png, "cls": b"%d" % number} for key, (png, number) in enumerate(data)}
+    tar = tar_of(samples)
+    found: dict[str, dict[str, bytes]] = {}
+    for m in scan(io.BytesIO(tar), "a.tar", len(tar)):
+        found.setdefault(m.key, {})[m.extension] = tar[m.offset : m.offset + m.size]
+    assert found == samples
+
+
+@given(seed=st.randoms(use_true_random=False), cut=st.integers(0, 4000), flips=st.integers(0, 3))
+def test_whatever_the_bytes_it_reads_samples_or_refuses(seed: random.Random, cut: int, flips: int):
+    tar = bytearray(tar_of({f"{key:010d}": {"png": bytes(600), "cls": b"1"} for key in range(3)}))
+    for _ in range(flips):
+        tar[seed.randrange(len(tar))] = seed.randrange(256)
+    tar = bytes(tar[: len(tar) - cut])
+    try:
+        members = list(scan(io.BytesIO(tar), "a.tar", len(tar)))
+    except ValueError as refusal:
+        said = str(refusal)
+        assert said.startswith("a.tar ")
+        assert "\n" not in said
+    else:
+        assert {m.extension for m in members} <= set(EXTENSIONS)
+        assert all(m.offset + m.size <= len(tar) for m in members)
+
+
+def hostile(name: str = "1.png", data: bytes = b"", **fields: object) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    for field, value in fields.items():
+        setattr(entry, field, value)
+    return entry.tobuf(tarfile.GNU_FORMAT) + data.ljust(-(-len(data) // 512) * 512, b"\0")
+
+
+END = bytes(1024)
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (hostile(name="../1.png"), "only regular files"),
-        (hostile(name="/etc/passwd.png"), "only regular files"),
-        (hostile(type=tarfile.SYMTYPE, linkname="/etc/passwd"), "only regular files"),
-        (hostile(type=tarfile.CHRTYPE), "only regular files"),
-        (hostile(name="nodot"), "only regular files"),
-        (hostile(size=10 << 30), "is the most"),
-        (hostile(size=5000), "is torn"),
+        (hostile("../1.png") + END, "only regular files"),
+        (hostile("/etc/passwd.png") + END, "only regular files"),
+        (hostile("a/1.png") + END, "only regular files"),
+        (hostile("a\\1.png") + END, "only regular files"),
+        (hostile(type=tarfile.SYMTYPE, linkname="/etc/passwd") + END, "only regular files"),
+        (hostile(type=tarfile.LNKTYPE, linkname="/etc/passwd") + END, "only regular files"),
+        (hostile(type=tarfile.CHRTYPE) + END, "only regular files"),
+        (hostile(type=tarfile.BLKTYPE) + END, "only regular files"),
+        (hostile(type=tarfile.FIFOTYPE) + END, "only regular files"),
+        (hostile(type=tarfile.DIRTYPE) + END, "only regular files"),
+        (hostile(type=tarfile.GNUTYPE_SPARSE) + END, "only regular files"),
+        (hostile(type=tarfile.XHDTYPE, data=b"20 path=../../x.png\n") + END, "only regular files"),
+        (hostile(type=tarfile.GNUTYPE_LONGNAME, data=b"../../x.png\0") + END, "only regular files"),
+        (hostile("nodot") + END, "only regular files"),
+        (hostile("1.pickle") + END, "only regular files"),
+        (hostile("1.pyd") + END, "only regular files"),
+        (hostile("1.png.pkl") + END, "only regular files"),
+        (hostile("1.\u202epng") + END, "only regular files"),
+        (hostile("1\n.png") + END, r"'1\\n\.png'|only regular"),
+        (hostile(size=10 << 30) + END, "no whole tar|is the most"),
+        (hostile(size=(8 << 30) - 1) + END, "is the most"),
+        (hostile(size=5000) + END, "is torn"),
+        (hostile() + hostile() + END, "twice"),
+        (hostile("2.png") + hostile("1.png") + END, "keys must rise"),
+        (hostile("1.png") + hostile("1.cls") + hostile("2.png") + END, "sample 2 lacks cls"),
+        (hostile("1.png") + hostile("2.json") + END, "out of order"),
+        (hostile("1.png") + hostile("2.png") + hostile("2.cls") + END, "twice or out of order"),
+        (hostile(), "without the blocks that close"),
+        (hostile() + bytes(512), "closes with two empty blocks"),
+        (hostile() + END + hostile("2.png") + END, "closes with two empty blocks"),
+        (hostile() + END + bytes(1 << 20), "closes with two empty blocks"),
         (b"\1" * 2048, "no whole tar"),
-        (tar_of({"1": {"png": b"abc"}})[:300], "no whole tar"),
+        (b"", "is torn"),
+        (hostile()[:300], "is torn"),
+        (hostile().replace(b"1.png", b"2.png") + END, "no whole tar"),
     ],
 )
 def test_anything_but_plain_samples_is_refused_with_the_file_named(data: bytes, words: str, tmp_path: Path):
     path = tmp_path / "bad.tar"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=rf"bad\.tar.*{words}"):
+    with pytest.raises(ValueError, match=rf"bad\.tar.*({words})") as refusal:
         list(read_members(path))
+    assert "\n" not in str(refusal.value)
