@@ -1,5 +1,11 @@
 """Synthetic patterns for pre-training audio encoders: families, samples, shard sets."""
 
+import os
+
+# OpenCV's Fourier transforms differ in their last bits between kinds of processor, unless held to the code that all
+# x86-64 processors run; it is as fast. OpenCV looks at this once, when first used.
+os.environ["OPENCV_IPP"] = "sse42"
+
 from .families import FAMILIES, Family
 from .render import make_recipe, render_set
 from .sampling import paint, sample

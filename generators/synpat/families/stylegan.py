@@ -12,6 +12,9 @@ Two things differ from the published sets. Each image has a network of its own, 
 affine maps (their weights were redrawn for each image, as here). And pink noise repeats after its own size, not one
 pixel later. The frame that zero padding draws along the borders is part of the published images and is kept where the
 size is 4 to 32 times a power of two; other sizes are cut out of the middle of the next larger such grid.
+
+The full network multiplies matrices through BLAS, whose last bits depend on the processor: its pixels, alone here, are
+the same only on processors of one kind.
 """
 
 from dataclasses import dataclass
@@ -273,10 +276,11 @@ def _pink(rng: np.random.Generator, height: int, width: int, *, enveloped: bool 
 
     enveloped: multiplied by a smooth random map, so that it is strong in few places.
     """
-    # The power is the exponential of a logarithm, which is the same each time.
+    # The power is the exponential of a logarithm, which is the same each time. Rounding to float32 hides the last bit,
+    # in which mathematical libraries differ.
     # Cut out of a power of two: OpenCV's transforms of other sizes are several times slower.
     rows, columns = (1 << (size - 1).bit_length() for size in (height, width))
-    magnitude = np.exp(np.float32(-rng.uniform(0.5, 1.5)) * _log_frequency(rows, columns))
+    magnitude = np.exp(-rng.uniform(0.5, 1.5) * _log_frequency(rows, columns)).astype(np.float32)
     magnitude[0, 0] = 0
     pairs = np.empty((1, rows, columns), np.complex64)
     _random_phases(magnitude, rng, _phasors(), pairs[0])
@@ -291,9 +295,9 @@ def _pink(rng: np.random.Generator, height: int, width: int, *, enveloped: bool 
 
 
 @lru_cache(maxsize=16)
-def _log_frequency(height: int, width: int) -> Map:
+def _log_frequency(height: int, width: int) -> NDArray[np.float64]:
     y, x = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
-    return np.log(np.maximum(np.hypot(y, x), 1e-5)).astype(np.float32)
+    return np.log(np.maximum(np.hypot(y, x), 1e-5))
 
 
 @lru_cache(maxsize=1)
