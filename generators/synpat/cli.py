@@ -1,19 +1,26 @@
 """The `synpat` command: what families there are, how a pattern looks, and the rendering of shard sets."""
 
 import json
-import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from synpat_shards import Manifest, encode_png, write_whole
+from synpat_shards import encode_png, open_store, write_whole
 
 from .families import FAMILIES
-from .progress import RenderProgress
-from .render import make_recipe, render_sets
+from .render import make_recipe
 from .sampling import paint, parse_parameters
+from .set_commands import (
+    PlaceType,
+    extend,
+    inspect,
+    preview,
+    publish_command,
+    render_and_say,
+    verify_command,
+    workers_option,
+)
 from .sheet import contact_sheet
 from .statistics import set_statistics
 from .statistics_table import picture, table
@@ -149,13 +156,13 @@ def sheet(names: list[str], columns: int, size: tuple[int, int], seed: int, out:
 @click.option("--n", type=click.IntRange(min=1), required=True, help="How many samples of each family.")
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PlaceType(),
     required=True,
-    help="Folder of the set; with several families, the folder that holds one set for each.",
+    help="Folder or URL of the set; with several families, of the folder that holds one set for each.",
 )
 @size_option
 @seed_option
-@click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes.  [default: the cores at hand]")
+@workers_option
 @click.option("--samples-per-shard", type=click.IntRange(min=1), default=1000, show_default=True)
 @parameter_option
 @click.option("--mode", type=click.Choice(["L", "RGB"]), default="L", show_default=True, help="Grey or colour.")
@@ -164,7 +171,7 @@ def sheet(names: list[str], columns: int, size: tuple[int, int], seed: int, out:
 def render(
     names: list[str],
     n: int,
-    out: Path,
+    out: str | Path,
     size: tuple[int, int],
     seed: int,
     workers: int | None,
@@ -178,6 +185,7 @@ def render(
 
     The same command always writes the same bytes, whatever the number of workers. Stopped, killed or out of disk, it
     goes on where it was when it is run again. With several families, --param needs a parameter that all of them have.
+    To a URL, such as s3://bucket/perlin, each shard is sent as soon as it is whole, and no copy is kept here.
 
     --family shaders --param folder=DIR runs the GLSL fragment shaders in DIR, a class each (pip install 'synpat[gl]').
     Their pixels are the same only where the OpenGL driver is.
@@ -186,10 +194,11 @@ def render(
     Example:
       synpat render --family perlin --n 100000 --out sets/perlin
       synpat render --family perlin,fractaldb --n 100000 --out sets
+      synpat render --family perlin --n 100000 --out s3://bucket/perlin
       synpat render --family shaders --param folder=my-shaders --n 1000 --out sets/mine
     """
     recipes = {
-        out if len(names) == 1 else out / name: make_recipe(
+        out if len(names) == 1 else _inside(out, name): make_recipe(
             name,
             n,
             height=size[0],
@@ -203,42 +212,31 @@ def render(
         )
         for name in names
     }
-    total = n * len(names)
-    with RenderProgress(names[0] if len(names) == 1 else f"{len(names)} families", total) as progress:
-        try:
-            manifests = render_sets(recipes, workers or len(os.sched_getaffinity(0)), progress, progress.preparing)
-        except KeyboardInterrupt:
-            done = progress.there + progress.rendered
-            progress.say(f"Stopped: {done} of {total} images are in {out}. Run the same command again to go on.")
-            sys.exit(130)
-        progress.say(f"{progress.rendered} images rendered now, {progress.there} were there: {progress.rate()}")
-    for folder in recipes:
-        click.echo(_summary(folder, manifests[folder]))
+    title = names[0] if len(names) == 1 else f"{len(names)} families"
+    render_and_say(recipes, title, workers, open_store(out).url)
 
 
-def _summary(folder: Path, manifest: Manifest) -> str:
-    """A finished set in a line."""
-    recipe, shards = manifest.recipe, manifest.shards
-    return (
-        f"{folder}: {recipe.n} images of {recipe.family} in {len(shards)} shards, "
-        f"{sum(shard.bytes for shard in shards) / 1e6:.1f} MB, mean {manifest.mean:.1f}, std {manifest.std:.1f}, "
-        f"{sum(shard.rejects for shard in shards)} rejected draws"
-    )
+def _inside(place: str | Path, name: str) -> str | Path:
+    return place / name if isinstance(place, Path) else f"{place.rstrip('/')}/{name}"
 
 
 @main.command()
-@click.argument("sets", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("sets", nargs=-1, required=True, type=PlaceType())
 @click.option("--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Images a set, at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with histograms and spectra, instead of a table.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw them into.")
-def stats(sets: tuple[Path, ...], samples: int, as_json: bool, out: Path | None) -> None:
+def stats(sets: tuple[str | Path, ...], samples: int, as_json: bool, out: Path | None) -> None:
     """Print what distinguishes rendered sets: levels, entropy, variation, spectrum, constant patches, bytes.
 
     \b
     Example:
       synpat stats sets/perlin sets/fractaldb --out stats.png
     """
-    figures = {str(folder): set_statistics(folder, samples) for folder in sets}
+    figures = {open_store(place).url: set_statistics(place, samples) for place in sets}
     if out:
         write_whole(out, picture(figures))
     click.echo(json.dumps({name: asdict(set_) for name, set_ in figures.items()}) if as_json else table(figures))
+
+
+for command in (verify_command, publish_command, inspect, preview, extend):
+    main.add_command(command)

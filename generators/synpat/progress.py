@@ -1,4 +1,4 @@
-"""What a person sees while shards are rendered: a moving bar on a terminal, a line now and then elsewhere."""
+"""What a person sees while shards are rendered or copied: a moving bar on a terminal, a line now and then elsewhere."""
 
 import time
 from collections.abc import Iterator
@@ -7,7 +7,15 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from synpat_shards import ShardRecord
 
@@ -70,3 +78,36 @@ class RenderProgress:
         """Images and megabytes a second since the start."""
         seconds = max(time.monotonic() - self.started, 1e-9)
         return f"{self.rendered / seconds:,.0f} images/s, {self.bytes / seconds / 1e6:.1f} MB/s"
+
+
+class CopyProgress:
+    """Counts the bytes of shards that are read or sent; use it as a context."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.total, self.done = name, 0, 0
+        self.last_line = time.monotonic()
+        self.console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self.bar = Progress(
+            *columns, TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def begin(self, total: int) -> None:
+        """Say how many bytes there will be."""
+        self.total, self.task = total, self.bar.add_task(self.name, total=total)
+
+    def add(self, count: int) -> None:
+        """So many more bytes are done."""
+        self.done += count
+        self.bar.update(self.task, completed=self.done)
+        if self.bar.disable and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
+            self.last_line = time.monotonic()
+            line = f"{self.name}: {self.done / 1e6:,.1f} of {self.total / 1e6:,.1f} MB"
+            self.console.print(line, highlight=False, soft_wrap=True)

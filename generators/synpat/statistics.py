@@ -7,13 +7,12 @@ The slope of the spectrum and the entropy are those by which Baradad et al., "Le
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synpat_shards import decode_png, open_set, read_members
+from synpat_shards import Place, open_set, open_store, read_images
 
 from .families import Image
 from .image import in_mode
@@ -26,8 +25,6 @@ RINGS = 64
 """Bands of equal width that the frequencies from 0 to 1/2 cycle a pixel are put into."""
 ROUNDING = 1 / 12
 """Power, in squared grey levels, that rounding to whole levels alone leaves in every ring: it hides what is weaker."""
-MOST_SHARDS = 50
-"""Shards of a set that are looked into: finding a sample means reading all headers of its shard."""
 
 Item = TypeVar("Item")
 
@@ -58,9 +55,9 @@ class Statistics:
     """Geometric mean of the images' power in each of the RINGS; 0 in one that images of this size have nothing in."""
 
 
-def set_statistics(folder: Path, samples: int) -> Statistics:
+def set_statistics(place: Place, samples: int) -> Statistics:
     """The figures of a finished set, from at most so many of its images, evenly spread."""
-    return statistics(read_images(folder, samples))
+    return statistics(set_images(place, samples))
 
 
 def statistics(images: Iterable[tuple[Image, int]]) -> Statistics:
@@ -162,22 +159,13 @@ def spectral_slope(power: NDArray[np.float64]) -> float | None:
     return float(-slope / 2)
 
 
-def read_images(folder: Path, samples: int) -> Iterator[tuple[Image, int]]:
+def set_images(place: Place, samples: int) -> Iterator[tuple[Image, int]]:
     """At most so many images of a finished set, evenly spread, each with the size of its file in bytes."""
-    shards = _spread(open_set(folder).shards, MOST_SHARDS)
-    first, wanted = 0, set(_spread(range(sum(shard.count for shard in shards)), samples))
-    for shard in shards:
-        path = folder / shard.file
-        pictures = (member for member in read_members(path) if member.extension == "png")
-        with path.open("rb") as file:
-            for number, member in enumerate(pictures, first):
-                if number in wanted:
-                    file.seek(member.offset)
-                    yield decode_png(file.read(member.size)), member.size
-        first += shard.count
+    manifest = open_set(place)
+    return read_images(open_store(place), manifest, spread(range(manifest.recipe.n), samples))
 
 
-def _spread(items: Sequence[Item], most: int) -> list[Item]:
+def spread(items: Sequence[Item], most: int) -> list[Item]:
     """At most so many of the items, from the first to the last at even distances."""
     places = np.linspace(0, len(items) - 1, min(most, len(items)))
     return [items[round(place)] for place in places.tolist()]

@@ -3,6 +3,8 @@
 from .files import atomic_file, write_whole
 from .manifest import Manifest, Recipe, ShardRecord, read_manifest
 from .png import ENCODING, decode_png, encode_png
+from .publish import publish
+from .reading import read_images, shard_members
 from .shard_set import (
     Place,
     Sample,
@@ -17,13 +19,16 @@ from .shard_set import (
 )
 from .store import Store, StoreError, is_url, open_store
 from .tar import Member, read_members, scan
+from .verify import Fault, Report, verify
 
 __all__ = [
     "ENCODING",
+    "Fault",
     "Manifest",
     "Member",
     "Place",
     "Recipe",
+    "Report",
     "Sample",
     "ShardRecord",
     "Store",
@@ -39,10 +44,14 @@ __all__ = [
     "is_url",
     "open_set",
     "open_store",
+    "publish",
+    "read_images",
     "read_manifest",
     "read_members",
     "scan",
+    "shard_members",
     "sole_writer",
+    "verify",
     "write_shard",
     "write_whole",
 ]

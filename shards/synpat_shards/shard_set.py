@@ -189,8 +189,12 @@ def write_shard(place: Place, recipe: Recipe, number: int, samples: Iterable[Sam
             pixels.update(np.ascontiguousarray(sample.image).data)
             rejects += sample.rejects
             # Sums of whole numbers below 2**53 are exact in float64, so that the statistics are the same everywhere.
-            levels = sample.image.astype(np.float64)
-            pixel_count, total, squares = pixel_count + levels.size, total + levels.sum(), squares + (levels**2).sum()
+            levels = sample.image.astype(np.float64).ravel()
+            pixel_count, total, squares = (
+                pixel_count + levels.size,
+                total + levels.sum(),
+                squares + float(levels @ levels),
+            )
         write_end(tar)
     mean = float(total / pixel_count)
     record = ShardRecord(

@@ -84,6 +84,10 @@ class Store:
 
         return self._try(name, whole)
 
+    def read_part(self, name: str, start: int, size: int) -> bytes:
+        """Bytes of a file from a position on; fewer where it ends."""
+        return self._try(name, lambda files, path: files.cat_file(path, start=start, end=start + size))
+
     def exists(self, name: str) -> bool:
         try:
             return self._try(name, lambda files, path: files.info(path))["type"] == "file"
@@ -116,6 +120,12 @@ class Store:
                 return hashlib.file_digest(file, "sha256").hexdigest()
 
         return self._try(name, digest)
+
+    def md5(self, name: str) -> str | None:
+        """The checksum that an object store keeps of a file; None where there is none, or of another kind."""
+        told = self._try(name, lambda files, path: files.info(path)).get("ETag")
+        found = re.fullmatch('"?([0-9a-f]{32})"?', told) if isinstance(told, str) else None
+        return found[1] if found else None
 
     def fetch(self, name: str, to: Path, size: int, sha256: str) -> None:
         """Copy a file to a local path, which exists only once all of it has come and is what it should be.

@@ -16,7 +16,7 @@ from synpat.statistics import (
     constant_patches,
     entropy,
     radial_power,
-    read_images,
+    set_images,
     set_statistics,
     spectral_slope,
     statistics,
@@ -100,12 +100,12 @@ def test_means_and_deviations_of_a_whole_set_are_those_of_its_manifest(perlin_se
     figures, manifest = set_statistics(perlin_set, 10**6), open_set(perlin_set)
     assert (figures.images, figures.mean) == (100, pytest.approx(manifest.mean))
     assert figures.std == pytest.approx(manifest.std)
-    assert figures.png_bytes == pytest.approx(np.mean([size for _, size in read_images(perlin_set, 100)]))
+    assert figures.png_bytes == pytest.approx(np.mean([size for _, size in set_images(perlin_set, 100)]))
 
 
 def test_samples_are_spread_from_the_first_to_the_last(perlin_set: Path):
-    every = [image for image, _ in read_images(perlin_set, 100)]
-    some = [image for image, _ in read_images(perlin_set, 4)]
+    every = [image for image, _ in set_images(perlin_set, 100)]
+    some = [image for image, _ in set_images(perlin_set, 4)]
     assert all(np.array_equal(image, every[place]) for image, place in zip(some, (0, 33, 66, 99), strict=True))
 
 
