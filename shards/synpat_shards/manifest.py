@@ -220,7 +220,7 @@ def _built(kind: type[Record], content: dict[str, Any]) -> Record:
     """A dataclass out of what JSON gave, with every type as it is declared. Raises TypeError or ValueError."""
     kinds = get_type_hints(kind)
     if unknown := content.keys() - {field.name for field in fields(kind)}:
-        raise TypeError(f"unknown {', '.join(sorted(unknown))[:200]}")
+        raise TypeError(f"unknown {', '.join(map(repr, sorted(unknown)))[:200]}")
     return kind(**{name: _value(kinds[name], value, name) for name, value in content.items()})
 
 

@@ -134,13 +134,16 @@ class _Samples:
 def _member(header: bytes, offset: int, name: str) -> Member:
     """What a header says, if it is that of a sample's member."""
     size, checksum = _octal(header[124:136]), _octal(header[148:156])
-    if header[257:262] != b"ustar" or checksum != sum(header) - sum(header[148:156]) + 8 * ord(" ") or size is None:
+    # The numbers that we do not need must be numbers too: other readers stop where they are not.
+    numbers = [size, checksum, *(_octal(header[start:end].strip(b"\0 ") or b"0") for start, end in _UNUSED_NUMBERS)]
+    sums_up = checksum == sum(header) - sum(header[148:156]) + 8 * ord(" ")
+    if header[257:262] != b"ustar" or not sums_up or size is None or None in numbers:
         raise ValueError(f"{name} is no whole tar file: byte {offset - BLOCK} should begin a ustar header")
     called = header[:100].rstrip(b"\0")
     if header[156:157] not in (b"0", b"\0") or header[345:500].strip(b"\0") or not _NAME.fullmatch(called):
         called = (header[345:500].rstrip(b"\0") + b"/" + called).lstrip(b"/") if header[345] else called
         raise ValueError(
-            f"{name} holds {called.decode('ascii', 'backslashreplace')!r}: only regular files named key.extension "
+            f"{name} holds {called[:100].decode('latin-1')!a}: only regular files named key.extension "
             f"belong there, with an extension of {', '.join(EXTENSIONS)}"
         )
     if size > LARGEST_MEMBER:
@@ -157,4 +160,6 @@ def _octal(field: bytes) -> int | None:
 
 _ZEROS = bytes(BLOCK)
 _NAME = re.compile(rb"[0-9A-Za-z_-]{1,80}\.(?:%s)" % "|".join(EXTENSIONS).encode())
+_UNUSED_NUMBERS = ((100, 108), (108, 116), (116, 124), (136, 148), (329, 337), (337, 345))
+"""Where mode, owner, group, time and device lie in a header."""
 _OCTAL = re.compile(rb"[0-7]{1,12}")

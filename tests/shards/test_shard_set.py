@@ -197,7 +197,7 @@ def damage(part: str = "", **changes: object):
     [
         (damage(schema=99), "has schema 99, this synpat reads 1: update synpat"),
         (damage(schema="x" * 9999), "has schema x+, this"),
-        (damage(surprise=1), "is damaged: unknown surprise"),
+        (damage(surprise=1), "is damaged: unknown 'surprise'"),
         (damage(mean=float("nan")), "is damaged: mean is nan, which is no float"),
         (damage(mean=True), "is damaged: mean is True, which is no float"),
         (damage(made_with={"synpat": 1}), "is damaged: made_with is 1, which is no str"),

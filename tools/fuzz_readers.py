@@ -1,0 +1,143 @@
+"""Throw mutated tars, manifests and images at the readers: each must be read, or refused with a ValueError in a line.
+
+    pip install atheris
+    python tools/fuzz_readers.py tar 600        # or manifest, png; seconds
+
+What the tar reader accepts, the standard library must list the same, and reading in pieces must give the same.
+"""
+
+import io
+import json
+import random
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import atheris  # pyright: ignore[reportMissingImports]
+import numpy as np
+
+with atheris.instrument_imports(include=["synpat_shards", "json"]):  # pyright: ignore[reportAttributeAccessIssue]
+    from synpat_shards import decode_png, encode_png, scan
+    from synpat_shards.manifest import Recipe, ShardRecord, manifest_from, summarise, to_json
+    from synpat_shards.reading import Stream
+    from synpat_shards.tar import write_end, write_sample
+
+
+def one_line(read: Callable[[], object]) -> object:
+    """What was read; None if it was refused as it should be."""
+    try:
+        return read()
+    except ValueError as refusal:
+        if "\n" in str(refusal) or len(str(refusal)) > 1000:
+            raise AssertionError("more than a line") from refusal
+        return None
+
+
+def fuzz_tar(data: bytes) -> None:
+    members = one_line(lambda: list(scan(io.BytesIO(data), "a.tar", len(data))))
+    pieces = (data[start : start + 100] for start in range(0, len(data), 100))
+    assert members == one_line(lambda: list(scan(Stream(pieces), "a.tar", len(data))))
+    if isinstance(members, list) and members:
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            theirs = [(entry.name, entry.offset_data, entry.size) for entry in tar]
+        assert theirs == [(f"{m.key}.{m.extension}", m.offset, m.size) for m in members]
+
+
+def fuzz_manifest(data: bytes) -> None:
+    manifest = one_line(lambda: manifest_from(data, "manifest.json"))
+    if manifest is not None:
+        assert manifest == manifest_from(to_json(manifest), "again")  # pyright: ignore[reportArgumentType]
+
+
+def fuzz_png(data: bytes) -> None:
+    image = one_line(lambda: decode_png(data))
+    assert image is None or (isinstance(image, np.ndarray) and image.dtype == np.uint8)
+
+
+def tar_seed() -> bytes:
+    file = io.BytesIO()
+    for key in range(2):
+        write_sample(file, f"{key:010d}", {"png": b"x" * 20, "cls": b"1"})
+    write_end(file)
+    return file.getvalue()
+
+
+def manifest_seed() -> bytes:
+    recipe = Recipe(
+        family="perlin",
+        family_version=1,
+        parameters={"octaves": 2},
+        categories=100,
+        seed=0,
+        n=7,
+        samples_per_shard=4,
+        height=8,
+        width=8,
+        mode="L",
+        via=(16, 16),
+        with_parameters=True,
+        encoding="png",
+        extended_at=(6,),
+    )
+    shards = [
+        ShardRecord(
+            file=recipe.shard_name(number),
+            first_index=recipe.shard_indices(number).start,
+            count=len(recipe.shard_indices(number)),
+            bytes=1,
+            sha256="0" * 64,
+            pixels_sha256="f" * 64,
+            rejects=0,
+            mean=1.5,
+            std=2.0,
+        )
+        for number in range(recipe.shard_count)
+    ]
+    return json.dumps(json.loads(to_json(summarise(recipe, shards, {"synpat": "1"})))).encode()
+
+
+TARGETS = {
+    "tar": (fuzz_tar, tar_seed()),
+    "manifest": (fuzz_manifest, manifest_seed()),
+    "png": (fuzz_png, encode_png(np.arange(96, dtype=np.uint8).reshape(8, 12))),
+}
+
+
+def with_right_checksums(data: bytes) -> bytes:
+    """A tar whose every header says its own checksum, so that mutations get past it."""
+    blocks = bytearray(data)
+    for start in range(0, len(blocks) - 511, 512):
+        if blocks[start + 257 : start + 262] == b"ustar":
+            blocks[start + 148 : start + 156] = b" " * 8
+            blocks[start + 148 : start + 156] = b"%06o\0 " % sum(blocks[start : start + 512])
+    return bytes(blocks)
+
+
+def mutate(data: bytes, most: int, seed: int) -> bytes:
+    """Atheris's own mutation, mended in half of the cases."""
+    changed = atheris.Mutate(data, most)
+    return with_right_checksums(changed)[:most] if random.Random(seed).random() < 0.5 else changed
+
+
+def main() -> None:
+    name, seconds = sys.argv[1], sys.argv[2]
+    target, seed = TARGETS[name]
+    with tempfile.TemporaryDirectory() as corpus:
+        (Path(corpus) / "seed").write_bytes(seed)
+        arguments = [
+            sys.argv[0],
+            f"-max_total_time={seconds}",
+            "-max_len=8192",
+            "-rss_limit_mb=512",
+            "-timeout=2",
+            corpus,
+        ]
+        options = {"custom_mutator": mutate} if name == "tar" else {}
+        atheris.Setup(arguments, target, **options)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
