@@ -5,6 +5,7 @@ draws nothing. A file is whole or not there at all, and is loaded without unpick
 """
 
 import copy
+import io
 import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -80,8 +81,10 @@ def save_checkpoint(run: Path, training: Training, config: Config, digests: list
         "average": training.average and training.average.state_dict(),
         "losses": training.losses,
     }
+    whole = io.BytesIO()  # torch.save has no OSError where it writes to a full disk itself
+    torch.save(state, whole)
     with atomic_file(path) as file:
-        torch.save(state, file)
+        file.write(whole.getbuffer())
     for old in checkpoints(run)[: -config.keep_checkpoints]:
         old.unlink()
     return path
@@ -106,7 +109,7 @@ def load_checkpoint(run: Path, training: Training, config: Config, digests: list
         training.optimizer.load_state_dict(state["optimizer"])
         if training.average is not None:
             training.average.load_state_dict(state["average"])
-    except (RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as fault:
+    except (RuntimeError, KeyError, TypeError, OSError, EOFError, pickle.UnpicklingError) as fault:
         reason = str(fault).partition("\n")[0]
         raise ValueError(f"{path} is damaged: {reason}. Remove it to go on from the one before") from None
     training.step, training.losses = state["step"], [loss.to(training.device) for loss in state["losses"]]
