@@ -1,6 +1,7 @@
 """The `synpat` command: what families there are, how a pattern looks, and the rendering of shard sets."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import click
 
 from synpat_shards import encode_png, open_store, write_whole
 
+from .cluster import dask_engine
 from .families import FAMILIES
-from .render import make_recipe
+from .render import made_with, make_recipe
 from .sampling import paint, parse_parameters
 from .set_commands import (
     PlaceType,
     extend,
+    finalize_command,
     inspect,
     preview,
     publish_command,
@@ -22,8 +25,10 @@ from .set_commands import (
     workers_option,
 )
 from .sheet import contact_sheet
+from .slices import WHOLE, Slice
 from .statistics import set_statistics
 from .statistics_table import picture, table
+from .workers import local_engine
 
 
 class Size(click.ParamType):
@@ -38,6 +43,18 @@ class Size(click.ParamType):
         if not (1 <= int(height) <= 16384 and 1 <= int(width) <= 16384):
             self.fail(f"{value!r} is out of range: each side must lie between 1 and 16384 pixels")
         return int(height), int(width)
+
+
+class SliceOf(click.ParamType):
+    """I/N, or auto, or auto/N."""
+
+    name = "I/N"
+
+    def convert(self, value: str | Slice, param: click.Parameter | None, ctx: click.Context | None) -> Slice:
+        try:
+            return value if isinstance(value, Slice) else Slice.parse(value, os.environ)
+        except ValueError as mistake:
+            self.fail(str(mistake), param, ctx)
 
 
 class FamilyNames(click.ParamType):
@@ -163,6 +180,21 @@ def sheet(names: list[str], columns: int, size: tuple[int, int], seed: int, out:
 @size_option
 @seed_option
 @workers_option
+@click.option("--dask", "address", metavar="tcp://HOST:PORT", help="Render on the Dask cluster of this scheduler.")
+@click.option(
+    "--dask-file",
+    "scheduler_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The same, of the scheduler that wrote this file.",
+)
+@click.option(
+    "--slice",
+    "part",
+    type=SliceOf(),
+    default=WHOLE,
+    metavar="I/N|auto[/N]",
+    help="Render every N-th shard from the I-th on, I from 0; auto asks Slurm or Kubernetes. Then `synpat finalize`.",
+)
 @click.option("--samples-per-shard", type=click.IntRange(min=1), default=1000, show_default=True)
 @parameter_option
 @click.option("--mode", type=click.Choice(["L", "RGB"]), default="L", show_default=True, help="Grey or colour.")
@@ -175,6 +207,9 @@ def render(
     size: tuple[int, int],
     seed: int,
     workers: int | None,
+    address: str | None,
+    scheduler_file: Path | None,
+    part: Slice,
     samples_per_shard: int,
     assignments: tuple[str, ...],
     mode: str,
@@ -196,7 +231,13 @@ def render(
       synpat render --family perlin,fractaldb --n 100000 --out sets
       synpat render --family perlin --n 100000 --out s3://bucket/perlin
       synpat render --family shaders --param folder=my-shaders --n 1000 --out sets/mine
+      synpat render --family perlin --n 1000000 --out s3://bucket/perlin --dask tcp://scheduler:8786
     """
+    if sum(option is not None for option in (workers, address, scheduler_file)) > 1:
+        raise click.UsageError("--workers, --dask and --dask-file exclude each other: give one of them")
+    scheduler = address or scheduler_file
+    if scheduler and isinstance(out, Path):
+        out = out.absolute()  # the workers have folders of their own to start from
     recipes = {
         out if len(names) == 1 else _inside(out, name): make_recipe(
             name,
@@ -213,7 +254,8 @@ def render(
         for name in names
     }
     title = names[0] if len(names) == 1 else f"{len(names)} families"
-    render_and_say(recipes, title, workers, open_store(out).url)
+    with dask_engine(scheduler, made_with) if scheduler else local_engine(workers) as engine:
+        render_and_say(recipes, title, engine, open_store(out).url, part)
 
 
 def _inside(place: str | Path, name: str) -> str | Path:
@@ -238,5 +280,5 @@ def stats(sets: tuple[str | Path, ...], samples: int, as_json: bool, out: Path |
     click.echo(json.dumps({name: asdict(set_) for name, set_ in figures.items()}) if as_json else table(figures))
 
 
-for command in (verify_command, publish_command, inspect, preview, extend):
+for command in (finalize_command, verify_command, publish_command, inspect, preview, extend):
     main.add_command(command)

@@ -1,6 +1,6 @@
 """Rendering finished shards again, from nothing but their manifest, to see whether the pixels are the same."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +10,7 @@ from synpat_shards import Manifest, Place, Recipe, ShardRecord, decode_png, open
 
 from .families import FAMILIES
 from .render import paint_index
-from .workers import run_tasks
+from .workers import Engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Comparison:
     """Why the shard could not be read to its end; None if it could."""
 
 
-def regenerate(place: Place, manifest: Manifest, shards: Sequence[ShardRecord], workers: int) -> Iterator[Comparison]:
+def regenerate(place: Place, manifest: Manifest, shards: Sequence[ShardRecord], engine: Engine) -> Iterable[Comparison]:
     """Render these shards of a set again and compare their pixels with what lies there.
 
     Raises ValueError if the family that is installed paints other pixels than that of the manifest, by its version.
@@ -41,8 +41,7 @@ def regenerate(place: Place, manifest: Manifest, shards: Sequence[ShardRecord], 
             f"version {recipe.family_version} of {recipe.family} rendered this set, this synpat has version {version}: "
             "install the synpat that it was made with"
         )
-    work = partial(_compare, place, recipe)
-    return map(work, shards) if min(workers, len(shards)) == 1 else run_tasks(work, shards, workers)
+    return engine(partial(_compare, place, recipe), shards)
 
 
 def _compare(place: Place, recipe: Recipe, shard: ShardRecord) -> Comparison:

@@ -20,71 +20,81 @@ from synpat_shards import (
     check_place,
     complete_set,
     finished_shards,
+    recipe_of,
     sole_writer,
     write_shard,
 )
 
 from .families import FAMILIES
 from .sampling import paint
-from .workers import run_tasks
+from .slices import WHOLE, Slice
+from .workers import Engine, local_engine
 
 Where = TypeVar("Where", bound=Place)
 
 
 def render_set(place: Place, recipe: Recipe, workers: int, progress: Callable[[ShardRecord, bool], None]) -> Manifest:
     """Render what is missing of one set: `render_sets` of a single recipe."""
-    return render_sets({place: recipe}, workers, progress)[place]
+    with local_engine(workers) as engine:
+        return render_sets({place: recipe}, engine, progress)[place]
 
 
 def render_sets(
     recipes: Mapping[Where, Recipe],
-    workers: int,
+    engine: Engine,
     progress: Callable[[ShardRecord, bool], None],
     preparing: Callable[[str], AbstractContextManager[None]] = nullcontext,
+    part: Slice = WHOLE,
 ) -> dict[Where, Manifest]:
-    """Render what is missing of each set into its folder or URL, and complete it; any workers give the same bytes.
+    """Render what is missing of each set into its folder or URL, and complete it; any engine gives the same bytes.
 
     progress: called with each shard, and whether it was there already. preparing: entered with the name of a family
-    while its first sample is painted, which compiles for seconds on the first start.
+    while its first sample is painted, which compiles for seconds on the first start. part: of a slice only its shards
+    are rendered, and nothing is completed: `finalize` does that.
     Raises ValueError, before anything is written, if a place holds anything else or a family refuses its recipe.
     """
     for place, recipe in recipes.items():
         check_place(place, recipe)
-    # In this process, so that the workers do not compile the same kernels side by side.
-    records = {place: finished_shards(place, recipe) for place, recipe in recipes.items()}
-    try_out([recipe for place, recipe in recipes.items() if len(records[place]) < recipe.shard_count], preparing)
-    with ExitStack() as locks:
-        for place in recipes:
-            locks.enter_context(sole_writer(place))
-        return _render_missing(recipes, records, workers, progress)
-
-
-def _render_missing(
-    recipes: Mapping[Where, Recipe],
-    records: Mapping[Where, dict[int, ShardRecord]],
-    workers: int,
-    progress: Callable[[ShardRecord, bool], None],
-) -> dict[Where, Manifest]:
-    missing = [
-        (place, number)
+    tasks = part.of([(place, number) for place, recipe in recipes.items() for number in range(recipe.shard_count)])
+    records = {
+        place: finished_shards(place, recipe, [number for at, number in tasks if at == place])
         for place, recipe in recipes.items()
-        for number in range(recipe.shard_count)
-        if number not in records[place]
-    ]
-    for place, recipe in recipes.items():
-        begin_set(place, recipe)
-        for record in records[place].values():
-            progress(record, True)
-    manifests = {
-        place: _complete(place, recipes[place], records[place]) for place in recipes.keys() - dict(missing).keys()
     }
-    work = partial(_render_task, recipes)
-    for (place, number), record in map(work, missing) if workers == 1 else run_tasks(work, missing, workers):
-        records[place][number] = record
-        progress(record, False)
-        if len(records[place]) == recipes[place].shard_count:
-            manifests[place] = _complete(place, recipes[place], records[place])
+    missing = [(place, number) for place, number in tasks if number not in records[place]]
+    # In this process, so that the workers do not compile the same kernels side by side.
+    try_out([recipes[place] for place in dict(missing)], preparing)
+    with ExitStack() as locks:
+        for place in recipes if part == WHOLE else ():
+            locks.enter_context(sole_writer(place))
+        for place, recipe in recipes.items():
+            begin_set(place, recipe)
+            for record in records[place].values():
+                progress(record, True)
+        whole = recipes.keys() - dict(missing).keys() if part == WHOLE else ()
+        manifests = {place: _complete(place, recipes[place], records[place]) for place in whole}
+        for (place, number), record in engine(partial(_render_task, recipes), missing):
+            records[place][number] = record
+            progress(record, False)
+            if len(records[place]) == recipes[place].shard_count and part == WHOLE:
+                manifests[place] = _complete(place, recipes[place], records[place])
     return manifests
+
+
+def finalize(place: Place) -> Manifest:
+    """Complete a set whose slices have all been rendered.
+
+    Raises ValueError, naming the first shards that are missing, if some are, and if there is no set.
+    """
+    recipe = recipe_of(place)
+    if recipe is None:
+        raise ValueError(f"{place} holds no shard set, nor one that is being rendered")
+    records = finished_shards(place, recipe)
+    if missing := [recipe.shard_name(number) for number in range(recipe.shard_count) if number not in records]:
+        raise ValueError(
+            f"{len(missing)} of {recipe.shard_count} shards of {place} are missing, from {missing[0]} on: run the "
+            "slices again that render them"
+        )
+    return _complete(place, recipe, records)
 
 
 def try_out(recipes: Iterable[Recipe], preparing: Callable[[str], AbstractContextManager[None]] = nullcontext) -> None:

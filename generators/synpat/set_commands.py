@@ -1,7 +1,6 @@
-"""Commands about sets that are there: verify, publish, inspect, preview, extend."""
+"""Commands about sets that are there: finalize, verify, publish, inspect, preview, extend."""
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -29,9 +28,11 @@ from synpat_shards import (
 from .preview import facts, preview_images, preview_page, preview_picture
 from .progress import CopyProgress, RenderProgress
 from .regenerate import Comparison, regenerate
-from .render import make_recipe, render_sets
+from .render import finalize, make_recipe, render_sets
+from .slices import WHOLE, Slice
 from .statistics import set_statistics, spread
 from .statistics_table import table
+from .workers import Engine, local_engine
 
 
 class PlaceType(click.ParamType):
@@ -66,6 +67,19 @@ workers_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
+@click.command(name="finalize")
+@click.argument("places", metavar="SET...", nargs=-1, required=True, type=PlaceType())
+def finalize_command(places: tuple[str | Path, ...]) -> None:
+    """Complete sets that were rendered in slices: check every shard, write the manifest and its sidecars.
+
+    \b
+    Example:
+      synpat finalize sets/perlin
+    """
+    for place in places:
+        click.echo(summary(open_store(place).url, finalize(place)))
+
+
 @click.command(name="verify")
 @set_argument
 @click.option("--quick", is_flag=True, help="Look at the manifest and the sizes of files alone.")
@@ -93,7 +107,8 @@ def verify_command(place: str | Path, quick: bool, again: int | str | None, work
     comparisons: list[Comparison] = []
     if again and report.manifest:
         shards = spread(report.manifest.shards, len(report.manifest.shards) if again == "all" else int(again))
-        comparisons = list(regenerate(place, report.manifest, shards, workers or len(os.sched_getaffinity(0))))
+        with local_engine(workers) as engine:
+            comparisons = list(regenerate(place, report.manifest, shards, engine))
         report = report.plus("regenerated", len(shards), [fault for c in comparisons for fault in _differences(c)])
     click.echo(_as_json(report, comparisons) if as_json else _as_table(report, comparisons))
     sys.exit(1 if report.faults else 0)
@@ -254,7 +269,8 @@ def extend(place: str | Path, n: int, workers: int | None) -> None:
         raise ValueError(f"{open_store(place).url} cannot be extended by this synpat: {now}")
     with sole_writer(place):
         recipe = begin_extension(place, n)
-    render_and_say({place: recipe}, recipe.family, workers, open_store(place).url)
+    with local_engine(workers) as engine:
+        render_and_say({place: recipe}, recipe.family, engine, open_store(place).url)
 
 
 def _cannot_go_on(old: Recipe) -> str:
@@ -277,19 +293,25 @@ def _cannot_go_on(old: Recipe) -> str:
     )
 
 
-def render_and_say(recipes: Mapping[str | Path, Recipe], name: str, workers: int | None, where: str) -> None:
+def render_and_say(
+    recipes: Mapping[str | Path, Recipe], name: str, engine: Engine, where: str, part: Slice = WHOLE
+) -> None:
     """Render sets while a bar moves, then print a line about each; on Ctrl-C, say how to go on."""
     total = sum(recipe.n for recipe in recipes.values())
     with RenderProgress(name, total) as progress:
         try:
-            manifests = render_sets(recipes, workers or len(os.sched_getaffinity(0)), progress, progress.preparing)
+            manifests = render_sets(recipes, engine, progress, progress.preparing, part)
         except KeyboardInterrupt:
             done = progress.there + progress.rendered
             progress.say(f"Stopped: {done} of {total} images are in {where}. Run the same command again to go on.")
             sys.exit(130)
         progress.say(f"{progress.rendered} images rendered now, {progress.there} were there: {progress.rate()}")
     for place in recipes:
-        click.echo(summary(open_store(place).url, manifests[place]))
+        url = open_store(place).url
+        if part == WHOLE:
+            click.echo(summary(url, manifests[place]))
+        else:
+            click.echo(f"{url}: slice {part.index} of {part.count} is there; after all: synpat finalize {url}")
 
 
 def summary(name: str, manifest: Manifest) -> str:

@@ -5,9 +5,10 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -18,6 +19,9 @@ ATTEMPTS = 3
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 """What a worker finds in its environment: a process is a core, and threads of libraries would only fight for it."""
 
+Engine = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+"""Something that gives work(task) for every task, in any order."""
+
 # A fresh interpreter each: a fork would inherit threads and locks of numba and OpenCV in the middle of their work.
 _processes = multiprocessing.get_context("spawn")
 
@@ -27,6 +31,16 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     task: Any = None
+
+
+@contextmanager
+def local_engine(workers: int | None = None) -> Iterator[Engine]:
+    """An engine of so many processes of this machine, as many as there are cores at hand if not told.
+
+    A single worker is this process itself.
+    """
+    workers = workers or len(os.sched_getaffinity(0))
+    yield map if workers == 1 else partial(run_tasks, workers=workers)
 
 
 def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from .shard_set import (
     complete_set,
     finished_shards,
     open_set,
+    recipe_of,
     sole_writer,
     write_shard,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "read_images",
     "read_manifest",
     "read_members",
+    "recipe_of",
     "scan",
     "shard_members",
     "sole_writer",

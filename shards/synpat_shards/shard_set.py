@@ -149,15 +149,15 @@ def _differences(there: Recipe, here: Recipe) -> str:
     return ", ".join(f"{name} is {old[name]} there and {new[name]} here" for name in old if old[name] != new[name])
 
 
-def finished_shards(place: Place, recipe: Recipe) -> dict[int, ShardRecord]:
-    """Records of the whole shards, by number: their files are as was written down.
+def finished_shards(place: Place, recipe: Recipe, numbers: Sequence[int] | None = None) -> dict[int, ShardRecord]:
+    """Records of the whole shards, by number: their files are as was written down. numbers: look at these alone.
 
     In a folder their checksums are taken; behind a URL, where a shard appears only when it is whole and its record
     after it, their sizes must do.
     """
-    store = open_store(place)
+    store, numbers = open_store(place), range(recipe.shard_count) if numbers is None else numbers
     sizes = store.sizes()
-    there = {number for number in range(recipe.shard_count) if _record_name(recipe, number) in sizes}
+    there = {number for number in numbers if _record_name(recipe, number) in sizes}
 
     def checked(number: int) -> ShardRecord | None:
         record = old.get(number)
@@ -171,7 +171,7 @@ def finished_shards(place: Place, recipe: Recipe) -> dict[int, ShardRecord]:
 
     old = dict(enumerate(read_manifest(store).shards)) if MANIFEST in sizes else {}
     with ThreadPoolExecutor(REQUESTS if not store.is_local else os.cpu_count()) as threads:
-        found = zip(range(recipe.shard_count), threads.map(checked, range(recipe.shard_count)), strict=True)
+        found = zip(numbers, threads.map(checked, numbers), strict=True)
         return {number: record for number, record in found if record}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from synpat.render import make_recipe, render_set, render_sets, render_shard
 from synpat.sampling import paint
+from synpat.workers import local_engine
 from synpat_shards import begin_set, decode_png, read_manifest, read_members
 
 RECIPE = make_recipe("perlin", 50, height=16, width=24, samples_per_shard=8)
@@ -91,8 +92,9 @@ def test_families_that_refuse_are_all_named_before_anything_is_written(tmp_path:
         tmp_path / "fractals": make_recipe("fractaldb", 4, height=8, width=4),
         tmp_path / "perlin": make_recipe("perlin", 4, height=8, width=8, parameters=refused),
     }
-    with pytest.raises(ValueError, match=r"fractaldb needs 8 .*; perlin: octaves must lie between 1 and 16, got 99"):
-        render_sets(recipes, workers=1, progress=quiet)
+    named = r"fractaldb needs 8 .*; perlin: octaves must lie between 1 and 16, got 99"
+    with local_engine(1) as engine, pytest.raises(ValueError, match=named):
+        render_sets(recipes, engine, progress=quiet)
     assert not list(tmp_path.iterdir())
 
 
@@ -102,7 +104,8 @@ def test_a_run_over_several_sets_takes_up_each_where_it_was(straight: Path, tmp_
     noise = make_recipe("white-noise", 9, height=4, width=4, samples_per_shard=3)
     seen = []
     recipes = {tmp_path / "perlin": RECIPE, tmp_path / "noise": noise}
-    manifests = render_sets(recipes, workers=2, progress=lambda record, there: seen.append(there))
+    with local_engine(2) as engine:
+        manifests = render_sets(recipes, engine, progress=lambda record, there: seen.append(there))
     assert same(straight, tmp_path / "perlin")
     assert manifests[tmp_path / "noise"] == read_manifest(tmp_path / "noise")
     assert sorted(seen) == [False] * 9 + [True]
