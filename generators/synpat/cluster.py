@@ -34,16 +34,16 @@ def dask_engine(scheduler: str | Path, versions: Callable[[], Mapping[str, str]]
     Raises ImportError without distributed, OSError if the cluster does not answer or has no workers.
     """
     try:
-        import dask
+        import dask.config
 
         # What goes wrong is said here, in a line; distributed reads this when it is imported.
         dask.config.set({"logging": dict.fromkeys(("asyncio", "distributed", "distributed.client"), "critical")})
         from dask.distributed import Client
     except ImportError:
         raise ImportError("--dask needs a library that is not installed: pip install 'synpat[dask]'") from None
-    where = {"scheduler_file": str(scheduler)} if isinstance(scheduler, Path) else {"address": scheduler}
     try:
-        client = Client(**where, timeout=ANSWER, set_as_default=False)
+        file, address = (str(scheduler), None) if isinstance(scheduler, Path) else (None, scheduler)
+        client = Client(address, scheduler_file=file, timeout=ANSWER, set_as_default=False)
     except (OSError, ValueError) as fault:
         raise OSError(f"no Dask scheduler answers at {scheduler}: {fault}") from None
     with client:
