@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from synpat.render import make_recipe, render_set
 from synpat_shards import decode_png
+from synpat_train.card import card
+from synpat_train.cli import main
 from synpat_train.config import Config, make_config, read_settings
 from synpat_train.feed import mask_noise
 from synpat_train.pretrain import pretrain
@@ -64,6 +67,7 @@ def test_the_run_folder_holds_what_it_should(run: Path):
         "log.jsonl",
         "checkpoints/step-000000008.pt",
         "checkpoints/step-000000012.pt",
+        "encoder/README.md",
         "encoder/config.json",
         "encoder/model.safetensors",
         "reconstructions/step-000000006.png",
@@ -133,6 +137,42 @@ def test_timm_loads_the_encoder_to_the_bit(run: Path):
     encoder = create_model(f"local-dir:{run / 'encoder'}", pretrained=True)
     assert all(torch.equal(tensor, encoder.state_dict()[name]) for name, tensor in weights(run).items())
     assert encoder(torch.zeros(2, 1, 80, 208)).shape == (2, 192)
+
+
+def test_transformers_loads_the_encoder_to_the_bit(run: Path):
+    from transformers import AutoModel
+
+    encoder = AutoModel.from_pretrained(run / "encoder").eval()
+    ours = create_model(f"local-dir:{run / 'encoder'}", pretrained=True).eval()
+    images = torch.randn(2, 1, 80, 208)
+    with torch.no_grad():
+        assert torch.equal(encoder(images).pooler_output, ours(images))
+
+
+def test_the_card_names_the_sets_and_the_recipe_and_after_an_evaluation_its_results(run: Path, perlin_set: Path):
+    [digest] = [record["digest"] for record in json.loads((run / "sets.json").read_text())["sets"]]
+    first = (run / "encoder" / "README.md").read_text()
+    assert f"| perlin | 100 | 1 | `{digest}` |" in first
+    assert "mask_ratio: 0.75" in first
+    assert "samples/s, MFU" in first
+    (run / "evaluation").mkdir()
+    scores = {"encoder": {"accuracy": 0.5}, "random-init": {"accuracy": 0.25}}
+    (run / "evaluation" / "results.json").write_text(json.dumps({"tasks": {"bells": {"scores": scores}}}))
+    assert "| bells | 50.0 | 25.0 |" in card(run)
+    shutil.rmtree(run / "evaluation")
+
+
+def test_inspect_says_where_a_run_stands_and_draws_its_loss(run: Path):
+    done = CliRunner().invoke(main, ["inspect", str(run)])
+    assert done.exit_code == 0
+    assert "step 12 of 12 (100.0%), loss" in done.stdout
+    assert "finished: encoder/ is there" in done.stdout
+    assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
+    (run / "loss.png").unlink()
+
+
+def test_inspect_refuses_a_folder_without_a_run(tmp_path: Path):
+    assert "holds no run of synpat-train" in str(CliRunner().invoke(main, ["inspect", str(tmp_path)]).exception)
 
 
 def test_pictures_show_the_original_in_the_last_column(run: Path, perlin_set: Path):

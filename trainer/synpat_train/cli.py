@@ -7,19 +7,19 @@ import click
 
 from .config import PRESETS, make_config, parse_settings, read_settings
 from .pretrain import pretrain
+from .standing import draw_curve, standing
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="synpat")
 @click.option(
     "--shards",
     multiple=True,
-    required=True,
     metavar="PATH[=WEIGHT]",
     help="A shard set of ours, a folder with WebDataset tars of images, or one tar; repeatable. A weight is how often "
     "an epoch takes each of its samples.",
 )
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the run.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="msm-mae", show_default=True)
 @click.option(
     "--config", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML file of settings."
@@ -41,9 +41,11 @@ from .pretrain import pretrain
     default=min(len(os.sched_getaffinity(0)), 8),
     help="Threads that decode while streaming; the results are the same.  [default: cores, at most 8]",
 )
+@click.pass_context
 def main(
+    context: click.Context,
     shards: tuple[str, ...],
-    out: Path,
+    out: Path | None,
     preset: str,
     file: Path | None,
     assignments: tuple[str, ...],
@@ -63,6 +65,10 @@ def main(
     Example:
       synpat-train --shards sets/perlin --out runs/perlin --model tiny --steps 2000
     """
+    if context.invoked_subcommand:
+        return
+    if not shards or out is None:
+        raise click.UsageError("Missing option '--shards' or '--out'.")
     options = {"model": model, "steps": steps, "epochs": epochs, "batch_size": batch_size}
     config = make_config(
         preset,
@@ -71,3 +77,16 @@ def main(
         {name: value for name, value in options.items() if value is not None},
     )
     pretrain(out, shards, config, cache, workers)
+
+
+@main.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def inspect(run: Path) -> None:
+    """Say where a run stands, and draw its loss into RUN/loss.png.
+
+    \b
+    Example:
+      synpat-train inspect runs/perlin
+    """
+    click.echo(standing(run))
+    click.echo(f"loss: {draw_curve(run)}")

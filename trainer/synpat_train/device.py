@@ -17,6 +17,11 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+def device_name(device: torch.device) -> str:
+    """What people call it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+
+
 def autocast(device: torch.device, low_precision: bool) -> torch.autocast | nullcontext:
     """Matrix products in bfloat16, or nothing."""
     return torch.autocast(device.type, torch.bfloat16) if low_precision else nullcontext()

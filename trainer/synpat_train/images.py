@@ -54,14 +54,16 @@ def statistics(sets: Sequence[ShardSet]) -> tuple[float, float]:
     return mean, math.sqrt(square - mean**2)
 
 
-def fit_in_time(image: NDArray[np.uint8], out: NDArray[np.uint8], shift: float) -> None:
-    """Copy an image [height, any] into out [height, width]: cut if it is wider, at a place of its own if narrower."""
+def fit_in_time(image: NDArray[np.uint8], out: NDArray[np.uint8], shift: float, fill: int) -> None:
+    """Copy an image [height, any] into out [height, width]: cut if it is wider; if narrower, put somewhere, and the
+    rest filled."""
     wide, width = image.shape[1], out.shape[1]
     if wide >= width:
         start = int(shift * (wide - width + 1))
         out[:] = image[:, start : start + width]
     else:
         start = int(shift * (width - wide + 1))
+        out[:] = fill
         out[:, start : start + wide] = image
 
 
@@ -77,7 +79,7 @@ class Cached:
         self.width, self.fill, self.skipped = width, round(statistics(sets)[0]), 0
 
     def read(self, samples: NDArray[np.int64], shifts: NDArray[np.float64]) -> NDArray[np.uint8]:
-        out = np.full((len(samples), self.arrays[0].shape[1], self.width), self.fill, np.uint8)
+        out = np.empty((len(samples), self.arrays[0].shape[1], self.width), np.uint8)
         first = 0
         for array in self.arrays:
             [here] = np.nonzero((samples >= first) & (samples < first + len(array)))
@@ -85,7 +87,7 @@ class Cached:
                 out[here] = array[samples[here] - first]
             else:
                 for place in here:
-                    fit_in_time(array[samples[place] - first], out[place], float(shifts[place]))
+                    fit_in_time(array[samples[place] - first], out[place], float(shifts[place]), self.fill)
             first += len(array)
         return out
 
@@ -111,7 +113,7 @@ def _decoded(shard_set: ShardSet, cache: Path) -> NDArray[np.uint8]:
         with _alone(cache):  # other ranks, and other runs of the same set, wait and then find it
             if not path.exists():
                 _decode(shard_set, path)
-    return np.load(path, mmap_mode="r")
+    return np.load(path, mmap_mode="r").view(np.ndarray)  # a memmap is slow to index
 
 
 @contextmanager
@@ -180,7 +182,7 @@ class Streamed:
 
     def read(self, samples: NDArray[np.int64], shifts: NDArray[np.float64]) -> NDArray[np.uint8]:
         """As Images. Raises ValueError or OSError that names the shard, unless damage is skipped."""
-        out = np.full((len(samples), self.height, self.width), self.fill, np.uint8)
+        out = np.empty((len(samples), self.height, self.width), np.uint8)
         numbers = np.searchsorted(self.firsts, samples, "right") - 1
         groups = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
         faults = list(self.pool.map(partial(self._fill, out, samples, shifts), groups))
@@ -212,7 +214,7 @@ class Streamed:
                 offset, size = index[samples[place] - self.firsts[number]]
                 try:
                     image = shard_set.decode(os.pread(file.fileno(), int(size), int(offset)))
-                    fit_in_time(image, out[place], float(shifts[place]))
+                    fit_in_time(image, out[place], float(shifts[place]), self.fill)
                 except (ValueError, OSError) as fault:
                     key = index_key(shard, int(samples[place] - self.firsts[number]))
                     faults[int(place)] = ValueError(f"{shard.path} is damaged at {key!r}: {fault}")

@@ -13,17 +13,23 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from synpat_shards import write_whole
 
+LOG = "log.jsonl"
 SECONDS_BETWEEN_LINES = 10.0
+
+
+def read_log(run: Path) -> list[dict[str, float]]:
+    """What a run has recorded: a step and its numbers, line by line."""
+    lines = (run / LOG).read_text().splitlines(keepends=True) if (run / LOG).exists() else []
+    # A killed run may have left half a line at the end: only a whole one has its newline.
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 class RunLog:
     """Writes a run's numbers from one step on; what an earlier, killed run wrote beyond that step is dropped."""
 
     def __init__(self, run: Path, start: int, total: int) -> None:
-        path = run / "log.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        # A killed run may have left half a line at the end: only a whole one has its newline.
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start]
+        path = run / LOG
+        kept = [json.dumps(line) + "\n" for line in read_log(run) if line["step"] <= start]
         write_whole(path, "".join(kept).encode())
         self.file = path.open("a", buffering=1)
         self.board = SummaryWriter(run / "tensorboard", purge_step=start)

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from synpat_shards import encode_png, write_whole
 
 from .ahead import ahead
+from .card import write_card
 from .checkpoint import Training, begin, checkpoints, load_checkpoint, save_checkpoint
 from .config import Config
 from .device import autocast, compile_model, memory, uses_bfloat16, what_fits
@@ -61,6 +62,7 @@ def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, w
                 log.say(f"stopped after step {training.step} of {run.total}; the same command goes on from there")
             elif ranks.first:
                 export_encoder(folder / "encoder", training.encoder, config, run.mean / 255, run.std / 255)
+                write_card(folder)
 
 
 class Objective(nn.Module):

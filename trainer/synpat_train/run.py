@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .config import Config
+from .device import device_name
 from .images import Cached, Images, Streamed, room_for_cache, statistics
 from .order import Order
 from .ranks import Ranks
@@ -48,7 +49,7 @@ def open_run(folder: Path, shards: Sequence[str], config: Config, cache: Path, w
         window=config.window if stream else None,
     )
     total = _steps(len(order), config, ranks)
-    data = describe(sets, stream)
+    data = describe(sets, stream, f"{ranks.count} x {device_name(ranks.device)}")
     check(folder, config, data)
     ranks.wait()  # all look before one of them writes
     images = Streamed(sets, config.width, workers, config.skip_damaged) if stream else Cached(sets, config.width, cache)

@@ -30,11 +30,15 @@ class Data:
 
     sets: tuple[SetRecord, ...]
     stream: bool
+    """Whether straight from the shards."""
+    device: str
+    """What it was last trained on."""
 
 
-def describe(sets: Sequence[ShardSet], stream: bool) -> Data:
+def describe(sets: Sequence[ShardSet], stream: bool, device: str) -> Data:
+    """The data of a run, as its folder remembers them."""
     records = (SetRecord(path=s.name, digest=s.digest, samples=len(s), weight=s.weight) for s in sets)
-    return Data(sets=tuple(records), stream=stream)
+    return Data(sets=tuple(records), stream=stream, device=device)
 
 
 def read_config(run: Path) -> Config:
@@ -51,7 +55,8 @@ def read_data(run: Path) -> Data:
     """What a run learns from."""
     try:
         content = json.loads((run / SETS).read_bytes())
-        return Data(sets=tuple(SetRecord(**record) for record in content["sets"]), stream=content["stream"])
+        sets = tuple(SetRecord(**record) for record in content["sets"])
+        return Data(sets=sets, stream=content["stream"], device=content["device"])
     except (ValueError, TypeError, KeyError) as fault:
         raise ValueError(f"{run / SETS} is damaged, or of another version of synpat: {fault}") from None
 

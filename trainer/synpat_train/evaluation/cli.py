@@ -5,8 +5,10 @@ from pathlib import Path
 
 import click
 
+from ..card import write_card
 from ..encoder import find_encoder, load_encoder
 from ..progress import say
+from ..run_folder import CONFIG
 from .evaluate import evaluate
 from .log_mel import BANDS
 from .results import RESULTS, add_result, read_results, table
@@ -98,6 +100,8 @@ def main(
     for result in evaluate(encoder, tasks, chunks=batch_size):
         add_result(out, result, folder)
         results.append(result)
+    if out == folder.parent / "evaluation" and (folder.parent / CONFIG).exists():
+        write_card(folder.parent)
     click.echo(table(results))
     say(f"written: {out / RESULTS}")
 

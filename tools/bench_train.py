@@ -1,0 +1,282 @@
+#!/usr/bin/env python
+"""How fast the trainer is, in one call: decoding, streaming, the cache, and steps of every preset beside plain code.
+
+Full sizes where there is a GPU, small ones without; the last thing printed is one table. Runs from a checkout too,
+without installing it.
+"""
+
+import json
+import os
+import platform
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / part) for part in ("generators", "shards", "trainer")]
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command sets it
+
+import click  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from synpat.render import make_recipe, render_set  # noqa: E402
+from synpat_shards import decode_png  # noqa: E402
+from synpat_train.config import Config, make_config  # noqa: E402
+from synpat_train.device import memory, uses_bfloat16  # noqa: E402
+from synpat_train.flops import operations, peak  # noqa: E402
+from synpat_train.images import Cached, Images, Streamed  # noqa: E402
+from synpat_train.mae import MaskedAutoencoder, patchify, standardise  # noqa: E402
+from synpat_train.order import Order  # noqa: E402
+from synpat_train.pretrain import pretrain  # noqa: E402
+from synpat_train.sets import open_sets  # noqa: E402
+from synpat_train.tar_index import index_shard  # noqa: E402
+
+FAMILY = "perlin"
+READ_SECONDS = 2.0
+"""Time given to each way of reading."""
+SETTLED = 2
+"""Lines of a log that are left out: there the first steps are, and with them whatever is slow once."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One row of training: a preset with settings over it."""
+
+    name: str
+    preset: str
+    batch: int
+    """Samples in a step on a GPU."""
+    settings: Mapping[str, Any]
+
+
+RECIPES = (
+    Recipe("msm-mae", "msm-mae", 1024, {}),
+    Recipe("msm-mae, streamed", "msm-mae", 1024, {"stream": True}),
+    Recipe("m2d", "m2d", 512, {}),
+    Recipe("audiomae", "audiomae", 256, {}),
+    Recipe("audiomae, mask .75", "audiomae", 256, {"mask_ratio": 0.75}),
+)
+SAMPLES = {(80, 208): 16384, (80, 608): 8192, (128, 1024): 4096}
+"""Rendered at each size for a GPU; a 32nd of it without."""
+
+
+@click.command()
+@click.option("--model", help="Encoder.  [default: base on a GPU, tiny without]")
+@click.option(
+    "--only", multiple=True, type=click.Choice([r.name for r in RECIPES]), help="Only these rows of training."
+)
+@click.option("--steps", type=int, help="Steps of each row.  [default: 120 on a GPU, 12 without]")
+def main(model: str | None, only: tuple[str, ...], steps: int | None) -> None:
+    """Measure, then print one table.
+
+    \b
+    Example:
+      tools/bench_train.py
+    """
+    gpu = torch.cuda.is_available()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for size in SAMPLES:
+            render(Path(folder), size, SAMPLES[size] // (1 if gpu else 32))
+        for size in ((80, 208), (128, 1024)):
+            rows += reading(Path(folder), size)
+        for recipe in RECIPES:
+            if recipe.name in (only or [r.name for r in RECIPES]):
+                say(f"training {recipe.name}")
+                rows += training(
+                    Path(folder), recipe, model or ("base" if gpu else "tiny"), steps or (120 if gpu else 12)
+                )
+    print(table(rows, gpu))
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def render(folder: Path, size: tuple[int, int], n: int) -> None:
+    say(f"rendering {n} samples of {size[0]}x{size[1]}")
+    recipe = make_recipe(FAMILY, n, height=size[0], width=size[1], samples_per_shard=max(n // 16, 1))
+    render_set(set_of(folder, size), recipe, workers=len(os.sched_getaffinity(0)), progress=lambda *_: None)
+
+
+def set_of(folder: Path, size: tuple[int, int]) -> Path:
+    return folder / f"{size[0]}x{size[1]}"
+
+
+# -- reading
+
+
+def reading(folder: Path, size: tuple[int, int]) -> list[tuple[str, ...]]:
+    """Rates of decoding, streaming and the cache; one thread, so one core."""
+    say(f"reading {size[0]}x{size[1]}")
+    sets = open_sets([str(set_of(folder, size))], size[0])
+    shard = sets[0].shards[0].path
+    data = shard.read_bytes()
+    files = [data[p.offset : p.offset + p.size] for p in index_shard(shard)]
+    order = Order(0, tuple(s.count for s in sets[0].shards), (1.0,) * len(sets[0].shards), 16384)
+    threads = min(len(os.sched_getaffinity(0)), 8)
+    read = {
+        "decode our PNG": rate(lambda: [decode_png(file) for file in files], len(files)),
+        "stream from shards, 1 thread": batches(Streamed(sets, size[1], 1, skip_damaged=False), order),
+        f"stream from shards, {threads} threads": batches(Streamed(sets, size[1], threads, skip_damaged=False), order),
+        "cache": batches(Cached(sets, size[1], folder / "cache"), order),
+    }
+    return [(f"{name}, {size[0]}x{size[1]}", f"{found:,.0f}", "", "", "", "", "") for name, found in read.items()]
+
+
+def batches(images: Images, order: Order, batch: int = 256) -> float:
+    """Samples a second in batches, in the order of an epoch."""
+    batch, place = min(batch, len(order)), 0
+
+    def read() -> None:
+        nonlocal place
+        images.read(order.samples(0, place, place + batch), np.zeros(batch))
+        place = (place + batch) % (len(order) - batch + 1)
+
+    return rate(read, batch)
+
+
+def rate(work: Callable[[], object], samples: int) -> float:
+    """Samples a second, at best: other programs only ever add to a time."""
+    work()
+    times, until = [], time.monotonic() + READ_SECONDS
+    while time.monotonic() < until:
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return samples / min(times)
+
+
+# -- training
+
+
+def training(folder: Path, recipe: Recipe, model: str, steps: int) -> list[tuple[str, ...]]:
+    """The command's own figures of a run, and those of plain code for the same model."""
+    gpu = torch.cuda.is_available()
+    small = {} if gpu else {"decoder_width": 96, "decoder_depth": 2, "decoder_heads": 3}
+    settings = dict(
+        recipe.settings, model=model, steps=steps, batch_size=recipe.batch if gpu else 8, log_every=max(steps // 6, 1)
+    )
+    config = make_config(recipe.preset, settings | small)
+    run = folder / f"run-{recipe.name}"
+    shards = str(set_of(folder, (config.height, config.width)))
+    pretrain(run, [shards], config, folder / "cache", workers=min(len(os.sched_getaffinity(0)), 8))
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()][SETTLED:]
+    ours = {name: median(line[name] for line in lines) for name in ("samples_per_s", "mfu", "data_wait", "memory_gb")}
+    name = f"{recipe.name}: {model} {config.height}x{config.width}, batch {config.batch_size}"
+    rows = [
+        (
+            name,
+            f"{ours['samples_per_s']:,.1f}",
+            f"{operations(config) / 1e9:.1f}",
+            f"{ours['mfu']:.1%}",
+            f"{ours['data_wait']:.1%}",
+            f"{ours['memory_gb']:.1f}",
+            "",
+        )
+    ]
+    if "stream" in recipe.settings:
+        return rows
+    for precision in (torch.float32, torch.bfloat16)[: 1 + uses_bfloat16("auto", device())]:
+        say(f"plain code for {recipe.name}, {precision}")
+        plain, held = plain_rate(config, precision, max(steps // 6, 3))
+        rows.append(
+            (
+                f"  plain eager, {'float32' if precision == torch.float32 else 'AMP bfloat16'}",
+                f"{plain:,.1f}",
+                f"{operations(config) / 1e9:.1f}",
+                f"{plain * operations(config) / peak(device(), precision):.1%}",
+                "none read",
+                f"{held:.1f}",
+                f"{ours['samples_per_s'] / plain:.2f}",
+            )
+        )
+    return rows
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def plain_rate(config: Config, precision: torch.dtype, steps: int) -> tuple[float, float]:
+    """Samples a second, and gigabytes, of the same model trained as public code does: eager, every patch embedded by a
+    convolution, all patches put back in order and predicted, a default AdamW, and the loss fetched in every step.
+
+    Its images are on the device already, as floating-point numbers: it never waits for data.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    model: Any = MaskedAutoencoder(config).to(device())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=config.betas, weight_decay=config.weight_decay)
+    images = torch.randn(config.batch_size, 1, config.height, config.width, device=device())
+    times = []
+    for _ in range(steps):
+        began = time.perf_counter()
+        with torch.autocast(device().type, precision) if precision != torch.float32 else nullcontext():
+            loss = plain_loss(model, images, config)
+        optimizer.zero_grad()
+        loss.backward()
+        if config.clip is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimizer.step()
+        loss.item()
+        times.append(time.perf_counter() - began)
+    torch.set_float32_matmul_precision(before)
+    return config.batch_size / median(times[1:]), memory(device()) / 1e9
+
+
+def plain_loss(model: Any, images: Tensor, config: Config) -> Tensor:
+    """He et al. 2022, in the order of the paper."""
+    encoder = model.encoder
+    tokens = encoder.patch_embed.proj(images).flatten(2).transpose(1, 2) + encoder.pos_embed[:, 1:]
+    batch, patches, width = tokens.shape
+    order = torch.rand(batch, patches, device=images.device).argsort(1)
+    restore, kept = order.argsort(1), order[:, : config.kept]
+    tokens = tokens.gather(1, kept.unsqueeze(-1).expand(-1, -1, width))
+    first = (encoder.cls_token + encoder.pos_embed[:, :1]).expand(batch, -1, -1)
+    tokens = model.decoder_embed(encoder.norm(encoder.blocks(torch.cat([first, tokens], 1))))
+    hidden = model.mask_token.expand(batch, patches - config.kept, -1)
+    full = torch.cat([tokens[:, 1:], hidden.to(tokens.dtype)], 1)
+    full = full.gather(1, restore.unsqueeze(-1).expand(-1, -1, full.shape[-1]))
+    full = torch.cat([tokens[:, :1], full], 1) + model.decoder_positions
+    guesses = model.decoder_predict(model.decoder_norm(model.decoder_blocks(full)))[:, 1:]
+    targets = patchify(images, config.patch)
+    if config.norm_pix:
+        targets = standardise(targets)
+    mask = (restore >= config.kept).float()
+    return (((guesses.float() - targets) ** 2).mean(-1) * mask).sum() / mask.sum()
+
+
+# -- the table
+
+
+def table(rows: list[tuple[str, ...]], gpu: bool) -> str:
+    head = ("", "samples/s", "GFLOP a sample", "MFU", "waiting for data", "GB", "ours is faster by")
+    lines = ["| " + " | ".join(row) + " |" for row in (head, ("---", *["--:"] * 6), *rows)]
+    where = torch.cuda.get_device_name() if gpu else f"{processor()}, {torch.get_num_threads()} threads"
+    note = (
+        "" if gpu else " Without a GPU: a small decoder, a small batch; MFU is of what a product of matrices reaches."
+    )
+    return "\n".join([*lines, "", f"{where}, torch {torch.__version__}, Python {platform.python_version()}.{note}"])
+
+
+def processor() -> str:
+    with suppress(OSError, IndexError):
+        return re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[0]
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()

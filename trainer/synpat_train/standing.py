@@ -1,0 +1,57 @@
+"""Where a run stands: a few lines, and its loss as a picture."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from .checkpoint import checkpoints
+from .log import read_log
+from .run_folder import read_config, read_data
+
+CURVE = "loss.png"
+
+
+def standing(run: Path) -> str:
+    """What a run is, how far it has come and how long it will take.
+
+    Raises ValueError if the folder holds no run.
+    """
+    config, data, log = read_config(run), read_data(run), read_log(run)
+    samples = sum(round(s.samples * s.weight) for s in data.sets)
+    total = config.steps or (config.epochs or 0) * (samples // config.batch_size)
+    lines = [
+        f"{run}: ViT-{config.model} on {config.height}x{config.width}, {len(data.sets)} shard sets, "
+        f"{samples:,} samples an epoch{', streamed' if data.stream else ''}, last on {data.device}"
+    ]
+    if log:
+        last = log[-1]
+        left = timedelta(seconds=round((total - last["step"]) * config.batch_size / last["samples_per_s"]))
+        lines += [
+            f"step {last['step']:,} of {total:,} ({last['step'] / total:.1%}), loss {last['loss']:.4f}"
+            + (f", {left} to go at {last['samples_per_s']:,.0f} samples/s" if last["step"] < total else ""),
+            f"MFU {last['mfu']:.1%}, {last['data_wait']:.1%} of the time waiting for data, {last['memory_gb']:.1f} GB",
+        ]
+    there = [path.name for path in checkpoints(run)]
+    lines.append(f"checkpoints: {', '.join(there) or 'none'}")
+    lines.append("finished: encoder/ is there" if (run / "encoder" / "model.safetensors").exists() else "not finished")
+    return "\n".join(lines)
+
+
+def draw_curve(run: Path) -> Path:
+    """Draw the loss and the learning rate over the steps; the picture lies in the run folder.
+
+    Raises ValueError for a run without a line in its log.
+    """
+    log = read_log(run)
+    if not log:
+        raise ValueError(f"{run} has no line in its log yet")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="step", ylabel="loss", title=run.name)
+    steps = [line["step"] for line in log]
+    axes.plot(steps, [line["loss"] for line in log])
+    rates = axes.twinx()
+    rates.plot(steps, [line["lr"] for line in log], color="0.7", linewidth=1)
+    rates.set_ylabel("learning rate", color="0.5")
+    figure.savefig(run / CURVE, dpi=120)
+    return run / CURVE
