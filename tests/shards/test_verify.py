@@ -1,0 +1,168 @@
+"""Every way in which a set can be other than its manifest says is found and named; a whole set has no fault."""
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from synpat_shards import Report, verify
+
+SHARD = "perlin-000001.tar"
+
+
+@pytest.fixture
+def folder(perlin_set: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(perlin_set, tmp_path / "set"))
+
+
+def edit_manifest(folder: Path, change: Callable[[dict], object]) -> None:
+    path = folder / ".synpat" / "manifest.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def faults(report: Report) -> set[tuple[str, str]]:
+    return {(fault.check, fault.file) for fault in report.faults}
+
+
+def test_a_whole_set_has_no_fault(folder: Path):
+    seen = []
+    report = verify(folder, progress=lambda shard: seen.append(shard.file))
+    assert report.faults == ()
+    assert report.looked_at["samples"] == 100
+    assert seen == [f"perlin-{number:06d}.tar" for number in range(4)]
+
+
+def flip(path: Path, position: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "check", "file", "words", "seen_by_quick"),
+    [
+        (lambda f: (f / SHARD).unlink(), "files", SHARD, "is missing", True),
+        (lambda f: (f / SHARD).write_bytes(b""), "files", SHARD, "has 0 bytes instead of", True),
+        (lambda f: (f / "notes.txt").touch(), "files", "notes.txt", "is not of the set", True),
+        (lambda f: (f / "x").mkdir() or (f / "x" / "y").touch(), "files", "x/y", "is not of the set", True),
+        (lambda f: (f / ".synpat" / "recipe.json").touch(), "files", ".synpat/recipe.json", "has not finished", True),
+        (lambda f: (f / "sizes.json").unlink(), "files", "sizes.json", "is missing", True),
+        (lambda f: flip(f / "README.md", 99), "sidecars", "README.md", "does not agree with the manifest", False),
+        (lambda f: flip(f / "SHA256SUMS", 9), "sidecars", "SHA256SUMS", "does not agree with the manifest", False),
+        (lambda f: flip(f / SHARD, 700), "checksums", SHARD, "has sha256", False),
+        (lambda f: flip(f / SHARD, 700), "samples", SHARD, "sample 25: ", False),
+        (lambda f: flip(f / SHARD, 3), "samples", SHARD, "should begin a ustar header", False),
+        (
+            lambda f: flip(f / ".synpat" / "perlin-000001.idx", 20),
+            "indexes",
+            ".synpat/perlin-000001.idx",
+            "agree",
+            False,
+        ),
+        (
+            lambda f: edit_manifest(f, lambda m: m.update(mean=1.0)),
+            "manifest",
+            ".synpat/manifest.json",
+            "not those of its shards",
+            True,
+        ),
+        (
+            lambda f: edit_manifest(f, lambda m: m["shards"][1].update(pixels_sha256="0" * 64)),
+            "pixels",
+            SHARD,
+            "another digest",
+            False,
+        ),
+        (lambda f: edit_manifest(f, lambda m: m["shards"][1].update(std=1.0)), "pixels", SHARD, "std 1.0", False),
+        (lambda f: edit_manifest(f, lambda m: m["recipe"].update(height=79)), "samples", SHARD, "is not 79x208", False),
+        (lambda f: edit_manifest(f, lambda m: m["recipe"].update(mode="RGB")), "samples", SHARD, "mode RGB", False),
+        (
+            lambda f: edit_manifest(f, lambda m: m["recipe"].update(categories=9)),
+            "samples",
+            SHARD,
+            "none of 0 to 8",
+            False,
+        ),
+        (
+            lambda f: edit_manifest(f, lambda m: m["recipe"].update(with_parameters=True)),
+            "samples",
+            SHARD,
+            "'png' in sample 0000000026: ['png', 'cls', 'json'] are due",
+            False,
+        ),
+        (
+            lambda f: edit_manifest(f, lambda m: m.update(schema=7)),
+            "manifest",
+            ".synpat/manifest.json",
+            "has schema 7",
+            True,
+        ),
+    ],
+)
+def test_every_damage_is_named(
+    damage: Callable[[Path], object], check: str, file: str, words: str, seen_by_quick: bool, folder: Path
+):
+    damage(folder)
+    found = verify(folder).faults
+    assert (check, file) in {(fault.check, fault.file) for fault in found}
+    assert any(words in fault.words for fault in found)
+    assert bool(verify(folder, quick=True).faults) == seen_by_quick
+
+
+def repack(folder: Path, change: Callable[[str, bytes], tuple[str, bytes]]) -> None:
+    """Write a shard anew with other members, and a manifest that knows its new size and checksum: a clever forger."""
+    path = folder / SHARD
+    with tarfile.open(path) as tar:
+        members = [(entry.name, tar.extractfile(entry).read()) for entry in tar]  # pyright: ignore[reportOptionalMemberAccess]
+    path.unlink()
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in members:
+            (entry := tarfile.TarInfo()).name, data = change(name, data)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    edit_manifest(folder, lambda m: m["shards"][1].update(sha256=digest, bytes=path.stat().st_size))
+
+
+def test_two_images_that_changed_places_are_noticed(folder: Path):
+    with tarfile.open(folder / SHARD) as tar:
+        images = {entry.name: tar.extractfile(entry).read() for entry in tar}  # pyright: ignore[reportOptionalMemberAccess]
+    swap = {"0000000025.png": "0000000026.png", "0000000026.png": "0000000025.png"}
+    repack(folder, lambda name, data: (name, images[swap[name]] if name in swap else data))
+    assert ("pixels", SHARD) in faults(verify(folder))
+
+
+def test_a_key_of_another_shard_is_noticed(folder: Path):
+    repack(folder, lambda name, data: (name.replace("000000004", "000000009"), data))
+    assert any("in the place of 0000000040" in fault.words for fault in verify(folder).faults)
+
+
+def test_an_image_that_says_it_is_enormous_is_not_decoded(folder: Path):
+    huge = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + 2 * (1 << 16).to_bytes(4) + b"\x08\0\0\0\0" + bytes(100)
+    repack(folder, lambda name, data: (name, huge if name == "0000000030.png" else data))
+    assert any("sample 30: its image is not 80x208" in fault.words for fault in verify(folder).faults)
+
+
+def test_a_folder_that_is_no_set_is_a_fault(tmp_path: Path):
+    (fault,) = verify(tmp_path).faults
+    assert (fault.check, fault.file) == ("manifest", ".synpat/manifest.json")
+    assert "has no .synpat/manifest.json" in fault.words
+
+
+def test_a_set_behind_a_url_is_checked_like_one_in_a_folder(folder: Path, s3: str):
+    from synpat_shards import open_store, publish
+
+    publish(folder, s3)
+    assert verify(s3) == replace(verify(folder), place=s3)
+    data = bytearray((folder / SHARD).read_bytes())
+    data[700] ^= 1
+    open_store(s3).put(SHARD, bytes(data))
+    assert {("checksums", SHARD), ("samples", SHARD)} <= faults(verify(s3))
