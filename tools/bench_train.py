@@ -118,7 +118,7 @@ def set_of(folder: Path, size: tuple[int, int]) -> Path:
 def reading(folder: Path, size: tuple[int, int]) -> list[tuple[str, ...]]:
     """Rates of decoding, streaming and the cache; one thread, so one core."""
     say(f"reading {size[0]}x{size[1]}")
-    sets = open_sets([str(set_of(folder, size))], size[0])
+    sets = open_sets([str(set_of(folder, size))], size[0], folder / "cache")
     shard = sets[0].shards[0].path
     data = shard.read_bytes()
     files = [data[p.offset : p.offset + p.size] for p in index_shard(shard)]

@@ -3,20 +3,26 @@
 import io
 import shutil
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
 
 from synpat.render import make_recipe, render_set
 from synpat.sampling import sample
+from synpat_shards import publish
 from synpat_train.images import Cached, Images, Streamed, statistics
 from synpat_train.sets import open_sets, parse_weight
 
+CACHE = Path("unused")
+"""Where shards from a URL would be kept."""
+
 
 def cached(folder: Path, cache: Path, width: int = 208) -> Cached:
-    return Cached(open_sets([str(folder)], 80), width, cache)
+    return Cached(open_sets([str(folder)], 80, CACHE), width, cache)
 
 
 def read(images: Images, *samples: int, shift: float = 0.0) -> np.ndarray:
@@ -32,7 +38,7 @@ def test_every_sample_is_read_at_its_number(perlin_set: Path, tmp_path: Path):
 @pytest.mark.parametrize("width", [208, 160, 240])
 def test_the_stream_gives_the_images_of_the_cache(threads: int, width: int, perlin_set: Path, tmp_path: Path):
     numbers, shifts = np.random.default_rng(0).permutation(100), np.linspace(0, 0.99, 100)
-    stream = Streamed(open_sets([str(perlin_set)], 80), width, threads, skip_damaged=False)
+    stream = Streamed(open_sets([str(perlin_set)], 80, CACHE), width, threads, skip_damaged=False)
     expected = cached(perlin_set, tmp_path, width).read(numbers, shifts)
     assert np.array_equal(stream.read(numbers, shifts), expected)
 
@@ -56,7 +62,7 @@ def test_the_cache_is_read_the_second_time(perlin_set: Path, tmp_path: Path):
 
 def test_sets_stand_one_after_the_other_and_share_their_statistics(perlin_set: Path, tmp_path: Path):
     render_set(tmp_path / "noise", make_recipe("white-noise", 50), workers=1, progress=lambda *_: None)
-    sets = open_sets([str(perlin_set), f"{tmp_path / 'noise'}=2"], 80)
+    sets = open_sets([str(perlin_set), f"{tmp_path / 'noise'}=2"], 80, CACHE)
     images = Cached(sets, 208, tmp_path / "cache").read(np.arange(150), np.zeros(150))
     assert np.array_equal(images[100], sample("white-noise", 0, 0, 80, 208))
     seen = np.concatenate([images, images[100:]])
@@ -95,7 +101,7 @@ def test_a_damaged_set_is_refused_with_the_file_named_and_no_cache_left(fault, w
 )
 def test_a_shard_that_breaks_while_streaming_is_named_or_skipped(fault, words, perlin_set: Path, tmp_path: Path):
     shutil.copytree(perlin_set, tmp_path / "set")
-    sets = open_sets([str(tmp_path / "set")], 80)
+    sets = open_sets([str(tmp_path / "set")], 80, CACHE)
     fault(tmp_path / "set" / "perlin-000002.tar")
     numbers, shifts = np.array([50, 3]), np.zeros(2)
     with pytest.raises((ValueError, OSError), match=words):
@@ -109,7 +115,7 @@ def test_a_set_of_another_height_is_refused_with_the_way_out(perlin_set: Path):
     with pytest.raises(
         ValueError, match=r"holds 80x208 images in mode L, the model reads images of height 128 .*--size"
     ):
-        open_sets([str(perlin_set)], 128)
+        open_sets([str(perlin_set)], 128, CACHE)
 
 
 def foreign(folder: Path, images: dict[str, np.ndarray]) -> Path:
@@ -135,16 +141,52 @@ def test_anybodys_images_are_read_in_grey_and_resized_to_the_height(tmp_path: Pa
     assert np.array_equal(found[0], grey)
     assert np.array_equal(found[1], resized)
     assert found[2].std() > 10
-    assert np.array_equal(read(Streamed(open_sets([str(folder)], 80), 100, 1, False), 0, 1, 2), found)
+    assert np.array_equal(read(Streamed(open_sets([str(folder)], 80, CACHE), 100, 1, False), 0, 1, 2), found)
 
 
 def test_a_weight_is_read_and_a_wrong_one_refused():
-    assert parse_weight("sets/a=2.5") == (Path("sets/a"), 2.5)
-    assert parse_weight("sets/a") == (Path("sets/a"), 1.0)
+    assert parse_weight("sets/a=2.5") == ("sets/a", 2.5)
+    assert parse_weight("sets/a") == ("sets/a", 1.0)
     with pytest.raises(ValueError, match="the weight must be a positive number, got '0'"):
         parse_weight("sets/a=0")
 
 
 def test_an_equals_sign_in_a_name_is_no_weight(tmp_path: Path):
     (tmp_path / "lr=2").mkdir()
-    assert parse_weight(str(tmp_path / "lr=2")) == (tmp_path / "lr=2", 1.0)
+    assert parse_weight(str(tmp_path / "lr=2")) == (str(tmp_path / "lr=2"), 1.0)
+
+
+@pytest.fixture
+def url(perlin_set: Path) -> Iterator[str]:
+    """The set in a store that lives in this process."""
+    place = "memory://bucket/perlin"
+    publish(perlin_set, place)
+    yield place
+    fsspec.filesystem("memory").rm("/bucket", recursive=True)
+
+
+def test_a_set_behind_a_url_gives_the_same_images(url: str, perlin_set: Path, tmp_path: Path):
+    sets = open_sets([f"{url}=2"], 80, tmp_path)
+    assert sets[0].weight == 2
+    expected = read(cached(perlin_set, tmp_path / "local"), 99, 0, 37)
+    stream = Streamed(sets, 208, 1, skip_damaged=False)
+    assert np.array_equal(read(stream, 99, 0, 37), expected)
+    assert np.array_equal(read(stream, 99, 0, 37), expected)
+    assert np.array_equal(read(Cached(sets, 208, tmp_path), 99, 0, 37), expected)
+    assert not list(tmp_path.glob("shards/*/*.tar"))  # decoded, they are of no more use
+
+
+def test_tars_behind_a_url_without_a_manifest_are_read_too(url: str, perlin_set: Path, tmp_path: Path):
+    fsspec.filesystem("memory").rm("/bucket/perlin/.synpat", recursive=True)
+    expected = read(cached(perlin_set, tmp_path / "local"), 99, 0, 37)
+    assert np.array_equal(read(Cached(open_sets([url], 80, tmp_path), 208, tmp_path), 99, 0, 37), expected)
+
+
+def test_a_damaged_shard_behind_a_url_is_named(url: str, tmp_path: Path):
+    sets = open_sets([url], 80, tmp_path)
+    files = fsspec.filesystem("memory")
+    data = bytearray(files.cat_file("/bucket/perlin/perlin-000001.tar"))
+    data[1000] ^= 1
+    files.pipe_file("/bucket/perlin/perlin-000001.tar", bytes(data))
+    with pytest.raises(ValueError, match=r"perlin-000001\.tar is damaged"):
+        read(Streamed(sets, 208, 1, skip_damaged=False), 30)

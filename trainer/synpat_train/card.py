@@ -1,4 +1,4 @@
-"""The model card of an encoder: what people, and the Hugging Face Hub, read about it; made from the run folder alone."""
+"""The model card of an encoder, as people and the Hugging Face Hub read it; made from the run folder alone."""
 
 import json
 from pathlib import Path

@@ -30,6 +30,7 @@ def make_batch(step: int, config: Config, order: Order, images: Images, ranks: R
     """
     share = config.batch_size // ranks.count
     mine = slice(ranks.rank * share, (ranks.rank + 1) * share)
+    images.prepare(batch_samples(step + config.window // config.batch_size, config, order))
     shifts = _shifts(config, step)[mine]
     pixels = torch.from_numpy(images.read(batch_samples(step, config, order)[mine], shifts))
     noise = mask_noise(config, step)[mine]

@@ -11,9 +11,10 @@ import hashlib
 import math
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +28,8 @@ from .tar_index import Place, index_shard
 
 INDEXES = 4096
 """Shards of which the places of the images are remembered, 16 bytes an image."""
+FETCHING = 4
+"""Shards that are fetched at the same time."""
 SPARE = 1 << 30
 """Bytes that the decoded sets must leave free on the disk."""
 
@@ -43,6 +46,10 @@ class Images(Protocol):
         shifts: 0 <= shift < 1, which part of an image that is wider than the model is taken, or where in the input
         one that is narrower is put.
         """
+        ...
+
+    def prepare(self, samples: NDArray[np.int64]) -> None:
+        """Have these images ready soon; comes back at once."""
         ...
 
 
@@ -90,6 +97,9 @@ class Cached:
                     fit_in_time(array[samples[place] - first], out[place], float(shifts[place]), self.fill)
             first += len(array)
         return out
+
+    def prepare(self, samples: NDArray[np.int64]) -> None:
+        """They are."""
 
 
 def room_for_cache(sets: Sequence[ShardSet], cache: Path) -> bool:
@@ -153,7 +163,7 @@ def _decode(shard_set: ShardSet, path: Path) -> None:
 
 
 def _decode_shard(shard_set: ShardSet, shard: Shard, images: NDArray[np.uint8]) -> None:
-    data = shard.path.read_bytes()
+    data = shard.present().read_bytes()
     if shard.sha256 is not None and hashlib.sha256(data).hexdigest() != shard.sha256:
         raise ValueError(f"{shard.path} is damaged: its checksum is not the manifest's. Render or fetch it again")
     places = index_shard(shard.path)
@@ -161,6 +171,8 @@ def _decode_shard(shard_set: ShardSet, shard: Shard, images: NDArray[np.uint8]) 
         raise ValueError(f"{shard.path} holds {len(places)} images instead of {shard.count}: render or fetch it again")
     for image, place in zip(images, places, strict=True):
         image[:] = _named(shard_set.decode, data[place.offset : place.offset + place.size], shard, place)
+    if shard.remote is not None:  # it will not be needed again
+        shard.path.unlink(missing_ok=True)
 
 
 def _named(decode: Callable[[bytes], NDArray[np.uint8]], data: bytes, shard: Shard, place: Place) -> NDArray[np.uint8]:
@@ -179,6 +191,7 @@ class Streamed:
         self.firsts = np.cumsum([0] + [shard.count for _, shard in self.shards])
         self.height, self.width, self.fill = sets[0].height, width, round(statistics(sets)[0])
         self.pool, self.skip_damaged, self.skipped = ThreadPoolExecutor(threads), skip_damaged, 0
+        self.fetching, self.prepared = ThreadPoolExecutor(FETCHING), deque[int](maxlen=INDEXES)
 
     def read(self, samples: NDArray[np.int64], shifts: NDArray[np.float64]) -> NDArray[np.uint8]:
         """As Images. Raises ValueError or OSError that names the shard, unless damage is skipped."""
@@ -195,6 +208,14 @@ class Streamed:
             out[place] = out[good[np.searchsorted(good, place) % len(good)]]
         return out
 
+    def prepare(self, samples: NDArray[np.int64]) -> None:
+        """Fetch the shards of these samples that are behind a URL, and find the places of their images."""
+        for number in np.unique(np.searchsorted(self.firsts, samples, "right") - 1):
+            shard = self.shards[number][1]
+            if number not in self.prepared:
+                self.prepared.append(number)
+                self.fetching.submit(_prepare, shard)
+
     def _fill(
         self, out: NDArray[np.uint8], samples: NDArray[np.int64], shifts: NDArray[np.float64], places: NDArray[np.int64]
     ) -> dict[int, ValueError | OSError]:
@@ -203,8 +224,8 @@ class Streamed:
         shard_set, shard = self.shards[number]
         faults: dict[int, ValueError | OSError] = {}
         try:
-            index = _index(shard)
-            file = shard.path.open("rb")
+            path, index = shard.present(), _index(shard)
+            file = path.open("rb")
         except (ValueError, OSError) as fault:
             if not self.skip_damaged:
                 raise
@@ -221,6 +242,12 @@ class Streamed:
                     if not self.skip_damaged:
                         raise faults[int(place)] from None
         return faults
+
+
+def _prepare(shard: Shard) -> None:
+    with suppress(ValueError, OSError):  # whoever needs it will say so
+        shard.present()
+        _index(shard)
 
 
 @lru_cache(maxsize=INDEXES)

@@ -37,7 +37,7 @@ class Order:
         return np.concatenate(pieces)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _window(order: Order, epoch: int, number: int) -> NDArray[np.int64]:
     """The samples of one window, shuffled."""
     size = order.window or len(order)
@@ -51,7 +51,7 @@ def _window(order: Order, epoch: int, number: int) -> NDArray[np.int64]:
     return _random(order.seed, epoch, 1, number).permutation(np.concatenate(pieces))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _permuted(order: Order, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The parts of an epoch in their order, and where each ends in it."""
     parts = _random(order.seed, epoch, 0, 0).permutation(len(_parts(order)))

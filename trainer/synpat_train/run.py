@@ -40,7 +40,7 @@ def open_run(folder: Path, shards: Sequence[str], config: Config, cache: Path, w
 
     Arguments as for `pretrain`. Raises ValueError for what cannot be trained on, or into.
     """
-    sets = open_sets(shards, config.height)
+    sets = open_sets(shards, config.height, cache)
     stream = _streams(folder, sets, config, cache)
     order = Order(
         seed=config.seed,

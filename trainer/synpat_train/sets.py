@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from synpat_shards import Manifest, decode_png, open_set
+from synpat_shards import Manifest, decode_png, is_url, open_set, open_store
 
+from .remote import Remote, fetch_tars
 from .tar_index import Place, index_shard
 
+MANIFEST = ".synpat/manifest.json"
+"""What a set of ours is told by."""
 LARGEST = 1 << 26
 """Pixels of an image; a header that asks for more is refused before anything is allocated."""
 LOOKED_AT = 1000
@@ -26,10 +29,19 @@ class Shard:
     """A tar of images."""
 
     path: Path
+    """On this machine."""
     count: int
     """Images."""
     sha256: str | None
     """Of the file; None if nobody wrote it down."""
+    remote: Remote | None = None
+    """Where it is fetched from when it is needed; None if it lies at its path for good."""
+
+    def present(self) -> Path:
+        """Its path, once it is there. Raises as `Remote.fetch`."""
+        if self.remote is not None:
+            self.remote.fetch(self.path)
+        return self.path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +49,7 @@ class ShardSet:
     """A set as the trainer sees it: grey images of one size."""
 
     name: str
-    """Path that it was given by."""
+    """Path or URL that it was given by."""
     weight: float
     """How often an epoch takes each of its samples."""
     digest: str
@@ -70,65 +82,80 @@ class ShardSet:
         return np.asarray(resized)
 
 
-def open_sets(given: Iterable[str], height: int) -> tuple[ShardSet, ...]:
+def open_sets(given: Iterable[str], height: int, cache: Path) -> tuple[ShardSet, ...]:
     """Open what `--shards` named, for a model that reads images of this height.
 
-    Each is PATH or PATH=WEIGHT. The path is a folder of ours, any folder with tars, or one tar. Raises ValueError,
-    naming path or file, for a set that is not whole, for one of ours with another height or with colour, and for a
-    weight that is no positive number.
+    Each is PLACE or PLACE=WEIGHT. The place is a folder or a URL, with a set of ours or any tars of images, or one
+    tar. cache: where shards from a URL are kept. Raises ValueError, naming the place or file, for a set that is not
+    whole, for one of ours with another height or with colour, and for a weight that is no positive number; OSError for
+    a store that cannot be reached.
     """
-    return tuple(_open(path, weight, height) for path, weight in map(parse_weight, given))
+    return tuple(_open(place, weight, height, cache) for place, weight in map(parse_weight, given))
 
 
-def parse_weight(given: str) -> tuple[Path, float]:
-    """ "sets/perlin=2" as path and weight; a weight of 1 if there is none."""
-    path, equals, number = given.rpartition("=")
+def parse_weight(given: str) -> tuple[str, float]:
+    """ "sets/perlin=2" as place and weight; a weight of 1 if there is none."""
+    place, equals, number = given.rpartition("=")
     if not equals or Path(given).exists():
-        return Path(given), 1.0
+        return given, 1.0
     try:
         weight = float(number)
     except ValueError:
         weight = math.nan
     if not 0 < weight < math.inf:
         raise ValueError(f"{given}: the weight must be a positive number, got {number!r}")
-    return Path(path), weight
+    return place, weight
 
 
-def _open(path: Path, weight: float, height: int) -> ShardSet:
-    tars = [path] if path.suffix == ".tar" else sorted(path.glob("*.tar"))
-    if (path / ".synpat").exists() or not tars:
-        return _ours(path, weight, open_set(path), height)
-    return _anybodys(path, weight, tars, height)
+def _open(place: str, weight: float, height: int, cache: Path) -> ShardSet:
+    path, fetched = Path(place), cache / "shards" / hashlib.sha256(place.encode()).hexdigest()[:16]
+    if is_url(place):
+        store = open_store(place)
+        if store.exists(MANIFEST):
+            return _ours(place, weight, open_set(store), height, fetched)
+        tars = fetch_tars(store, fetched)
+    else:
+        tars = [path] if path.suffix == ".tar" else sorted(path.glob("*.tar"))
+    if (path / MANIFEST).parent.exists() or not tars:
+        return _ours(place, weight, open_set(place), height, path)
+    return _anybodys(place, weight, tars, height)
 
 
-def _ours(path: Path, weight: float, manifest: Manifest, height: int) -> ShardSet:
-    recipe = manifest.recipe
+def _ours(place: str, weight: float, manifest: Manifest, height: int, folder: Path) -> ShardSet:
+    """folder: where the shards are, or will be once they are needed."""
+    recipe, store = manifest.recipe, open_store(place)
     if (recipe.height, recipe.mode) != (height, "L"):
         raise ValueError(
-            f"{path} holds {recipe.height}x{recipe.width} images in mode {recipe.mode}, the model reads images of "
+            f"{place} holds {recipe.height}x{recipe.width} images in mode {recipe.mode}, the model reads images of "
             f"height {height} in mode L: render with --size {height}x{recipe.width}, or --set height"
         )
     return ShardSet(
-        name=str(path),
+        name=store.url if is_url(place) else place,
         weight=weight,
         digest=hashlib.sha256("".join(shard.pixels_sha256 for shard in manifest.shards).encode()).hexdigest(),
         height=recipe.height,
         width=recipe.width,
         resized=False,
         shards=tuple(
-            Shard(path=path / shard.file, count=shard.count, sha256=shard.sha256) for shard in manifest.shards
+            Shard(
+                path=folder / shard.file,
+                count=shard.count,
+                sha256=shard.sha256,
+                remote=Remote(store, shard.file, shard.bytes, shard.sha256) if is_url(place) else None,
+            )
+            for shard in manifest.shards
         ),
         mean=manifest.mean,
         std=manifest.std,
     )
 
 
-def _anybodys(path: Path, weight: float, tars: Sequence[Path], height: int) -> ShardSet:
+def _anybodys(place: str, weight: float, tars: Sequence[Path], height: int) -> ShardSet:
     """A set without a manifest. The first image tells its size if it has the model's height; if not, all are resized
     to that height, keeping the first one's proportions."""
     places = [(tar, place) for tar in tars for place in index_shard(tar)]
     if not places:
-        raise ValueError(f"{path} holds no images: its tars have no members named key.png, .jpg, .jpeg or .webp")
+        raise ValueError(f"{place} holds no images: its tars have no members named key.png, .jpg, .jpeg or .webp")
     first = decode_grey(read_file(*places[0]))
     counts = {tar: 0 for tar in tars}
     for tar, _ in places:
@@ -137,7 +164,7 @@ def _anybodys(path: Path, weight: float, tars: Sequence[Path], height: int) -> S
     few = [places[i] for i in np.linspace(0, len(places) - 1, min(len(places), LOOKED_AT), dtype=int)]
     levels = np.concatenate([decode_grey(read_file(*place)).ravel() for place in few])
     return ShardSet(
-        name=str(path),
+        name=place,
         weight=weight,
         digest=hashlib.sha256(known.encode()).hexdigest(),
         height=height,
