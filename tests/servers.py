@@ -164,10 +164,14 @@ class _Passing(BaseHTTPRequestHandler):
             self.answer(status, {"Content-Type": "application/xml"}, _refusal(status))
             return
         connection = http.client.HTTPConnection("127.0.0.1", self.server.upstream, timeout=60)
-        connection.request(self.command, self.path, body, dict(self.headers))
-        answer = connection.getresponse()
-        self.answer(answer.status, dict(answer.headers), answer.read())
-        connection.close()
+        try:
+            connection.request(self.command, self.path, body, dict(self.headers))
+            answer = connection.getresponse()
+            self.answer(answer.status, dict(answer.headers), answer.read())
+        except (OSError, http.client.HTTPException):  # either side has gone: hang up
+            self.close_connection = True
+        finally:
+            connection.close()
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = pass_on
 

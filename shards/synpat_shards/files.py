@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +12,18 @@ PARTIAL = ".*.partial"
 """What a file that is still being written is called, as a pattern; a killed process leaves one behind."""
 
 
+def partial_name(name: str) -> str:
+    """What a file is called while it is written: like no other process, thread or machine would call it."""
+    return f".{name}.{secrets.token_hex(6)}.partial"
+
+
 @contextmanager
 def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """A binary file to write, renamed to `path` once it is whole and on the disk; removed if an error comes first.
 
     Raises FileExistsError, once it is written, if `path` is there and must not be overwritten.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(partial_name(path.name))
     try:
         with partial.open("wb") as file:
             yield file

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, TypeVar
 import fsspec
 from fsspec.core import split_protocol
 
-from .files import atomic_file
+from .files import atomic_file, partial_name
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "sftp": "sftp", "ssh": "sftp"}
 """The extra of synpat that brings what a protocol needs."""
@@ -173,7 +173,7 @@ class Store:
             _send(files, path, source)
             return
         place = PurePosixPath(path)
-        partial = str(place.with_name(f".{place.name}.{os.getpid()}.partial"))
+        partial = str(place.with_name(partial_name(place.name)))
         files.makedirs(str(place.parent), exist_ok=True)
         try:
             _send(files, partial, source)
@@ -186,7 +186,7 @@ class Store:
     def claim(self, name: str, content: bytes) -> bytes:
         """Write a small file unless there is one, and give what is there now: ours, or that of whoever came first.
 
-        Of two that try at once only one succeeds, in a folder and on stores that know If-None-Match.
+        Of two that try at once only one succeeds: in a folder, over SFTP, and on stores that know If-None-Match.
         """
         if self.is_local:
             path = Path(self.root, name)
@@ -195,14 +195,19 @@ class Store:
                 file.write(content)
         elif not self.exists(name):
             try:
-                if self.protocol not in OBJECT_STORES:
-                    raise NotImplementedError
-                self._try(name, lambda files, path: files.pipe_file(path, content, mode="create"), waits=())
-            except FileExistsError:
-                pass
-            except (NotImplementedError, StoreError, ValueError):  # a store that does not know how to be asked
-                self.put(name, content)
+                self._try(name, lambda files, path: self._create(files, path, content), waits=())
+            except (OSError, NotImplementedError, ValueError):  # somebody was first, or the store cannot be asked so
+                if not self.exists(name):
+                    self.put(name, content)
         return self.read(name)
+
+    def _create(self, files: Any, path: str, content: bytes) -> None:
+        if self.protocol in OBJECT_STORES:
+            files.pipe_file(path, content, mode="create")
+            return
+        files.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
+        with files.open(path, "wxb") as file:  # as paramiko spells it
+            file.write(content)
 
     def remove(self, name: str) -> None:
         """Remove a file; it is no fault if it has gone."""
