@@ -92,6 +92,17 @@ def test_an_encoder_is_loaded_from_its_own_folder_and_from_its_run(folder, encod
         assert torch.equal(weight, from_run.vit.state_dict()[name])
 
 
+def test_a_waveform_becomes_one_embedding_by_the_public_names(tmp_path):
+    import synpat_train
+
+    save_file(build_vit("tiny", 80, 48, PATCH).state_dict(), tmp_path / "model.safetensors")
+    model = {"in_chans": 1, "img_size": [80, 48], "patch_size": PATCH}
+    config = {"architecture": ARCHITECTURES["tiny"], "num_classes": 0, "model_args": model, "pretrained_cfg": {}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    clips = synpat_train.log_mel(torch.randn(2, 9600, generator=torch.Generator().manual_seed(0)))
+    assert synpat_train.load_encoder(tmp_path).clip_embedding(clips).shape == (2, 5 * 192)
+
+
 def test_a_random_encoder_depends_on_its_seed_alone(encoder):
     before = torch.random.get_rng_state()
     first, again, other = (random_encoder(encoder, seed).vit.state_dict() for seed in (0, 0, 1))

@@ -65,6 +65,22 @@ def _rehearse(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bo
         model.zero_grad()
 
 
+class Marker:
+    """Tells, without waiting, whether the device has come to the end of what it was given."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.event = torch.cuda.Event() if device.type == "cuda" else None
+
+    def put(self) -> None:
+        """The end is here."""
+        if self.event is not None:
+            self.event.record()
+
+    def reached(self) -> bool:
+        """Whether the device has nothing left to do. A processor never works ahead."""
+        return self.event is None or self.event.query()
+
+
 def memory(device: torch.device) -> int:
     """The most that this process has held so far, in bytes: of the GPU's memory where there is one."""
     if device.type == "cuda":

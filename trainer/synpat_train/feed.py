@@ -35,6 +35,7 @@ def make_batch(step: int, config: Config, order: Order, images: Images, ranks: R
     pixels = torch.from_numpy(images.read(batch_samples(step, config, order)[mine], shifts))
     noise = mask_noise(config, step)[mine]
     if ranks.device.type == "cuda":
+        torch.cuda.set_device(ranks.device)  # of this thread
         return Batch(pixels.pin_memory(), noise.pin_memory())
     return Batch(pixels, noise)
 

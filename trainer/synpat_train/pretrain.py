@@ -17,7 +17,7 @@ from .ahead import ahead
 from .card import write_card
 from .checkpoint import Training, begin, checkpoints, load_checkpoint, save_checkpoint
 from .config import Config
-from .device import autocast, compile_model, memory, uses_bfloat16, what_fits
+from .device import Marker, autocast, compile_model, memory, uses_bfloat16, what_fits
 from .export import export_encoder
 from .feed import Batch, batch_samples, make_batch, mask_noise
 from .flops import operations, peak
@@ -99,6 +99,7 @@ def _train(run: Run, training: Training, log: RunLog | Silence, stop: StopSignal
     )
     learner = _learner(run, training, low_precision, log)
     batches = ahead(lambda step: make_batch(step, config, run.order, run.images, ranks), range(start, total), AHEAD)
+    idle = Marker(ranks.device)
     fault, waited, since, logged = None, 0.0, time.monotonic(), start
     while training.step < total:
         asked = time.monotonic()
@@ -106,12 +107,14 @@ def _train(run: Run, training: Training, log: RunLog | Silence, stop: StopSignal
             batch = next(batches)
         except (ValueError, OSError) as damage:
             batch, fault = None, damage
-        waited += time.monotonic() - asked
+        if idle.reached():  # else it is still busy with earlier steps, and did not wait
+            waited += time.monotonic() - asked
         if ranks.any(stop.asked or batch is None) or batch is None:
             break
 
         lr = learning_rate(training.step, peak=_peak_rate(config), warmup=config.warmup * total, total=total)
         loss = _update(learner, training, batch, lr, config, low_precision)
+        idle.put()
         training.losses.append(loss)
         training.step += 1
 
