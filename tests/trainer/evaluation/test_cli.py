@@ -85,7 +85,7 @@ def test_an_empty_table_is_its_head():
         (["--help"], 0, "synpat-eval --encoder runs/perlin --task gm-instrument"),
         (["--encoder", "nowhere", "--task", "gm-pitch"], 1, "Error: nowhere holds no encoder"),
         (["--encoder", "RUN", "--task", "folder", "--data", "nowhere"], 1, "Error: nowhere has no metadata.csv"),
-        (["--encoder", "RUN", "--task", "folder"], 2, "--task folder and --data DIR need each other"),
+        (["--encoder", "RUN", "--task", "folder"], 2, "--data DIR is needed by the tasks that bring no audio"),
         (["--encoder", "RUN", "--task", "esc51"], 2, "'folder', 'gm-instrument', 'gm-pitch'"),
     ],
 )

@@ -7,7 +7,8 @@ import pytest
 import soundfile
 
 from synpat_train.evaluation.audio import read_audio
-from synpat_train.evaluation.folder import folder_task, splits_of
+from synpat_train.evaluation.folder import folder_task
+from synpat_train.evaluation.listing import splits_of
 from synpat_train.evaluation.task import Source
 
 

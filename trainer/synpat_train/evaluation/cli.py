@@ -1,6 +1,7 @@
 """The command `synpat-eval`."""
 
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -9,18 +10,22 @@ from ..card import write_card
 from ..encoder import find_encoder, load_encoder
 from ..progress import say
 from ..run_folder import CONFIG
+from .benchmarks import BENCHMARKS
+from .check import check_copy, report
 from .evaluate import evaluate
 from .log_mel import BANDS
 from .results import RESULTS, add_result, read_results, table
 from .task import Source
-from .tasks import TASKS
+from .tasks import TASKS, described
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.group(
+    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
+@click.pass_context
 @click.option(
     "--encoder",
     "encoder_path",
-    required=True,
     type=click.Path(path_type=Path),
     metavar="RUN",
     help="Run folder of synpat-train, or a folder with model.safetensors and config.json.",
@@ -28,16 +33,16 @@ from .tasks import TASKS
 @click.option(
     "--task",
     "names",
-    required=True,
     multiple=True,
     type=click.Choice(list(TASKS)),
-    help="What to evaluate on; may be given several times.",
+    metavar="TASK",
+    help="One of `synpat-eval tasks`; may be given several times.",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="For the task folder: audio files and metadata.csv (filename,label, and fold or split).",
+    help="The data set's folder, or one with those of several tasks; for the task folder, that with metadata.csv.",
 )
 @click.option("--label", default="label", metavar="COLUMN", help="Column of metadata.csv with the label.")
 @click.option(
@@ -63,7 +68,8 @@ from .tasks import TASKS
 )
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, help="Encoder inputs that are embedded at once.")
 def main(
-    encoder_path: Path,
+    context: click.Context,
+    encoder_path: Path | None,
     names: tuple[str, ...],
     data: Path | None,
     label: str,
@@ -82,9 +88,14 @@ def main(
     Examples:
       synpat-eval --encoder runs/perlin --task gm-instrument --task gm-pitch
       synpat-eval --encoder runs/perlin --task folder --data audio/fsdd --split speaker_fold
+      synpat-eval --encoder runs/perlin --task esc50 --data ESC-50-master
     """
-    if ("folder" in names) != (data is not None):
-        raise click.UsageError("--task folder and --data DIR need each other")
+    if context.invoked_subcommand:
+        return
+    if not (encoder_path and names):
+        raise click.UsageError("--encoder RUN and --task TASK are needed: see synpat-eval --help")
+    if any(name == "folder" or name in BENCHMARKS for name in names) != (data is not None):
+        raise click.UsageError("--data DIR is needed by the tasks that bring no audio of their own, and by no others")
     encoder = load_encoder(encoder_path)
     if encoder.height != BANDS:
         raise ValueError(f"a log-mel has {BANDS} bands, but {encoder_path} was trained on a height of {encoder.height}")
@@ -95,15 +106,36 @@ def main(
     source = Source(
         data=data, label=label, split=split, cache=cache or _user_cache(), skip_unreadable=unreadable == "skip"
     )
-    tasks = [TASKS[name](source) for name in dict.fromkeys(names)]
+    chosen = [TASKS[name](source) for name in dict.fromkeys(names)]
     results = []
-    for result in evaluate(encoder, tasks, chunks=batch_size):
+    for result in evaluate(encoder, chosen, chunks=batch_size):
         add_result(out, result, folder)
         results.append(result)
     if out == folder.parent / "evaluation" and (folder.parent / CONFIG).exists():
         write_card(folder.parent)
     click.echo(table(results))
     say(f"written: {out / RESULTS}")
+
+
+@main.command()
+def tasks() -> None:
+    """Say of every task what it measures, how large it is, its split and licence, and where a person gets it."""
+    click.echo(described())
+
+
+@main.command()
+@click.argument("task", type=click.Choice(list(BENCHMARKS)), metavar="TASK")
+@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR", help="What you downloaded.")
+def check(task: str, data: Path) -> None:
+    """Compare a copy of a data set with what a whole one holds; exits with 1 where they differ.
+
+    \b
+    Example:
+      synpat-eval check esc50 --data ESC-50-master
+    """
+    copy = check_copy(task, data)
+    click.echo(report(task, copy))
+    sys.exit(1 if copy.faults(BENCHMARKS[task]) else 0)
 
 
 def _beside(encoder: Path) -> Path:

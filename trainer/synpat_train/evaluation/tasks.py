@@ -2,12 +2,40 @@
 
 from collections.abc import Callable, Mapping
 
+from .benchmarks import BENCHMARK_TASKS, BENCHMARKS
 from .folder import folder_task
 from .general_midi import instrument_task, pitch_task
 from .task import Source, Task
 
 TASKS: Mapping[str, Callable[[Source], Task]] = {
+    **BENCHMARK_TASKS,
     "folder": folder_task,
     "gm-instrument": instrument_task,
     "gm-pitch": pitch_task,
 }
+
+OWN = {
+    "folder": "any folder with audio and metadata.csv (filename,label, and fold or split)",
+    "gm-instrument": "instrument families of a soundfont that comes with the demo extra; no data needed",
+    "gm-pitch": "pitches of the same; no data needed",
+}
+"""What the tasks are that are no public benchmark."""
+
+
+def described() -> str:
+    """All tasks as a person reads them: what, how large, by which split, under which licence, from where."""
+    lines = []
+    for name, b in BENCHMARKS.items():
+        counts = " / ".join(f"{count:,}" for count in b.counts.values())
+        used = f"; in the paper: {' and '.join(b.protocols)}" if b.protocols else ""
+        lines += [
+            f"{name}: {b.measures}, {b.classes:,} classes, {counts} clips of {b.seconds:g} s, {b.metric}{used}",
+            f"    split: {b.split}",
+            f"    licence: {b.licence}; from: {b.where}",
+            f"    looked for: {b.marker}{f' in the folder given or in {_or(b.names)}' if b.names else ''}",
+        ]
+    return "\n".join([*lines, *(f"{name}: {words}" for name, words in OWN.items())])
+
+
+def _or(names: tuple[str, ...]) -> str:
+    return " or ".join(names)
