@@ -286,16 +286,15 @@ def _send(files: Any, path: str, source: BinaryIO) -> None:
     try:
         file.write(first)
         shutil.copyfileobj(source, file, ONE_PUT)
+        file.close()
     except BaseException:
-        if hasattr(file, "discard"):
-            file.discard()
-            with suppress(AttributeError):
-                file.closed = True
-        else:
-            with suppress(Exception):
+        with suppress(Exception):
+            if hasattr(file, "discard"):
+                file.closed = True  # or its destructor would close it, and so publish what has gone up
+                file.discard()
+            else:
                 file.close()
         raise
-    file.close()
 
 
 def open_store(place: str | Path | Store) -> Store:

@@ -1,17 +1,21 @@
 """Killed, interrupted, out of disk: a render goes on where it was, and ends in the bytes of an undisturbed one."""
 
+import hashlib
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import pytest
 
 from synpat.render import make_recipe, render_set
-from synpat_shards import read_manifest
+from synpat_shards import read_manifest, verify
 
 N, PER_SHARD = 3000, 50
 
@@ -44,20 +48,70 @@ def descendants(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finding the workers needs /proc")
-def test_kills_at_random_moments_change_no_byte(straight: dict[str, bytes], tmp_path: Path):
-    """The parent or a worker is killed, at a random number of shards; run again until the set is whole."""
+def test_twenty_kills_at_random_moments_change_no_byte(straight: dict[str, bytes], tmp_path: Path):
+    """The parent or a worker is killed; run again until the set is whole. tools/kill_render.py does it 200 times."""
     dice, out = random.Random(0), tmp_path / "set"
-    for _ in range(8):
+    for _ in range(20):
         process = subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         wait_for_shards(process, out, len(list(out.glob("*.tar"))) + dice.randint(0, 4))
         time.sleep(dice.random() * 0.05)
         victims = [process.pid, *descendants(process.pid)] if process.poll() is None else []
         if victims:
             os.kill(dice.choice(victims), signal.SIGKILL)
-            process.wait() if dice.random() < 0.5 else process.kill()
+            process.kill()
         process.communicate()
     done = subprocess.run(command(out), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert contents(out) == straight
+
+
+def test_a_killed_worker_does_not_stop_the_render(straight: dict[str, bytes], tmp_path: Path):
+    process = subprocess.Popen(command(tmp_path / "set"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    for shards in (2, 10, 20):
+        wait_for_shards(process, tmp_path / "set", shards)
+        if workers := descendants(process.pid):
+            os.kill(workers[-1], signal.SIGKILL)
+    assert process.wait() == 0
+    assert contents(tmp_path / "set") == straight
+
+
+def test_the_second_of_two_renders_into_a_folder_is_refused(straight: dict[str, bytes], tmp_path: Path):
+    first = subprocess.Popen(command(tmp_path / "set"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_shards(first, tmp_path / "set", 1)
+    second = subprocess.run(command(tmp_path / "set"), capture_output=True, text=True)
+    assert first.wait() == 0
+    if second.returncode:  # else the first was done before the second asked
+        assert second.stderr.splitlines()[-1].startswith("Error: another process is writing into")
+    assert contents(tmp_path / "set") == straight
+
+
+def test_files_that_appear_or_vanish_are_noticed_and_mended(straight: dict[str, bytes], tmp_path: Path):
+    out = tmp_path / "set"
+    process = subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_shards(process, out, 6)
+    shard = sorted(out.glob("*.tar"))[0]
+    shard.unlink()
+    (out / "perlin-999999.tar").write_bytes(b"not one of ours")
+    _, said = process.communicate()
+    assert process.returncode == 1
+    assert f"{shard} has gone or changed since it was written: run the command again" in said.splitlines()[-1]
+    assert subprocess.run(command(out), capture_output=True).returncode == 0
+    assert [(fault.file, fault.words) for fault in verify(out).faults] == [("perlin-999999.tar", "is not of the set")]
+    (out / "perlin-999999.tar").unlink()
+    assert contents(out) == straight
+
+
+def test_a_clock_that_jumps_changes_no_byte(straight: dict[str, bytes], tmp_path: Path):
+    """Files from the future and from 1970 lie in the folder when it is taken up."""
+    out, dice = tmp_path / "set", random.Random(1)
+    process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_shards(process, out, 10)
+    process.kill()
+    process.wait()
+    for path in out.rglob("*"):
+        time_of_file = dice.choice([0, 4e9])
+        os.utime(path, (time_of_file, time_of_file))
+    assert subprocess.run(command(out), capture_output=True).returncode == 0
     assert contents(out) == straight
 
 
@@ -106,3 +160,73 @@ def test_a_full_disk_ends_in_one_line_and_the_set_can_be_finished(straight: dict
     assert subprocess.run(command(small_disk / "set"), capture_output=True).returncode == 0
     assert contents(small_disk / "set") == straight
     assert read_manifest(small_disk / "set").recipe.n == N
+
+
+def test_a_read_only_folder_ends_in_one_line(straight: dict[str, bytes], small_disk: Path):
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    done = subprocess.run(command(small_disk / "set"), capture_output=True, text=True)
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    assert done.returncode == 1
+    assert "Read-only file system" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not list(small_disk.iterdir())
+
+
+def hostile_tars() -> dict[str, bytes]:
+    """Shards that a stranger might send."""
+
+    def tar(*entries: tuple[str, bytes, dict[str, object]]) -> bytes:
+        blocks = []
+        for name, data, fields in entries:
+            (entry := tarfile.TarInfo(name)).size = len(data)
+            for field, value in fields.items():
+                setattr(entry, field, value)
+            blocks.append(entry.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % 512))
+        return b"".join(blocks) + bytes(1024)
+
+    pickled = b"cos\nsystem\n(S'touch PWNED'\ntR."
+    bomb = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 2 * (60_000).to_bytes(4) + b"\x08\0\0\0\0" + bytes(64)
+    return {
+        "traversal": tar(("../../PWNED", b"x", {})),
+        "absolute": tar(("/tmp/PWNED.png", b"x", {})),
+        "symlink": tar(("0000000000.png", b"", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"})),
+        "device": tar(("0000000000.png", b"", {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 5})),
+        "bomb": tar(("0000000000.png", bomb, {}), ("0000000000.cls", b"0", {})),
+        "10 GB header": tar(("0000000000.png", b"", {"size": 10 << 30})),
+        "pickle": tar(("0000000000.pickle", pickled, {}), ("0000000000.pyd", pickled, {})),
+        "duplicate": tar(("0000000000.png", b"x", {}), ("0000000000.png", b"y", {})),
+        "mixed": tar(("0000000000.png", b"x", {}), ("0000000001.cls", b"0", {})),
+        "torn": tar(("0000000000.png", bytes(5000), {}))[:2000],
+    }
+
+
+@pytest.mark.parametrize("kind", hostile_tars())
+def test_a_hostile_shard_is_refused_in_a_second_and_200_megabytes(kind: str, perlin_set: Path, tmp_path: Path):
+    """Under a manifest that vouches for its size and checksum."""
+    folder = tmp_path / "set"
+    shutil.copytree(perlin_set, folder)
+    data = hostile_tars()[kind]
+    (folder / "perlin-000000.tar").write_bytes(data)
+    path = folder / ".synpat" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["shards"][0] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    path.write_text(json.dumps(manifest))
+    script = (
+        "import sys, time\n"
+        "from synpat_shards import verify\n"
+        "began = time.monotonic()\n"
+        "for fault in verify(sys.argv[1]).faults:\n"
+        "    if fault.check == 'samples': print(fault.file, fault.words)\n"
+        "peak = next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+        "print(time.monotonic() - began, int(peak) / 1024)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, folder], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    refusal, figures = done.stdout.splitlines()
+    assert refusal.startswith("perlin-000000.tar ")
+    seconds, megabytes = map(float, figures.split())
+    assert seconds < 1
+    assert megabytes < 200
+    assert os.listdir(tmp_path) == ["set"]
+    assert not Path("/tmp/PWNED.png").exists()

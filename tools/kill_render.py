@@ -1,0 +1,80 @@
+"""Kill a render at random moments, its parent or a worker, and run it again, until so many kills were survived.
+
+    python tools/kill_render.py --kills 200
+    python tools/kill_render.py --kills 200 --out s3://bucket/killed
+
+Then the set must be byte for byte that of an undisturbed run, with nothing beside it.
+"""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from synpat.render import make_recipe, render_set
+from synpat_shards import begin_set, open_store
+
+OPTIONS = "render --family perlin --size 32x64 --samples-per-shard 50 --workers 2"
+
+
+def digests(place: str | Path) -> dict[str, str]:
+    store = open_store(place)
+    return {name: hashlib.sha256(store.read(name)).hexdigest() for name in store.sizes()}
+
+
+def workers_of(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+@click.command()
+@click.option("--kills", default=200, show_default=True)
+@click.option("--n", default=20_000, show_default=True, help="Samples of a set; another is begun when one is whole.")
+@click.option("--out", help="Folder or URL; a number is added for each set.  [default: a temporary folder]")
+@click.option("--seed", default=0, show_default=True, help="Of the moments and the victims.")
+def main(kills: int, n: int, out: str | None, seed: int) -> None:
+    """Kill a render at random moments and see that no byte changes."""
+    dice, began = random.Random(seed), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = make_recipe("perlin", n, height=32, width=64, samples_per_shard=50)
+        render_set(f"{folder}/straight", recipe, workers=2, progress=lambda *_: None)
+        expected = digests(f"{folder}/straight")
+        done = {"parent": 0, "worker": 0}
+        sets = runs = 0
+        while sum(done.values()) < kills:
+            place = f"{out or folder + '/set'}-{sets}"
+            command = [sys.executable, "-c", "from synpat.cli import main; main()", *OPTIONS.split(), "--n", str(n)]
+            process = subprocess.Popen([*command, "--out", place], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            runs += 1
+            while process.poll() is None and sum(done.values()) < kills:
+                time.sleep(dice.uniform(0.3, 3))
+                workers = workers_of(process.pid)
+                who = "worker" if workers and dice.random() < 0.5 else "parent"
+                if process.poll() is None:
+                    os.kill(dice.choice(workers) if who == "worker" else process.pid, signal.SIGKILL)
+                    done[who] += 1
+            _, said = process.communicate()
+            if process.returncode == 0 or sum(done.values()) == kills:
+                render_set(place, recipe, workers=2, progress=lambda *_: None)
+                assert digests(place) == expected, f"{place} differs from an undisturbed run"
+                begin_set(place, recipe)  # it is a set that anybody may take up
+                sets += 1
+            elif process.returncode != -signal.SIGKILL:
+                raise SystemExit(f"a run ended with {process.returncode}: {said.decode().strip()}")
+        print(
+            f"{sum(done.values())} kills ({done['parent']} of the parent, {done['worker']} of workers) in {runs} runs, "
+            f"{time.monotonic() - began:.0f} s; {sets} sets of {len(expected)} files, all byte for byte as undisturbed"
+        )
+
+
+if __name__ == "__main__":
+    main()
