@@ -67,10 +67,9 @@ def test_twenty_kills_at_random_moments_change_no_byte(straight: dict[str, bytes
 
 def test_a_killed_worker_does_not_stop_the_render(straight: dict[str, bytes], tmp_path: Path):
     process = subprocess.Popen(command(tmp_path / "set"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    for shards in (2, 10, 20):
+    for place, shards in ((1, 2), (2, 8)):  # in place 0 is a helper of Python's
         wait_for_shards(process, tmp_path / "set", shards)
-        if workers := descendants(process.pid):
-            os.kill(workers[-1], signal.SIGKILL)
+        os.kill(descendants(process.pid)[place], signal.SIGKILL)
     assert process.wait() == 0
     assert contents(tmp_path / "set") == straight
 
@@ -223,7 +222,7 @@ def test_a_hostile_shard_is_refused_in_a_second_and_200_megabytes(kind: str, per
     done = subprocess.run(
         [sys.executable, "-c", script, folder], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    refusal, figures = done.stdout.splitlines()
+    refusal, *_, figures = done.stdout.splitlines()
     assert refusal.startswith("perlin-000000.tar ")
     seconds, megabytes = map(float, figures.split())
     assert seconds < 1
