@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -163,13 +164,15 @@ def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | Si
             log.say(f"torch.compile fails here, training goes on without it: {fault}")
     if ranks.count == 1:
         return learner
-    return DistributedDataParallel(
-        learner,
-        device_ids=[ranks.device.index] if ranks.device.type == "cuda" else None,
-        broadcast_buffers=False,
-        gradient_as_bucket_view=True,
-        static_graph=config.accumulate == 1,  # not with no_sync
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # broadcast_buffers has another name from torch 2.13 on
+        return DistributedDataParallel(
+            learner,
+            device_ids=[ranks.device.index] if ranks.device.type == "cuda" else None,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+            static_graph=config.accumulate == 1,  # not with no_sync
+        )
 
 
 def _blank(run: Run) -> tuple[Tensor, Tensor]:
