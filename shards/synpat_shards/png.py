@@ -119,5 +119,5 @@ def _decode_any(data: bytes) -> NDArray[np.uint8]:
         Image.open(io.BytesIO(data), formats=["PNG"]).verify()
         with Image.open(io.BytesIO(data), formats=["PNG"]) as png:
             return np.asarray(png.convert("L" if png.mode in ("1", "L", "I;16") else "RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, EOFError) as broken:
+    except (UnidentifiedImageError, OSError, SyntaxError, EOFError, IndexError, struct.error) as broken:
         raise ValueError(f"not a whole PNG: {broken}") from None

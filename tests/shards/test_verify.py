@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import tarfile
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -149,6 +150,14 @@ def test_an_image_that_says_it_is_enormous_is_not_decoded(folder: Path):
     huge = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + 2 * (1 << 16).to_bytes(4) + b"\x08\0\0\0\0" + bytes(100)
     repack(folder, lambda name, data: (name, huge if name == "0000000030.png" else data))
     assert any("sample 30: its image is not 80x208" in fault.words for fault in verify(folder).faults)
+
+
+def test_an_image_without_pixels_is_a_fault(folder: Path):
+    """Fuzzing found that Pillow raises an IndexError on it."""
+    header = b"\0\0\0\rIHDR" + (208).to_bytes(4) + (80).to_bytes(4) + b"\x08\0\0\0\0"
+    empty = b"\x89PNG\r\n\x1a\n" + header + zlib.crc32(header[4:]).to_bytes(4) + b"\0\0\0\0IEND\xaeB`\x82"
+    repack(folder, lambda name, data: (name, empty if name == "0000000030.png" else data))
+    assert any("sample 30: not a whole PNG" in fault.words for fault in verify(folder).faults)
 
 
 def test_a_folder_that_is_no_set_is_a_fault(tmp_path: Path):
