@@ -160,11 +160,11 @@ def _check_samples(stream: Stream, name: str, recipe: Recipe, shard: ShardRecord
     start = 0
     try:
         for member in scan(stream, name, shard.bytes):
-            parts[member.extension] = stream.read(member.size)
-            if list(parts) != extensions[: len(parts)]:
+            if member.extension != extensions[len(parts)]:
                 raise ValueError(
                     f"{name} has a member {member.extension!r} in sample {member.key}: {extensions} are due"
                 )
+            parts[member.extension] = stream.read(member.size)
             if len(parts) < len(extensions):
                 continue
             index = shard.first_index + seen.count

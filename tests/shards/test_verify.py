@@ -82,7 +82,7 @@ def flip(path: Path, position: int) -> None:
             "another digest",
             False,
         ),
-        (lambda f: edit_manifest(f, lambda m: m["shards"][1].update(std=1.0)), "pixels", SHARD, "std 1.0", True),
+        (lambda f: edit_manifest(f, lambda m: m["shards"][1].update(std=1.0)), "pixels", SHARD, "and 1.0", True),
         (lambda f: edit_manifest(f, lambda m: m["recipe"].update(height=79)), "samples", SHARD, "is not 79x208", False),
         (lambda f: edit_manifest(f, lambda m: m["recipe"].update(mode="RGB")), "samples", SHARD, "mode RGB", True),
         (
