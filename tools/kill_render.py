@@ -56,7 +56,7 @@ def main(kills: int, n: int, out: str | None, seed: int) -> None:
             process = subprocess.Popen([*command, "--out", place], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             runs += 1
             while process.poll() is None and sum(done.values()) < kills:
-                time.sleep(dice.uniform(0.1, 1.5))
+                time.sleep(dice.uniform(0.5, 5))
                 workers = workers_of(process.pid)
                 who = "worker" if workers and dice.random() < 0.5 else "parent"
                 if process.poll() is None:
