@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-ATTEMPTS = 3
+ATTEMPTS = 5
 """How often a task may take its process down with it before the run stops."""
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
@@ -46,7 +46,7 @@ def local_engine(workers: int | None = None) -> Iterator[Engine]:
 def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Iterator[Any]:
     """Yield work(task) for every task, in the order of completion; a task whose process died is done again.
 
-    Raises whatever `work` raises, and ChildProcessError for a task that kills its process three times in a row.
+    Raises whatever `work` raises, and ChildProcessError for a task that kills its process so often.
     """
     waiting, deaths = deque(tasks), Counter[Any]()
     team = [_hire(work) for _ in range(min(workers, len(waiting)))]
@@ -68,7 +68,7 @@ def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any], workers: int) ->
                     deaths[worker.task] += 1
                     if deaths[worker.task] == ATTEMPTS:
                         raise ChildProcessError(f"task {worker.task} took its process down {ATTEMPTS} times") from None
-                    waiting.appendleft(worker.task)
+                    waiting.append(worker.task)  # behind the others: whoever kills at random should not hit it again
                     team.append(_hire(work))
                     continue
                 worker.task = None
