@@ -117,8 +117,11 @@ def test_a_run_that_was_killed_and_then_terminated_ends_in_the_same_bits(
     wait_for(run, dice.randint(6, 10), process)
     process.kill()
     process.communicate()
+    half_written = run / "checkpoints" / ".step-000000099.pt.0.partial"
+    half_written.touch()
     process = start(run, perlin_set, config)
     wait_for(run, len(log(run)) + 2, process)
+    assert not half_written.exists()
     process.terminate()
     said = process.communicate()[1]
     assert process.returncode == 0, said
@@ -134,11 +137,16 @@ def test_two_ranks_of_which_one_was_killed_end_in_the_bits_of_one_process(
         pytest.skip("one way of reading is enough here: processes take their time to start")
     run, torchrun = tmp_path / "run", Path(sys.executable).with_name("torchrun")
     halves = dataclasses.replace(config, accumulate=1)
-    process = start(run, perlin_set, halves, torchrun, "--nproc-per-node=2", "--max-restarts=1", "--no-python")
+    process = start(
+        run, perlin_set, halves, torchrun, "--standalone", "--nproc-per-node=2", "--max-restarts=3", "--no-python"
+    )
     wait_for(run, 8, process)
     [*_, victim] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(victim), signal.SIGKILL)
-    said = process.communicate()[1]
+    try:
+        said = process.communicate(timeout=120)[1]
+    finally:
+        process.kill()
     assert process.returncode == 0, said
     assert_equal(run, straight)
 

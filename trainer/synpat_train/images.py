@@ -121,6 +121,8 @@ def _decoded(shard_set: ShardSet, cache: Path) -> NDArray[np.uint8]:
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with _alone(cache):  # other ranks, and other runs of the same set, wait and then find it
+            for leftover in cache.glob("*.partial"):  # of a process that was killed
+                leftover.unlink()
             if not path.exists():
                 _decode(shard_set, path)
     return np.load(path, mmap_mode="r").view(np.ndarray)  # a memmap is slow to index

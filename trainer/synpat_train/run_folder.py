@@ -78,7 +78,9 @@ def check(run: Path, config: Config, data: Data) -> None:
 
 
 def claim(run: Path, config: Config, data: Data) -> None:
-    """Make a folder that was checked this run's."""
+    """Make a folder that was checked this run's, and drop the half-written files that a kill left in it."""
     run.mkdir(parents=True, exist_ok=True)
+    for leftover in run.rglob(".*.partial"):
+        leftover.unlink(missing_ok=True)
     write_whole(run / SETS, json.dumps(asdict(data), indent=1).encode() + b"\n")
     write_whole(run / CONFIG, to_yaml(config).encode())
