@@ -137,16 +137,15 @@ def test_two_ranks_of_which_one_was_killed_end_in_the_bits_of_one_process(
         pytest.skip("one way of reading is enough here: processes take their time to start")
     run, torchrun = tmp_path / "run", Path(sys.executable).with_name("torchrun")
     halves = dataclasses.replace(config, accumulate=1)
-    process = start(
-        run, perlin_set, halves, torchrun, "--standalone", "--nproc-per-node=2", "--max-restarts=3", "--no-python"
-    )
+    launcher = torchrun, "--standalone", "--nproc-per-node=2", "--no-python"
+    process = start(run, perlin_set, halves, *launcher)
     wait_for(run, 8, process)
     [*_, victim] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(victim), signal.SIGKILL)
-    try:
-        said = process.communicate(timeout=120)[1]
-    finally:
-        process.kill()
+    process.communicate(timeout=120)
+    assert process.returncode == 1
+    process = start(run, perlin_set, halves, *launcher)
+    said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
     assert_equal(run, straight)
 
