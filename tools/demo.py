@@ -34,7 +34,17 @@ def main() -> None:
     stage("evaluating on recorded instruments")
     tasks = [word for task in TASKS for word in ("--task", task)]
     if not (DEMO / "evaluation" / "results.json").exists():
-        run("synpat-eval", "--encoder", DEMO / "run", *tasks, "--out", DEMO / "evaluation", *cache)
+        run(
+            "synpat-eval",
+            "--encoder",
+            DEMO / "run",
+            *tasks,
+            "--protocol",
+            "logistic",
+            "--out",
+            DEMO / "evaluation",
+            *cache,
+        )
     stage("writing the report")
     print(write_report(DEMO, families))
 

@@ -11,6 +11,9 @@ from synpat_train.evaluation.cli import main
 from synpat_train.evaluation.results import table
 
 
+QUICK = ["--protocol", "logistic"]
+
+
 def evaluate(*arguments: object) -> None:
     main([str(argument) for argument in arguments], standalone_mode=False)
 
@@ -40,8 +43,8 @@ def test_the_encoder_and_both_baselines_are_in_the_table_and_in_the_file(on_tone
 
 
 def test_the_same_command_gives_the_same_results(on_tones, tmp_path):
-    evaluate(*on_tones, "--out", tmp_path / "first")
-    evaluate(*on_tones, "--out", tmp_path / "second")
+    evaluate(*on_tones, *QUICK, "--out", tmp_path / "first")
+    evaluate(*on_tones, *QUICK, "--out", tmp_path / "second")
     assert results_of(tmp_path / "first") == results_of(tmp_path / "second")
 
 
@@ -49,17 +52,17 @@ def test_results_lie_beside_the_encoder_and_those_of_other_tasks_are_kept(
     export_encoder, tones, tmp_path, write_metadata
 ):
     run = export_encoder(80)
-    arguments = ["--encoder", run, "--task", "folder", "--cache", tmp_path / "cache", "--data"]
+    arguments = ["--encoder", run, "--task", "folder", *QUICK, "--cache", tmp_path / "cache", "--data"]
     evaluate(*arguments, tones)
     evaluate(*arguments, tones.rename(tmp_path / "others"))
-    assert set(results_of(run / "evaluation")["tasks"]) == {"tones", "others"}
+    assert set(results_of(run / "evaluation")["tasks"]) == {"tones (logistic)", "others (logistic)"}
     assert [path.name for path in (run / "evaluation").iterdir()] == ["results.json"]
 
 
 def test_skipped_files_are_in_the_results(on_tones, tones, tmp_path):
     (tones / "3.wav").write_bytes(b"noise")
-    evaluate(*on_tones, "--out", tmp_path / "out", "--unreadable", "skip")
-    (skipped,) = results_of(tmp_path / "out")["tasks"]["tones"]["unreadable"]
+    evaluate(*on_tones, *QUICK, "--out", tmp_path / "out", "--unreadable", "skip")
+    (skipped,) = results_of(tmp_path / "out")["tasks"]["tones (logistic)"]["unreadable"]
     assert skipped["file"] == str(tones / "3.wav")
 
 

@@ -40,7 +40,9 @@ def log_mel_of(recordings: Recordings, index: int) -> torch.Tensor:
 def test_every_clip_is_embedded_as_if_alone(recordings, encoder, chunks):
     batches = batches_of_equal_steps(recordings, encoder, chunks)
     embedders = [encoder_embedder(encoder), log_mel_statistics]
-    found, statistics = embed(recordings, embedders, Normalisation(-4, 2), batches=batches, device="cpu", what="test")
+    found, statistics = embed(
+        recordings, embedders, Normalisation(-4, 2), batches=batches, unit=0, device="cpu", what="test"
+    )
     assert found.shape == (20, encoder.features)
     for index in range(20):
         alone = (log_mel_of(recordings, index) + 4) / 2

@@ -168,7 +168,8 @@ def benchmark_task(name: str, source: Source) -> Task:
     if source.data is None:
         raise ValueError(f"the task {name!r} needs --data, the folder that you downloaded: see synpat-eval tasks")
     root, listing = read_benchmark(name, source.data)
-    return listed_task(f"{name} (own split)" if listing.own_split else name, root, listing, source)
+    title = f"{name} (own split)" if listing.own_split else name
+    return listed_task(title, root, listing, source, seconds=BENCHMARKS[name].seconds)
 
 
 BENCHMARK_TASKS = {

@@ -14,6 +14,7 @@ from .benchmarks import BENCHMARKS
 from .check import check_copy, report
 from .evaluate import evaluate
 from .log_mel import BANDS
+from .protocols import DEFAULT, PROTOCOLS
 from .results import RESULTS, add_result, read_results, table
 from .task import Source
 from .tasks import TASKS, described
@@ -37,6 +38,12 @@ from .tasks import TASKS, described
     type=click.Choice(list(TASKS)),
     metavar="TASK",
     help="One of `synpat-eval tasks`; may be given several times.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(list(PROTOCOLS)),
+    default=DEFAULT,
+    help="linear trains a layer as EVAR does; logistic solves a regression; knn trains nothing.",
 )
 @click.option(
     "--data",
@@ -71,6 +78,7 @@ def main(
     context: click.Context,
     encoder_path: Path | None,
     names: tuple[str, ...],
+    protocol: str,
     data: Path | None,
     label: str,
     split: str | None,
@@ -79,8 +87,8 @@ def main(
     unreadable: str,
     batch_size: int,
 ) -> None:
-    """Measure a frozen encoder on real audio with a linear probe, beside two baselines: encoders of the same shape
-    with random weights, and the mean and standard deviation of the log-mel spectrogram.
+    """Measure a frozen encoder on real audio by what a simple classifier makes of it, beside two baselines: encoders
+    of the same shape with random weights, and the mean and standard deviation of the log-mel spectrogram.
 
     The table goes to standard output, everything to results.json. Results of other tasks in that file are kept.
 
@@ -108,7 +116,7 @@ def main(
     )
     chosen = [TASKS[name](source) for name in dict.fromkeys(names)]
     results = []
-    for result in evaluate(encoder, chosen, chunks=batch_size):
+    for result in evaluate(encoder, chosen, PROTOCOLS[protocol], chunks=batch_size):
         add_result(out, result, folder)
         results.append(result)
     if out == folder.parent / "evaluation" and (folder.parent / CONFIG).exists():

@@ -53,32 +53,38 @@ def embed(
     normalisation: Normalisation,
     *,
     batches: Sequence[np.ndarray],
+    unit: int,
     device: str,
     what: str,
 ) -> list[np.ndarray]:
     """The embeddings of all clips by each embedder: float32 [clips, features].
 
-    batches: indices of clips, each clip once, those of a batch with the same number of time steps.
+    batches: indices of clips, each clip once, those of a batch with the same number of time steps. unit: samples that
+    shorter clips are filled up to, with zeros once they are normalised; 0 for none.
     """
     embeddings: list[list[Tensor]] = [[] for _ in embedders]
     with torch.inference_mode():
         for batch in track(batches, len(recordings), what, size=len):
             waveforms = [torch.from_numpy(recordings.waveform(index)).to(device) for index in batch]
             log_mels = [(log_mel(waveform) - normalisation.mean) / normalisation.std for waveform in waveforms]
+            if unit:
+                frames = frame_count(unit)
+                log_mels = [functional.pad(each, (0, max(frames - each.shape[1], 0))) for each in log_mels]
             for embedder, parts in zip(embedders, embeddings, strict=True):
                 parts.append(embedder(log_mels).cpu())
     order = np.argsort(np.concatenate(batches))
     return [torch.cat(parts).numpy()[order] for parts in embeddings]
 
 
-def batches_of_equal_steps(recordings: Recordings, encoder: Encoder, chunks: int) -> list[np.ndarray]:
+def batches_of_equal_steps(recordings: Recordings, encoder: Encoder, chunks: int, unit: int = 0) -> list[np.ndarray]:
     """Indices of clips that fill the same number of the encoder's time steps, together about `chunks` of its inputs.
 
-    The encoder fills up a step with zeros, so such clips can be made equally long without changing what it sees.
+    The encoder fills up a step with zeros, so such clips can be made equally long without changing what it sees. unit:
+    samples that shorter clips are filled up to.
     """
     clips_by_steps: dict[int, list[int]] = defaultdict(list)
     for index, samples in enumerate(recordings.lengths.tolist()):
-        clips_by_steps[-(-frame_count(samples) // encoder.patch)].append(index)
+        clips_by_steps[-(-frame_count(max(samples, unit)) // encoder.patch)].append(index)
     batches = []
     for steps, clips in sorted(clips_by_steps.items()):
         size = max(chunks * encoder.width // (steps * encoder.patch), 1)

@@ -21,7 +21,7 @@ from .embedding import (
     measure,
 )
 from .intervals import Interval, wilson
-from .linear_probe import linear_probe
+from .protocols import Protocol
 from .recordings import Recordings
 from .task import Split, Task
 
@@ -43,7 +43,7 @@ class Score:
     """How one contestant did on one task."""
 
     right: Sequence[np.ndarray]
-    """For each fold, the share of seeds that got each tested clip right: float [tested]."""
+    """For each fold, the share of seeds, of encoders and of classifiers, that got each tested clip right: [tested]."""
     by_seed: Sequence[float]
     """Accuracy of each seed, of one for a contestant without."""
 
@@ -68,11 +68,12 @@ class Result:
     """One task's scores, by contestant: the encoder first, then the baselines."""
 
     task: Task
+    protocol: Protocol
     normalisation: Normalisation
     scores: Mapping[str, Score]
 
 
-def evaluate(encoder: Encoder, tasks: Sequence[Task], *, chunks: int) -> Iterator[Result]:
+def evaluate(encoder: Encoder, tasks: Sequence[Task], protocol: Protocol, *, chunks: int) -> Iterator[Result]:
     """Score the encoder and the baselines on each task, one after the other.
 
     chunks: how many of the encoder's inputs are embedded at once. Tasks over the same recordings and normalisation
@@ -82,20 +83,21 @@ def evaluate(encoder: Encoder, tasks: Sequence[Task], *, chunks: int) -> Iterato
     encoder.vit.to(device)
     competing = contestants(encoder)
     names = [contestant.name for contestant in competing]
-    known: dict[tuple[Recordings, Normalisation], list[np.ndarray]] = {}
+    known: dict[tuple[Recordings, Normalisation, int], list[np.ndarray]] = {}
     for task in tasks:
         normalisation = measure(task.recordings, task.learnt, device=device, what=f"{task.name}: normalise")
-        key = (task.recordings, normalisation)
+        key = (task.recordings, normalisation, task.unit)
         if key not in known:
             known[key] = embed(
                 task.recordings,
                 [contestant.embedder for contestant in competing],
                 normalisation,
-                batches=batches_of_equal_steps(task.recordings, encoder, chunks),
+                batches=batches_of_equal_steps(task.recordings, encoder, chunks, task.unit),
+                unit=task.unit,
                 device=device,
                 what=f"{task.name}: embed",
             )
-        yield Result(task, normalisation, score(task, names, known[key]))
+        yield Result(task, protocol, normalisation, score(task, names, known[key], protocol))
 
 
 def contestants(encoder: Encoder) -> list[Contestant]:
@@ -108,10 +110,10 @@ def contestants(encoder: Encoder) -> list[Contestant]:
     ]
 
 
-def score(task: Task, names: Sequence[str], embeddings: Sequence[np.ndarray]) -> dict[str, Score]:
+def score(task: Task, names: Sequence[str], embeddings: Sequence[np.ndarray], protocol: Protocol) -> dict[str, Score]:
     """Probe every fold with the embeddings of every contestant, given in the order of their names."""
     rounds = [(features, task.labels, split) for features in embeddings for split in task.splits]
-    right = list(track(_probe_all(rounds), len(rounds), f"{task.name}: probe"))
+    right = list(track(_probe_all(rounds, protocol), len(rounds), f"{task.name}: probe"))
     by_name: dict[str, list[Sequence[np.ndarray]]] = {name: [] for name in names}
     folds = len(task.splits)
     for position, name in enumerate(names):
@@ -119,11 +121,14 @@ def score(task: Task, names: Sequence[str], embeddings: Sequence[np.ndarray]) ->
     return {name: _average(seeds) for name, seeds in by_name.items()}
 
 
-def _probe_all(rounds: Sequence[tuple[np.ndarray, np.ndarray, Split]]) -> Iterator[np.ndarray]:
+def _probe_all(rounds: Sequence[tuple[np.ndarray, np.ndarray, Split]], protocol: Protocol) -> Iterator[np.ndarray]:
+    def answers(each: tuple[np.ndarray, np.ndarray, Split]) -> np.ndarray:
+        return np.mean([protocol.classify(*each, seed) for seed in protocol.seeds], axis=0)
+
     # A round on each core: the solver makes many small steps, in which threads that wait for one another cost more
     # than they give, ten times as much where the cores are shared.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(lambda each: linear_probe(*each), rounds)
+        yield from pool.map(answers, rounds)
 
 
 def _average(seeds: Sequence[Sequence[np.ndarray]]) -> Score:

@@ -29,7 +29,10 @@ def folder_task(source: Source) -> Task:
 def read_metadata(folder: Path, label: str, part: str) -> Listing:
     """The rows of `folder/metadata.csv`; label and part are names of columns that exist."""
     with (folder / "metadata.csv").open(newline="", encoding="utf-8-sig") as file:
-        rows = [[(row[column] or "").strip() for column in ("filename", label, part)] for row in csv.DictReader(file)]
+        rows = [
+            ((row["filename"] or "").strip(), (row[label] or "").strip(), (row[part] or "").strip())
+            for row in csv.DictReader(file)
+        ]
     assigned = [row for row in rows if row[1] and row[2]]
     if not assigned:
         raise ValueError(f"{folder / 'metadata.csv'} has no row with a {label} and a {part}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..progress import say
 from .audio import UnreadableAudio
+from .log_mel import SAMPLE_RATE
 from .recordings import decode
 from .task import Source, Split, Task, leave_one_fold_out, require_learnable
 
@@ -52,14 +53,24 @@ class Listing:
         return dict(sorted(Counter(self.parts.tolist()).items(), key=lambda item: (len(item[0]), item[0])))
 
 
-def listed_task(name: str, folder: Path, listing: Listing, source: Source) -> Task:
+def listed_task(name: str, folder: Path, listing: Listing, source: Source, *, seconds: float = 0) -> Task:
     """Decode what a listing names and make a task of it.
 
+    seconds: what longer clips are cut to, from their start if they are tested or in a fold, else from a place drawn by
+    the name of the file (Niizumi et al., "BYOL for Audio", 2023); 0 leaves them whole.
     Raises ValueError where the labels, the parts or (unless they are skipped) the files do not serve.
     """
     # Before the slow part, and again once the unreadable files are gone.
     require_learnable(name, listing.labels, splits_of(listing.parts))
-    recordings, unreadable = decode([folder / file for file in listing.files], source.cache, f"{name}: decode")
+    unit = round(seconds * SAMPLE_RATE)
+    learnt = np.isin(listing.parts, (TRAIN, VALID))
+
+    def cut(index: int, waveform: np.ndarray) -> np.ndarray:
+        spare = len(waveform) - unit if unit and learnt[index] else 0
+        start = np.random.default_rng(list(listing.files[index].encode())).integers(spare + 1) if spare > 0 else 0
+        return waveform[start : start + unit] if unit else waveform
+
+    recordings, unreadable = decode([folder / file for file in listing.files], source.cache, f"{name}: decode", cut)
     if unreadable:
         _report(list(unreadable.values()), len(listing.files), source.skip_unreadable)
         listing = listing.only(np.setdiff1d(np.arange(len(listing.files)), list(unreadable)))
@@ -70,16 +81,18 @@ def listed_task(name: str, folder: Path, listing: Listing, source: Source) -> Ta
         recordings=recordings,
         labels=listing.labels,
         splits=splits,
+        unit=unit,
         unreadable=list(unreadable.values()),
         unassigned=listing.unassigned,
     )
 
 
 def splits_of(parts: np.ndarray) -> list[Split]:
-    """An official split if the parts include `train` and `test`, else one split for each fold."""
+    """An official split if the parts include `train` and `test` (and perhaps `valid`), else one for each fold."""
     names = set(parts.tolist())
     if {TRAIN, TEST} <= names:
-        return [Split(name=TEST, train=np.flatnonzero(parts == TRAIN), test=np.flatnonzero(parts == TEST))]
+        train, valid, test = (np.flatnonzero(parts == part) for part in (TRAIN, VALID, TEST))
+        return [Split(name=TEST, train=train, valid=valid, test=test)]
     if {TRAIN, TEST} & names:
         raise ValueError(f"a split needs both {TRAIN} and {TEST}, got {sorted(names)}")
     return leave_one_fold_out(parts)

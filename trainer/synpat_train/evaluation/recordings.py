@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +37,15 @@ class Recordings:
         return samples / np.float32(32768) if samples.dtype == np.int16 else np.array(samples)
 
 
-def decode(paths: Sequence[Path], scratch: Path, what: str) -> tuple[Recordings, dict[int, UnreadableAudio]]:
+def decode(
+    paths: Sequence[Path],
+    scratch: Path,
+    what: str,
+    cut: Callable[[int, np.ndarray], np.ndarray] = lambda _, waveform: waveform,
+) -> tuple[Recordings, dict[int, UnreadableAudio]]:
     """Read files on all cores into a nameless file in the folder `scratch`.
 
+    cut: gives the part to keep of a file's waveform, of which it is told the index among the paths.
     Returns the recordings of the readable files, in order, and the others by their index among the paths. Raises
     ValueError if none is readable.
     """
@@ -51,8 +57,9 @@ def decode(paths: Sequence[Path], scratch: Path, what: str) -> tuple[Recordings,
             if isinstance(sound, UnreadableAudio):
                 unreadable[index] = sound
             else:
-                file.write(sound.tobytes())
-                lengths.append(len(sound))
+                kept = cut(index, sound)
+                file.write(kept.tobytes())
+                lengths.append(len(kept))
         if not lengths:
             raise ValueError(f"none of {len(paths)} files is readable; the first one: {unreadable[0]}")
         file.flush()

@@ -12,7 +12,7 @@ from synpat_shards import write_whole
 
 from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result, Score
 from .intervals import Interval, paired_difference
-from .linear_probe import PROTOCOL
+from .protocols import DEFAULT, PROTOCOLS
 
 RESULTS = "results.json"
 SCHEMA = 1
@@ -41,15 +41,21 @@ def add_result(folder: Path, result: Result, encoder: Path) -> None:
     encoder: the folder with its model.safetensors. A reader sees the old file or the new one, never a half.
     """
     results = read_results(folder)
-    results["tasks"][result.task.name] = record(result, encoder)
+    results["tasks"][title(result)] = record(result, encoder)
     write_whole(folder / RESULTS, json.dumps(results, indent=2).encode() + b"\n")
+
+
+def title(result: Result) -> str:
+    """The task's name, and the protocol's where it is not the usual one."""
+    protocol = next(name for name, protocol in PROTOCOLS.items() if protocol == result.protocol)
+    return result.task.name if protocol == DEFAULT else f"{result.task.name} ({protocol})"
 
 
 def record(result: Result, encoder: Path) -> dict[str, Any]:
     """Everything about one task's result, ready for JSON. Accuracies are shares between 0 and 1."""
     task = result.task
     return {
-        "protocol": PROTOCOL,
+        "protocol": result.protocol.description,
         "encoder": str(encoder),
         "encoder_sha256": hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest(),
         "clips": len(task.recordings),
@@ -88,7 +94,7 @@ def _row(result: Result, name: str, score: Score) -> tuple[str, ...]:
         difference = f"{100 * mean:+.1f} ({_percent(interval, '+.1f')})"
     seeds = f" ({len(RANDOM_SEEDS)} seeds)" if name == RANDOM_INIT else ""
     return (
-        result.task.name,
+        title(result),
         name + seeds,
         f"{100 * score.accuracy:.1f}",
         _percent(score.interval, ".1f"),

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,8 @@ class Split:
     """Indices of clips, int64."""
     test: np.ndarray
     """Indices of clips, int64; none of them in `train`."""
+    valid: np.ndarray = field(default_factory=lambda: np.array([], np.int64))
+    """Indices of clips to choose by, int64; empty where the data set has none for that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +51,14 @@ class Task:
     splits: Sequence[Split]
     unreadable: Sequence[UnreadableAudio] = ()
     """Files that were left out."""
+    unit: int = 0
+    """Samples that shorter clips are filled up to once they are normalised; 0 leaves every clip its own length."""
     unassigned: int = 0
     """How many clips were left out because they have no label or belong to no fold."""
 
     @property
     def learnt(self) -> np.ndarray:
-        """The clips that at least one split learns from, in order."""
+        """The clips that at least one split trains on, in order."""
         return np.unique(np.concatenate([split.train for split in self.splits]))
 
 
