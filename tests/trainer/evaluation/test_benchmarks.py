@@ -24,7 +24,7 @@ def sound(path: Path, *, rate: int = 16_000, seconds: float = 0.2, channels: int
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(list(path.as_posix().encode()))  # other files, other sound
     shape = (int(rate * seconds), channels)
-    soundfile.write(path, rng.uniform(-0.5, 0.5, shape), rate, **({"subtype": subtype} if subtype else {}))
+    soundfile.write(path, rng.uniform(-0.5, 0.5, shape), rate, subtype=subtype)
 
 
 def write(path: Path, lines: Sequence[str]) -> None:

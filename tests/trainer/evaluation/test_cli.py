@@ -10,7 +10,6 @@ from synpat_train import start
 from synpat_train.evaluation.cli import main
 from synpat_train.evaluation.results import table
 
-
 QUICK = ["--protocol", "logistic"]
 
 
