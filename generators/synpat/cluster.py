@@ -37,7 +37,8 @@ def dask_engine(scheduler: str | Path, versions: Callable[[], Mapping[str, str]]
         import dask.config
 
         # What goes wrong is said here, in a line; distributed reads this when it is imported.
-        dask.config.set({"logging": dict.fromkeys(("asyncio", "distributed", "distributed.client"), "critical")})
+        noisy = "asyncio", "distributed", "distributed.client", "tornado.application"
+        dask.config.set({"logging": dict.fromkeys(noisy, "critical")})
         from dask.distributed import Client
     except ImportError:
         raise ImportError("--dask needs a library that is not installed: pip install 'synpat[dask]'") from None

@@ -25,6 +25,7 @@ from synpat_shards import (
     open_set,
     read_manifest,
     read_members,
+    sole_writer,
     write_shard,
 )
 from synpat_shards.manifest import manifest_from, summarise, to_json
@@ -294,3 +295,10 @@ def test_recipes_survive_json(tmp_path: Path):
     begin_set(tmp_path / "s", recipe)
     begin_set(tmp_path / "s", recipe)
     assert asdict(recipe)["via"] == (256, 256)
+
+
+def test_a_writer_that_fails_leaves_no_lock(perlin_set: Path):
+    before = sorted(perlin_set.rglob("*"))
+    with pytest.raises(ValueError, match="in the middle"), sole_writer(perlin_set):
+        raise ValueError("in the middle")
+    assert sorted(perlin_set.rglob("*")) == before
