@@ -58,14 +58,10 @@ def _claim(there: Store, manifest: Manifest) -> None:
     """Make the target ours. Raises ValueError if it is another set's, or not empty."""
     if there.exists(RECIPE):
         raise ValueError(f"{there.url} is being filled by `synpat render`: finish that first, or choose another place")
-    if there.exists(MANIFEST):
-        old = read_manifest(there)
-        if old.shards != manifest.shards[: len(old.shards)] or not _is_the_same_but_longer(old, manifest):
-            raise ValueError(
-                f"{there.url} holds another set ({_in_words(old)}; this one is {_in_words(manifest)}): "
-                "choose another place, or remove that one"
-            )
-    elif not there.exists(PUBLISHING) and any(not name.startswith(f"{FOLDER}/") for name in there.sizes()):
+    _refuse_another(there, manifest)
+    if not (there.exists(MANIFEST) or there.exists(PUBLISHING)) and any(
+        not name.startswith(f"{FOLDER}/") for name in there.sizes()
+    ):
         raise ValueError(f"{there.url} is not empty and holds no shard set: choose another place")
     digest = hashlib.sha256(to_json(manifest)).hexdigest()
     claim = json.dumps({"set": _in_words(manifest), "manifest_sha256": digest}).encode()
@@ -73,6 +69,22 @@ def _claim(there: Store, manifest: Manifest) -> None:
         raise ValueError(
             f"another set is being published to {there.url}: choose another place. If that was given up, remove it, "
             f"{PUBLISHING} with it"
+        )
+    try:
+        _refuse_another(there, manifest)  # which may have been finished, and its claim taken away, since we looked
+    except ValueError:
+        there.remove(PUBLISHING)
+        raise
+
+
+def _refuse_another(there: Store, manifest: Manifest) -> None:
+    if not there.exists(MANIFEST):
+        return
+    old = read_manifest(there)
+    if old.shards != manifest.shards[: len(old.shards)] or not _is_the_same_but_longer(old, manifest):
+        raise ValueError(
+            f"{there.url} holds another set ({_in_words(old)}; this one is {_in_words(manifest)}): "
+            "choose another place, or remove that one"
         )
 
 

@@ -199,7 +199,10 @@ class Store:
             except (OSError, NotImplementedError, ValueError):  # somebody was first, or the store cannot be asked so
                 if not self.exists(name):
                     self.put(name, content)
-        return self.read(name)
+        try:
+            return self.read(name)
+        except FileNotFoundError:  # whoever came first has finished just now, and taken it away
+            return self.claim(name, content)
 
     def _create(self, files: Any, path: str, content: bytes) -> None:
         if self.protocol in OBJECT_STORES:

@@ -150,7 +150,7 @@ def command(*words: str | Path) -> list[str]:
 def test_a_store_that_stops_in_mid_upload_and_comes_back_is_waited_for(
     perlin_set: Path, s3: str, object_store: ObjectStore
 ):
-    slow = Proxy(object_store.port, lambda method, _: time.sleep(0.3) if method == "PUT" else None)
+    slow = Proxy(object_store.port, lambda method, _: time.sleep(0.6) if method == "PUT" else None)
     with slow as proxy:
         environment = os.environ | {"AWS_ENDPOINT_URL": proxy.endpoint, "AWS_MAX_ATTEMPTS": "1"}
         uploading = subprocess.Popen(
