@@ -18,6 +18,7 @@ from synpat.families.exfractaldb import (
     weight_vector,
 )
 from synpat.families.family import Rejected
+from synpat.sampling import paint
 
 CUBE = np.array([[0.5, 0, 0, e, 0, 0.5, 0, f, 0, 0, 0.5, g] for e in (0, 0.5) for f in (0, 0.5) for g in (0, 0.5)][:7])
 """Seven of the eight half-size copies of a cube."""
@@ -108,3 +109,9 @@ def test_parameters_survive_json(rng):
 def test_parameters_out_of_range_are_refused(parameters, message):
     with pytest.raises(ValueError, match=message):
         ExFractalDB(**{"category": 0, "weight": 0, **parameters})
+
+
+def test_the_thinnest_category_serves_large_images_too():
+    """Its attractor is a curve, whose share of the pixels falls as the sides grow."""
+    for side in (128, 256, 512):
+        assert paint("exfractaldb", 0, 12, side, side).rejects < 10

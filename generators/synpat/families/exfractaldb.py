@@ -27,8 +27,9 @@ LEAST_VARIANCE = 0.05
 """Along each axis, of an object whose coordinates reach from -1 to 1: a flatter system is no category."""
 DISTANCE, FIELD_OF_VIEW = 4.0, 45.0
 """How far the camera is away from the object's centroid, and the angle that it sees, in degrees."""
-EMPTIEST = 0.005
-"""Share of lit pixels below which an image is rejected."""
+EMPTIEST, EMPTIEST_SIDE = 0.005, 128
+"""Share of lit pixels below which an image is rejected; beyond this shorter side it falls as that grows, as a curve's
+share of the pixels does."""
 FARTHEST = 1e6
 """A system with a point farther away than this is rejected."""
 
@@ -73,8 +74,9 @@ class ExFractalDB(Family):
             reach = min(height, width) / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW / 2))
             # Rounding hides the last bit of sine and cosine, in which mathematical libraries differ.
             _project(image, points_here, round(np.sin(yaw), 12), round(np.cos(yaw), 12), round(reach, 9), *centre)
-        if np.count_nonzero(image) < EMPTIEST * height * width:
-            raise Rejected(f"less than {EMPTIEST:.1%} of the image is lit")
+        least = EMPTIEST * min(EMPTIEST_SIDE / min(height, width), 1)
+        if np.count_nonzero(image) < least * height * width:
+            raise Rejected(f"less than {least:.2%} of the image is lit")
         return image
 
 
