@@ -150,26 +150,22 @@ def command(*words: str | Path) -> list[str]:
 def test_a_store_that_stops_in_mid_upload_and_comes_back_is_waited_for(
     perlin_set: Path, s3: str, object_store: ObjectStore
 ):
-    slow = Proxy(object_store.port, lambda method, _: time.sleep(0.6) if method == "PUT" else None)
-    with slow as proxy:
+    puts = []
+
+    def stop_at_the_fifth(method: str, path: str) -> None:
+        if method == "PUT":
+            puts.append(path)
+            if len(puts) == 5:
+                object_store.kill()
+                threading.Timer(1, object_store.start).start()
+
+    with Proxy(object_store.port, stop_at_the_fifth) as proxy:
         environment = os.environ | {"AWS_ENDPOINT_URL": proxy.endpoint, "AWS_MAX_ATTEMPTS": "1"}
-        uploading = subprocess.Popen(
-            command("publish", perlin_set, s3),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        while not open_store(s3).sizes():
-            time.sleep(0.02)
-        object_store.kill()
-        time.sleep(1)
-        object_store.start()
-        said, warned = uploading.communicate(timeout=100)
-    assert uploading.returncode == 0, warned
-    assert "trying again in" in warned
-    assert "Traceback" not in warned
-    assert SECRET not in said + warned
+        uploading = subprocess.run(command("publish", perlin_set, s3), capture_output=True, text=True, env=environment)
+    assert uploading.returncode == 0, uploading.stderr
+    assert "trying again in" in uploading.stderr
+    assert "Traceback" not in uploading.stderr
+    assert SECRET not in uploading.stdout + uploading.stderr
     assert verify(s3).faults == ()
 
 
