@@ -92,36 +92,24 @@ class StyleganSparse(Family):
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         grid = Grid.of(height, width)
-        maps = [_pink(rng, *grid.size(layer), enveloped=True) for layer in grid.layers]
+        maps = self._noise_maps(rng, grid)
         return _collapsed(rng, grid, height, width, maps, self.noise, self.bias, wavelets(), subsets=True)
+
+    def _noise_maps(self, rng: np.random.Generator, grid: "Grid") -> list[Map]:
+        """The noise of each layer, before its strength."""
+        return [_pink(rng, *grid.size(layer), enveloped=True) for layer in grid.layers]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleganOriented(Family):
+class StyleganOriented(StyleganSparse):
     """Like stylegan-sparse, with one map of noise that all layers see at their own size."""
 
-    source: ClassVar[str] = SOURCE
-
-    noise: float = 0.3
-    """Highest strength of a layer's noise; 0 or more."""
-    bias: float = 0.2
-    """Largest bias of a channel, either sign; 0 or more."""
-
-    def __post_init__(self) -> None:
-        _refuse_negative(noise=self.noise, bias=self.bias)
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, category: int) -> Self:
-        return cls()
-
-    def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        grid = Grid.of(height, width)
+    def _noise_maps(self, rng: np.random.Generator, grid: "Grid") -> list[Map]:
         # Published: 512 pixels for an image of 256, so that the finest layer sees a mean of four values.
         noise, sizes = _pink(rng, 2 * grid.height, 2 * grid.width, enveloped=True), {}
         for doubled in range(grid.doublings, -1, -1):
             noise = sizes[doubled] = cv2.resize(noise, grid.size(doubled)[::-1], interpolation=cv2.INTER_AREA)
-        maps = [sizes[layer] for layer in grid.layers]
-        return _collapsed(rng, grid, height, width, maps, self.noise, self.bias, wavelets(), subsets=True)
+        return [sizes[layer] for layer in grid.layers]
 
 
 @dataclass(frozen=True, kw_only=True)
