@@ -10,8 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-
-from synpat.render import make_recipe, render_set
+from renders import children, contents, undisturbed
 
 N, PER_SHARD = 2400, 20
 COMMAND = [sys.executable, "-c", "from synpat.cli import main; main()"]
@@ -23,10 +22,6 @@ def render(out: Path, *options: str, **environment: str) -> subprocess.Popen[str
         [*COMMAND, *what.split(), *options],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment,
     )  # fmt: skip
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def shards(folder: Path) -> int:
@@ -41,10 +36,7 @@ def wait_for_shards(process: subprocess.Popen[str], folder: Path, count: int) ->
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    folder = tmp_path_factory.mktemp("straight") / "set"
-    recipe = make_recipe("perlin", N, height=32, width=64, samples_per_shard=PER_SHARD)
-    render_set(folder, recipe, workers=1, progress=lambda *_: None)
-    return contents(folder)
+    return undisturbed(tmp_path_factory.mktemp("straight") / "set", N, PER_SHARD)
 
 
 def test_slices_side_by_side_make_the_same_set(straight: dict[str, bytes], tmp_path: Path):
@@ -62,10 +54,6 @@ def test_slices_side_by_side_make_the_same_set(straight: dict[str, bytes], tmp_p
     assert (kubernetes.communicate(), kubernetes.returncode)[1] == 0
     subprocess.run([*COMMAND, "finalize", out], check=True, capture_output=True)
     assert contents(out) == straight
-
-
-def children(pid: int) -> list[int]:
-    return [int(one) for tree in Path(f"/proc/{pid}/task").glob("*/children") for one in tree.read_text().split()]
 
 
 class Cluster:

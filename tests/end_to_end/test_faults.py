@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+from renders import children, contents, undisturbed
 
-from synpat.render import make_recipe, render_set
 from synpat_shards import read_manifest, verify
 
 N, PER_SHARD = 3000, 50
@@ -25,26 +25,14 @@ def command(out: Path, n: int = N) -> list[str]:
     return [sys.executable, "-c", "from synpat.cli import main; main()", *options.split()]
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    folder = tmp_path_factory.mktemp("straight") / "set"
-    recipe = make_recipe("perlin", N, height=32, width=64, samples_per_shard=PER_SHARD)
-    render_set(folder, recipe, workers=1, progress=lambda *_: None)
-    return contents(folder)
+    return undisturbed(tmp_path_factory.mktemp("straight") / "set", N, PER_SHARD)
 
 
 def wait_for_shards(process: subprocess.Popen, folder: Path, count: int) -> None:
     while process.poll() is None and len(list(folder.glob("*.tar"))) < count:
         time.sleep(0.002)
-
-
-def descendants(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finding the workers needs /proc")
@@ -57,7 +45,7 @@ def test_twenty_kills_at_random_moments_change_no_byte(straight: dict[str, bytes
             wait_for_shards(process, out, len(list(out.glob("*.tar"))) + dice.randint(0, 3))
             time.sleep(dice.random() * 0.3)
             if process.poll() is None:
-                victims = descendants(process.pid)
+                victims = children(process.pid)
                 os.kill(dice.choice(victims) if victims and dice.random() < 0.7 else process.pid, signal.SIGKILL)
                 kills += 1
         process.wait()
@@ -73,7 +61,7 @@ def test_a_killed_worker_does_not_stop_the_render(straight: dict[str, bytes], tm
     process = subprocess.Popen(command(tmp_path / "set"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for place, shards in ((1, 2), (2, 8)):  # in place 0 is a helper of Python's
         wait_for_shards(process, tmp_path / "set", shards)
-        os.kill(descendants(process.pid)[place], signal.SIGKILL)
+        os.kill(children(process.pid)[place], signal.SIGKILL)
     assert process.wait() == 0
     assert contents(tmp_path / "set") == straight
 

@@ -1,0 +1,21 @@
+"""What the tests of killed and spread renders share: an undisturbed set to compare with, and who runs under whom."""
+
+from pathlib import Path
+
+from synpat.render import make_recipe, render_set
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def undisturbed(folder: Path, n: int, per_shard: int) -> dict[str, bytes]:
+    """The files of a set of perlin patterns of 32x64, rendered by this process."""
+    recipe = make_recipe("perlin", n, height=32, width=64, samples_per_shard=per_shard)
+    render_set(folder, recipe, workers=1, progress=lambda *_: None)
+    return contents(folder)
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of what any thread of a process has started."""
+    return [int(one) for tree in Path(f"/proc/{pid}/task").glob("*/children") for one in tree.read_text().split()]
