@@ -1,6 +1,6 @@
 """The shard-set format: what `synpat` writes and `synpat-train` reads. Bytes in, bytes out."""
 
-from .files import atomic_file, write_whole
+from .files import atomic_file, locked, write_whole
 from .manifest import Manifest, Recipe, ShardRecord, read_manifest
 from .png import ENCODING, decode_png, encode_png
 from .publish import publish
@@ -43,6 +43,7 @@ __all__ = [
     "encode_png",
     "finished_shards",
     "is_url",
+    "locked",
     "open_set",
     "open_store",
     "publish",

@@ -28,8 +28,8 @@ def recordings() -> Recordings:
     rng = np.random.default_rng(0)
     lengths = rng.integers(160, 80_000, 20)
     loudness = np.repeat(rng.uniform(0.01, 0.5, 20), lengths)
-    samples = (rng.normal(size=lengths.sum()) * loudness).astype(np.float32)
-    return Recordings(samples, np.cumsum([0, *lengths]))
+    samples = (rng.normal(size=lengths.sum()) * loudness * 8192).astype(np.int16)
+    return Recordings(samples=samples, starts=np.cumsum(lengths) - lengths, lengths=lengths, digest="noise")
 
 
 def log_mel_of(recordings: Recordings, index: int) -> torch.Tensor:

@@ -169,10 +169,8 @@ def benchmark_task(name: str, source: Source) -> Task:
         raise ValueError(f"the task {name!r} needs --data, the folder that you downloaded: see synpat-eval tasks")
     root, listing = read_benchmark(name, source.data)
     title = f"{name} (own split)" if listing.own_split else name
-    return listed_task(title, root, listing, source, seconds=BENCHMARKS[name].seconds)
+    benchmark = BENCHMARKS[name]
+    return listed_task(title, root, listing, source, seconds=benchmark.seconds, multi_label=benchmark.metric == MAP)
 
 
-BENCHMARK_TASKS = {
-    name: partial(benchmark_task, name) for name, benchmark in BENCHMARKS.items() if benchmark.metric == ACCURACY
-}
-"""Those that a classifier of one label a clip serves."""
+BENCHMARK_TASKS = {name: partial(benchmark_task, name) for name in BENCHMARKS}

@@ -72,6 +72,11 @@ class Notes:
     keys: np.ndarray
     """MIDI key: int64 [notes]."""
 
+    @property
+    def names(self) -> np.ndarray:
+        """A name for each: str [notes]."""
+        return np.array([f"program {program} key {key}" for program, key in zip(self.programs, self.keys, strict=True)])
+
 
 def instrument_task(source: Source) -> Task:
     """Which of 14 families is it? No (preset, key) pair is both learnt and tested: each is played once.
@@ -81,7 +86,7 @@ def instrument_task(source: Source) -> Task:
     notes = load_notes(source.cache)
     turn = (notes.keys - LOWEST_KEY) // KEY_STRIDE + notes.programs
     labels = np.array(FAMILIES)[notes.programs // 8]
-    return _task("gm-instrument", notes.recordings, labels, folds=turn % FOLDS)
+    return _task("gm-instrument", notes, labels, folds=turn % FOLDS)
 
 
 def pitch_task(source: Source) -> Task:
@@ -90,13 +95,15 @@ def pitch_task(source: Source) -> Task:
     A few presets of the soundfont share recordings, as the three pianos do.
     """
     notes = load_notes(source.cache)
-    return _task("gm-pitch", notes.recordings, notes.keys.astype(str), folds=notes.programs % FOLDS)
+    return _task("gm-pitch", notes, notes.keys.astype(str), folds=notes.programs % FOLDS)
 
 
-def _task(name: str, recordings: Recordings, labels: np.ndarray, folds: np.ndarray) -> Task:
+def _task(name: str, notes: Notes, labels: np.ndarray, folds: np.ndarray) -> Task:
     splits = leave_one_fold_out(folds.astype(str))
     require_learnable(name, labels, splits)
-    return Task(name=name, recordings=recordings, labels=labels, splits=splits)
+    return Task(
+        name=name, files=notes.names, recordings=notes.recordings, whole=notes.recordings, labels=labels, splits=splits
+    )
 
 
 @functools.cache
@@ -112,7 +119,12 @@ def load_notes(cache: Path) -> Notes:
         _render_into(folder, font)
     waveforms = np.load(folder / "notes.npy", mmap_mode="r")
     played = json.loads((folder / "notes.json").read_text())
-    recordings = Recordings(waveforms.reshape(-1), np.arange(len(waveforms) + 1) * waveforms.shape[1])
+    recordings = Recordings(
+        samples=waveforms.reshape(-1),
+        starts=np.arange(len(waveforms)) * waveforms.shape[1],
+        lengths=np.full(len(waveforms), waveforms.shape[1]),
+        digest=folder.name,
+    )
     return Notes(recordings, np.array(played["programs"]), np.array(played["keys"]))
 
 

@@ -53,38 +53,46 @@ class Listing:
         return dict(sorted(Counter(self.parts.tolist()).items(), key=lambda item: (len(item[0]), item[0])))
 
 
-def listed_task(name: str, folder: Path, listing: Listing, source: Source, *, seconds: float = 0) -> Task:
+def listed_task(
+    name: str, folder: Path, listing: Listing, source: Source, *, seconds: float = 0, multi_label: bool = False
+) -> Task:
     """Decode what a listing names and make a task of it.
 
     seconds: what longer clips are cut to, from their start if they are tested or in a fold, else from a place drawn by
-    the name of the file (Niizumi et al., "BYOL for Audio", 2023); 0 leaves them whole.
+    the name of the file (Niizumi et al., "BYOL for Audio", 2023); 0 leaves them whole. multi_label: whether labels are
+    several, with commas between them.
     Raises ValueError where the labels, the parts or (unless they are skipped) the files do not serve.
     """
     # Before the slow part, and again once the unreadable files are gone.
-    require_learnable(name, listing.labels, splits_of(listing.parts))
+    require_learnable(name, listing.labels, splits_of(listing.parts), multi_label)
     unit = round(seconds * SAMPLE_RATE)
-    learnt = np.isin(listing.parts, (TRAIN, VALID))
-
-    def cut(index: int, waveform: np.ndarray) -> np.ndarray:
-        spare = len(waveform) - unit if unit and learnt[index] else 0
-        start = np.random.default_rng(list(listing.files[index].encode())).integers(spare + 1) if spare > 0 else 0
-        return waveform[start : start + unit] if unit else waveform
-
-    recordings, unreadable = decode([folder / file for file in listing.files], source.cache, f"{name}: decode", cut)
+    whole, unreadable = decode(folder, listing.files.tolist(), source.cache, name)
     if unreadable:
         _report(list(unreadable.values()), len(listing.files), source.skip_unreadable)
         listing = listing.only(np.setdiff1d(np.arange(len(listing.files)), list(unreadable)))
     splits = splits_of(listing.parts)
-    require_learnable(name, listing.labels, splits)
+    require_learnable(name, listing.labels, splits, multi_label)
     return Task(
         name=name,
-        recordings=recordings,
+        files=listing.files,
+        recordings=whole.cut(_offsets(listing, whole.lengths, unit), unit) if unit else whole,
+        whole=whole,
         labels=listing.labels,
         splits=splits,
+        multi_label=multi_label,
         unit=unit,
         unreadable=list(unreadable.values()),
         unassigned=listing.unassigned,
     )
+
+
+def _offsets(listing: Listing, lengths: np.ndarray, unit: int) -> np.ndarray:
+    """Where each clip is cut: int64 [clips]."""
+    offsets = np.zeros(len(lengths), np.int64)
+    for clip in np.flatnonzero(np.isin(listing.parts, (TRAIN, VALID)) & (lengths > unit)):
+        dice = np.random.default_rng(list(listing.files[clip].encode()))
+        offsets[clip] = dice.integers(lengths[clip] - unit + 1)
+    return offsets
 
 
 def splits_of(parts: np.ndarray) -> list[Split]:

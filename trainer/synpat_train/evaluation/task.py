@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +46,17 @@ class Task:
     """Recordings to be told apart."""
 
     name: str
+    files: np.ndarray
+    """What each clip is called: str [clips], no name twice."""
     recordings: Recordings
+    """The clips as they are tested, cut to the unit."""
+    whole: Recordings
+    """The same clips in their full length, for whoever cuts them anew each time."""
     labels: np.ndarray
-    """One for each recording: str [clips]."""
+    """Of each clip, several with commas between them if `multi_label`: str [clips]."""
     splits: Sequence[Split]
+    multi_label: bool = False
+    """Whether a clip can have several labels, or one; such a task is scored by mAP."""
     unreadable: Sequence[UnreadableAudio] = ()
     """Files that were left out."""
     unit: int = 0
@@ -61,6 +69,28 @@ class Task:
         """The clips that at least one split trains on, in order."""
         return np.unique(np.concatenate([split.train for split in self.splits]))
 
+    @cached_property
+    def classes(self) -> list[str]:
+        """All labels, in order."""
+        return sorted({name for labels in self.labels.tolist() for name in names_of(labels, self.multi_label)})
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """What is to be learnt: the class of each clip, int64 [clips], or if `multi_label` whether it has each class,
+        bool [clips, classes]."""
+        number = {name: place for place, name in enumerate(self.classes)}
+        if not self.multi_label:
+            return np.array([number[label] for label in self.labels.tolist()], np.int64)
+        targets = np.zeros((len(self.labels), len(number)), bool)
+        for clip, labels in enumerate(self.labels.tolist()):
+            targets[clip, [number[label] for label in names_of(labels, self.multi_label)]] = True
+        return targets
+
+
+def names_of(labels: str, multi_label: bool) -> list[str]:
+    """The labels of a clip."""
+    return labels.split(",") if multi_label else [labels]
+
 
 def leave_one_fold_out(folds: np.ndarray) -> list[Split]:
     """Each fold is tested once by what was learnt from all others; folds: str [clips], at least two different."""
@@ -70,15 +100,21 @@ def leave_one_fold_out(folds: np.ndarray) -> list[Split]:
     return [Split(name=name, train=np.flatnonzero(folds != name), test=np.flatnonzero(folds == name)) for name in names]
 
 
-def require_learnable(name: str, labels: np.ndarray, splits: Sequence[Split]) -> None:
-    """Refuse a task in which a label cannot be learnt and tested, naming the label."""
-    counts = Counter(labels.tolist())
+def require_learnable(name: str, labels: np.ndarray, splits: Sequence[Split], multi_label: bool = False) -> None:
+    """Refuse a task in which a label cannot be learnt and tested, naming the label.
+
+    Of several labels a clip, some may be missing in a part: mAP is then that of the others.
+    """
+    counts = Counter(name for each in labels.tolist() for name in names_of(each, multi_label))
     if len(counts) < 2:
         raise ValueError(f"{name}: at least two labels are needed, got {sorted(counts)}")
+    if multi_label:
+        return
     single = sorted(label for label, count in counts.items() if count == 1)
     if single:
         raise ValueError(
             f"{name}: one clip is not enough to learn a label and to test it; labels with one clip: {_some(single)}"
+            + (". Several labels in one cell are taken for one" if any("," in label for label in single) else "")
         )
     for split in splits:
         unlearnt = sorted(set(labels[split.test].tolist()) - set(labels[split.train].tolist()))
