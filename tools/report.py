@@ -88,7 +88,7 @@ def _task(name: str, task: dict[str, Any]) -> str:
     rows = []
     for contestant, score in task["scores"].items():
         low, high = (100 * bound for bound in score["interval95"])
-        accuracy = 100 * score["accuracy"]
+        accuracy = 100 * score["value"]
         bar = f'<div class="bar"><i style="width:{accuracy:.1f}%"></i>'
         bar += f'<b style="left:{low:.1f}%;width:{max(high - low, 0.3):.1f}%"></b></div>'
         rows.append(

@@ -66,12 +66,12 @@ def _run_tasks(
     """Yield work(task) for every task, in the order of completion. Raises what a task raises in the end."""
     from dask.distributed import as_completed
 
+    gone = f"the Dask scheduler at {scheduler} is gone: run the same command again, it goes on"
     run, waiting = uuid4().hex, list(enumerate(tasks))[::-1]
     futures = as_completed(loop=client.loop, with_results=True, raise_errors=False)
     outstanding = 0
     while waiting or outstanding:
-        # Counted each time, as workers join and leave.
-        while waiting and outstanding < max(IN_FLIGHT * sum(client.nthreads().values()), 1):
+        while waiting and outstanding < max(IN_FLIGHT * _threads(client, gone), 1):
             number, task = waiting.pop()
             # Keys are the cluster's, not the run's: those of two runs must differ.
             key = f"synpat-{run}-{number}"
@@ -80,11 +80,19 @@ def _run_tasks(
         future, outcome = next(futures)
         outstanding -= 1
         if future.status == "cancelled":
-            raise OSError(f"the Dask scheduler at {scheduler} is gone: run the same command again, it goes on")
+            raise OSError(gone)
         if future.status == "error":
             raise outcome[1] if isinstance(outcome, tuple) else outcome
         yield outcome
         future.release()  # a finished task that is held would be done again when its worker dies
+
+
+def _threads(client: Any, gone: str) -> int:
+    """Threads of the cluster, counted each time, as workers join and leave; OSError says that it is gone."""
+    try:
+        return sum(client.nthreads().values())
+    except OSError:
+        raise OSError(gone) from None
 
 
 def _answer(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from synpat_train.config import PRESETS, make_config, parse_settings, read_settings, to_yaml
+from synpat_train.config import PRESETS, make_config, to_yaml
+from synpat_train.settings import parse_settings, read_settings
 
 
 def test_msm_mae_is_the_published_recipe():

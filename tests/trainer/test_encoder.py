@@ -1,12 +1,14 @@
 """The frozen encoder gives the features that one forward pass after the other would give."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from synpat_train.encoder import Encoder, load_encoder, random_encoder
+from synpat_train import timm_door
+from synpat_train.encoder import Encoder, load_encoder, random_encoder, resampled
 from synpat_train.vit import ARCHITECTURES, build_vit, vit_arguments
 
 HEIGHT, WIDTH, PATCH = 32, 48, 16
@@ -126,21 +128,54 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(tmp_path):
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(
-    ("architecture", "arguments", "reason"),
-    [
-        ("resnet10t", {"in_chans": 1}, "holds a ResNet; a vision transformer is needed"),
-        ("vit_tiny_patch16_224", {"img_size": [32, 48]}, "expects 3 channels"),
-        ("vit_tiny_patch16_224", {"in_chans": 1, "img_size": [32, 48], "class_token": False, "global_pool": "avg"},
-         "needs a class token"),
-    ],
-)  # fmt: skip
-def test_models_whose_tokens_would_be_misread_are_refused(tmp_path, architecture, arguments, reason):
-    import timm
-
-    model = timm.create_model(architecture, num_classes=0, **arguments)
-    save_file(model.state_dict(), tmp_path / "model.safetensors")
+def save_timm_encoder(folder, architecture, **arguments) -> Any:
+    """A model of timm with random weights, in the layout of `local-dir:`."""
+    model = timm_door.create_model(architecture, num_classes=0, **arguments)
+    save_file(model.state_dict(), folder / "model.safetensors")
     config = {"architecture": architecture, "num_classes": 0, "model_args": arguments, "pretrained_cfg": {}}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=reason):
+    (folder / "config.json").write_text(json.dumps(config))
+    return model.eval()
+
+
+def test_a_model_without_a_position_for_every_patch_is_refused(tmp_path):
+    save_timm_encoder(tmp_path, "vit_tiny_patch16_224", img_size=[32, 48], pos_embed="none")
+    with pytest.raises(ValueError, match=r"needs a position for every patch \(6 in all\)"):
         load_encoder(tmp_path)
+
+
+def test_a_model_that_is_no_vision_transformer_is_refused(tmp_path):
+    save_timm_encoder(tmp_path, "resnet10t", in_chans=1)
+    with pytest.raises(ValueError, match="holds a ResNet; a vision transformer is needed"):
+        load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"class_token": False, "global_pool": "avg", "fc_norm": False},
+        {"reg_tokens": 4, "no_embed_class": True},
+        {"pre_norm": True, "init_values": 1e-5},
+    ],
+    ids=["colour", "no class token", "register tokens", "norm before"],
+)
+def test_vision_transformers_of_others_give_the_features_that_timm_gives(tmp_path, arguments):
+    """Of colour images, a grey one in all three channels; and of another size."""
+    model = save_timm_encoder(tmp_path, "vit_tiny_patch16_224", img_size=[32, 48], **arguments)
+    grey = torch.randn(2, 32, 48, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = model.forward_features(grey.unsqueeze(1).expand(-1, 3, -1, -1))[:, model.num_prefix_tokens :]
+    by_step = expected.unflatten(1, (2, 3)).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(load_encoder(tmp_path).patch_features(grey), by_step, rtol=1e-4, atol=1e-4)
+
+
+def test_positions_are_resampled_to_another_size_as_timm_does_it(tmp_path):
+    model = save_timm_encoder(tmp_path, "vit_tiny_patch16_224")
+    model.set_input_size(img_size=(80, 224))
+    image = torch.randn(1, 80, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = model.forward_features(image.unsqueeze(1).expand(-1, 3, -1, -1))[:, 1:]
+    found = resampled(load_encoder(tmp_path), 80, 224).patch_features(image)
+    torch.testing.assert_close(found, expected.unflatten(1, (5, 14)).transpose(1, 2).flatten(2), rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="84x224 is no multiple of the encoder's patches of 16x16"):
+        resampled(load_encoder(tmp_path), 84, 224)

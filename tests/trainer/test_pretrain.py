@@ -14,10 +14,11 @@ from synpat.render import make_recipe, render_set
 from synpat_shards import decode_png
 from synpat_train.card import card
 from synpat_train.cli import main
-from synpat_train.config import Config, make_config, read_settings
+from synpat_train.config import Config, make_config
 from synpat_train.feed import mask_noise
 from synpat_train.pretrain import pretrain
 from synpat_train.schedule import learning_rate
+from synpat_train.settings import read_settings
 from synpat_train.timm_door import create_model
 
 SETTINGS = {

@@ -78,14 +78,14 @@ def _throughput(run: Path, device: str) -> str:
 
 
 def _results(run: Path) -> str:
-    """Accuracies of a linear probe, or how to get them."""
+    """The figures of every task, or how to get them."""
     if not (run / RESULTS).exists():
         return "Not evaluated yet: `synpat-eval --encoder RUN --task gm-instrument`."
     tasks: dict[str, Any] = json.loads((run / RESULTS).read_bytes())["tasks"]
     rows = [
-        f"| {task} | " + " | ".join(f"{100 * score['accuracy']:.1f}" for score in result["scores"].values()) + " |"
+        f"| {task} | " + " | ".join(f"{100 * score['value']:.1f}" for score in result["scores"].values()) + " |"
         for task, result in tasks.items()
     ]
     contestants = list(next(iter(tasks.values()))["scores"])
-    head = f"| accuracy, % | {' | '.join(contestants)} |\n|---|{'--:|' * len(contestants)}"
+    head = f"| % | {' | '.join(contestants)} |\n|---|{'--:|' * len(contestants)}"
     return "\n".join([head, *rows])

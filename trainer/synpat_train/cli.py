@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from .config import PRESETS, make_config, parse_settings, read_settings
+from .config import PRESETS, make_config
 from .pretrain import pretrain
+from .settings import parse_settings, read_settings
 from .standing import draw_curve, standing
 
 

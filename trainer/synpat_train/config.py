@@ -1,16 +1,15 @@
-"""What a pre-training run is: one frozen record, its presets, and how command line and file fill it."""
+"""What a pre-training run is: one frozen record, filled from presets, file and command line."""
 
-import difflib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from .presets import PRESETS
+from .settings import filled, refuse_unknown
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -119,28 +118,11 @@ def make_config(preset: str, *layers: Mapping[str, Any]) -> Config:
     """
     settings = dict(PRESETS[preset])
     for layer in layers:
-        _refuse_unknown(layer)
+        refuse_unknown(Config, layer)
         if "steps" in layer or "epochs" in layer:  # one replaces the other
             settings |= {"steps": None, "epochs": None}
         settings |= layer
-    try:
-        return Config(**settings)
-    except ValidationError as invalid:
-        raise ValueError("; ".join(_in_words(fault) for fault in invalid.errors())) from None
-
-
-def _refuse_unknown(layer: Mapping[str, Any]) -> None:
-    known = [field.name for field in fields(Config)]
-    for name in layer:
-        if name not in known:
-            nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0)[0]
-            raise ValueError(f"unknown setting {name!r}; the nearest known one is {nearest!r}")
-
-
-def _in_words(fault: Mapping[str, Any]) -> str:
-    if not fault["loc"]:  # raised by Config itself
-        return str(fault["ctx"]["error"])
-    return f"{fault['loc'][0]}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
+    return filled(Config, settings)
 
 
 def differences(there: Config, here: Config) -> list[str]:
@@ -151,31 +133,6 @@ def differences(there: Config, here: Config) -> list[str]:
         for name in old
         if old[name] != new[name] and name not in Config.WATCHING
     ]
-
-
-def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
-    """Turn "key=value" texts into settings; the value is read as YAML, as it would stand in a file."""
-    settings = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise ValueError(f"{assignment!r} is no setting: write key=value, such as checkpoint_every=500")
-        settings[name] = yaml.safe_load(text)
-    return settings
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """The settings of a YAML file.
-
-    Raises ValueError for a file that holds anything but settings.
-    """
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as fault:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(fault).split())}") from None
-    if not isinstance(settings, dict):
-        raise ValueError(f"{path} must hold settings, one `key: value` a line")
-    return settings
 
 
 def to_yaml(config: Config) -> str:

@@ -9,7 +9,9 @@ Spectrogram Modeling using Masked Autoencoders for Learning General-purpose Audi
 """
 
 import copy
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -36,6 +38,15 @@ class Encoder:
     """Side of a patch: bands, and frames per time step."""
     features: int
     """Numbers per time step: the features of all frequency patches of that step."""
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of its weights and sizes: the same digest means the same features."""
+        digest = hashlib.sha256(repr((self.height, self.width, self.patch)).encode())
+        for name, tensor in self.vit.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def clip_embedding(self, log_mel: Tensor) -> Tensor:
         """The mean of the patch features over time: float32 [batch, features].
@@ -69,30 +80,34 @@ class Encoder:
     def _encode(self, chunk: Tensor) -> Tensor:
         """One forward pass without a mask: [batch, height, frames <= width] to [batch, steps, features]."""
         # timm's own forward pass insists on the full width.
-        assert self.vit.cls_token is not None
-        assert self.vit.pos_embed is not None
         patches = self.vit.patch_embed.proj(chunk.unsqueeze(1))  # [batch, channel, row, step]
         rows, steps = patches.shape[2:]
-        token_position, positions = self.vit.pos_embed.split([1, rows * (self.width // self.patch)], dim=1)
+        special: list[Tensor] = [token for token in (self.vit.cls_token, self.vit.reg_token) if token is not None]
+        assert self.vit.pos_embed is not None
+        table = rows * (self.width // self.patch)
+        of_prefix, positions = self.vit.pos_embed.split([self.vit.pos_embed.shape[1] - table, table], dim=1)
         positions = positions.unflatten(1, (rows, -1))[:, :, :steps].flatten(1, 2)
-        class_token = (self.vit.cls_token + token_position).expand(len(chunk), -1, -1)
-        tokens = torch.cat([class_token, patches.flatten(2).transpose(1, 2) + positions], dim=1)
-        tokens = self.vit.norm(self.vit.blocks(tokens))[:, 1:]
+        tokens = patches.flatten(2).transpose(1, 2) + positions
+        if special:
+            prefix = torch.cat(special, dim=1) + (of_prefix if of_prefix.shape[1] else 0)
+            tokens = torch.cat([prefix.expand(len(chunk), -1, -1), tokens], dim=1)
+        tokens = self.vit.norm(self.vit.blocks(self.vit.norm_pre(tokens)))[:, self.vit.num_prefix_tokens :]
         return tokens.unflatten(1, (rows, steps)).transpose(1, 2).flatten(2).float()
 
 
 def load_encoder(path: str | Path) -> Encoder:
     """Read an exported encoder, or that of a run folder: the folder that `find_encoder` finds at the path.
 
+    One for images in colour gets the sum of its channels' weights, as if a grey image lay in each of them.
     Raises ValueError where the files are missing, do not load, or describe something else than a vision transformer
-    with a class token over images of one channel.
+    with a position for every patch.
     """
     folder = find_encoder(path)
     try:
         vit = create_model(f"local-dir:{folder}", pretrained=True)
     except Exception as error:  # timm, json and safetensors each fail in their own way
         raise ValueError(f"{folder} does not load as a timm encoder: {_first_line(error)}") from error
-    return _frozen(_readable(vit, folder))
+    return _frozen(_for_grey(_readable(vit, folder)))
 
 
 def find_encoder(path: str | Path) -> Path:
@@ -119,6 +134,18 @@ def random_encoder(like: Encoder, seed: int) -> Encoder:
     return _frozen(vit)
 
 
+def resampled(encoder: Encoder, height: int, width: int) -> Encoder:
+    """A copy for images of another size, its table of positions resampled (bicubic, as timm does it).
+
+    Raises ValueError where the size is no multiple of the patch.
+    """
+    if height % encoder.patch or width % encoder.patch:
+        raise ValueError(f"{height}x{width} is no multiple of the encoder's patches of {encoder.patch}x{encoder.patch}")
+    vit = copy.deepcopy(encoder.vit)
+    vit.set_input_size(img_size=(height, width))
+    return _frozen(vit)
+
+
 def _frozen(vit: VisionTransformer) -> Encoder:
     vit.eval().requires_grad_(False)
     height, width = vit.patch_embed.img_size
@@ -130,13 +157,23 @@ def _readable(vit: nn.Module, folder: Path) -> VisionTransformer:
     """Refuse the models of timm whose tokens `Encoder` would misread."""
     if not isinstance(vit, VisionTransformer):
         raise ValueError(f"{folder} holds a {type(vit).__name__}; a vision transformer is needed")
-    if vit.patch_embed.proj.in_channels != 1:
-        raise ValueError(f"{folder} expects {vit.patch_embed.proj.in_channels} channels; a log-mel has one")
-    tokens = vit.patch_embed.num_patches + 1
-    if vit.cls_token is None or vit.pos_embed is None or vit.pos_embed.shape[1] != tokens:
-        raise ValueError(f"{folder} needs a class token, and a position for it and for every patch ({tokens} in all)")
+    patches = vit.patch_embed.num_patches
+    if vit.pos_embed is None or vit.pos_embed.shape[1] not in (patches, patches + vit.num_prefix_tokens):
+        raise ValueError(f"{folder} needs a position for every patch ({patches} in all)")
     if len(set(vit.patch_embed.patch_size)) > 1:
         raise ValueError(f"{folder} has patches of {vit.patch_embed.patch_size}; square ones are needed")
+    return vit
+
+
+def _for_grey(vit: VisionTransformer) -> VisionTransformer:
+    """Turn a projection of colour patches into one of grey ones: what it makes of the same image in every channel."""
+    colour = vit.patch_embed.proj
+    if colour.in_channels > 1:
+        grey = nn.Conv2d(
+            1, colour.out_channels, vit.patch_embed.patch_size, colour.stride, bias=colour.bias is not None
+        )
+        grey.weight.data, grey.bias = colour.weight.data.sum(dim=1, keepdim=True), colour.bias
+        vit.patch_embed.proj = grey
     return vit
 
 

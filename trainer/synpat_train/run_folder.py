@@ -7,8 +7,9 @@ from pathlib import Path
 
 from synpat_shards import write_whole
 
-from .config import Config, differences, make_config, read_settings, to_yaml
+from .config import Config, differences, make_config, to_yaml
 from .sets import ShardSet
+from .settings import read_settings
 
 CONFIG, SETS = "config.yaml", "sets.json"
 """Its configuration, and what is known of its shard sets."""

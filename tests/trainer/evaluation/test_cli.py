@@ -2,12 +2,17 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from synpat_train import start
+from synpat_train.evaluation import cli
 from synpat_train.evaluation.cli import main
+from synpat_train.evaluation.protocols import PROTOCOLS
+from synpat_train.evaluation.published import PUBLISHED, Published
 from synpat_train.evaluation.results import table
 
 QUICK = ["--protocol", "logistic"]
@@ -30,14 +35,14 @@ def test_the_encoder_and_both_baselines_are_in_the_table_and_in_the_file(on_tone
     evaluate(*on_tones, "--out", tmp_path / "out")
     shown = capsys.readouterr()
     for contestant in ("encoder", "random-init (3 seeds)", "log-mel mean/std"):
-        assert f"| tones | {contestant} " in shown.out
+        assert f"| tones | accuracy | {contestant} " in shown.out
     assert "tones: embed: 12/12" in shown.err
     task = results_of(tmp_path / "out")["tasks"]["tones"]
     assert task["clips"] == task["tested"] == 12
-    assert task["folds"] == [{"name": name, "train": 8, "test": 4} for name in "012"]
+    assert task["folds"] == [{"name": name, "train": 8, "valid": 0, "test": 4} for name in "012"]
     assert list(task["scores"]) == ["encoder", "random-init", "log-mel mean/std"]
-    assert task["scores"]["log-mel mean/std"]["accuracy"] == 1  # low and high tones
-    assert len(task["scores"]["random-init"]["seed_accuracies"]) == 3
+    assert task["scores"]["log-mel mean/std"]["value"] == 1  # low and high tones
+    assert len(task["scores"]["random-init"]["by_seed"]) == 3
     assert len(task["encoder_sha256"]) == 64
 
 
@@ -55,7 +60,11 @@ def test_results_lie_beside_the_encoder_and_those_of_other_tasks_are_kept(
     evaluate(*arguments, tones)
     evaluate(*arguments, tones.rename(tmp_path / "others"))
     assert set(results_of(run / "evaluation")["tasks"]) == {"tones (logistic)", "others (logistic)"}
-    assert [path.name for path in (run / "evaluation").iterdir()] == ["results.json"]
+    assert sorted(path.name for path in (run / "evaluation").rglob("*.*")) == [
+        "others-logistic.npz",
+        "results.json",
+        "tones-logistic.npz",
+    ]
 
 
 def test_skipped_files_are_in_the_results(on_tones, tones, tmp_path):
@@ -72,13 +81,74 @@ def test_a_results_file_of_somebody_else_is_not_overwritten(on_tones, tmp_path):
     assert (tmp_path / "results.json").read_text() == "{}"
 
 
-def test_an_encoder_of_another_height_is_refused(export_encoder, tones):
-    with pytest.raises(ValueError, match=r"has 80 bands, but .* was trained on a height of 128"):
-        evaluate("--encoder", export_encoder(128), "--task", "folder", "--data", tones)
+def test_an_encoder_of_another_height_is_fitted_and_said_to_be(export_encoder, tones, tmp_path, capsys):
+    encoder = ["--encoder", export_encoder(96), "--cache", tmp_path / "cache"]
+    evaluate(*encoder, "--task", "folder", "--data", tones, *QUICK)
+    assert "was trained on 96x208, and a spectrogram has 80 bands: its positions are resampled to 80x208" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_killed_evaluation_goes_on_with_the_rounds_that_it_has(on_tones, tmp_path, monkeypatch):
+    evaluate(*on_tones, *QUICK, "--out", tmp_path / "straight")
+    probed: list[int] = []
+
+    def counting(*arguments):
+        if len(probed) == limit:
+            raise ChildProcessError
+        probed.append(1)
+        return PROTOCOLS["logistic"].scores(*arguments)
+
+    counted = replace(PROTOCOLS["logistic"], scores=counting)
+    monkeypatch.setattr(cli, "PROTOCOLS", {"logistic": counted})
+    limit = 9
+    with pytest.raises(ChildProcessError):
+        evaluate(*on_tones, *QUICK, "--out", tmp_path / "killed")
+    limit = 100
+    evaluate(*on_tones, *QUICK, "--out", tmp_path / "killed")
+    assert len(probed) == 15  # five contestants, three folds
+    assert results_of(tmp_path / "killed") == results_of(tmp_path / "straight")
+    assert not (tmp_path / "killed" / "unfinished").exists()
+
+
+def test_encoders_are_compared_on_the_same_clips(run, on_tones, export_encoder, tmp_path, capsys):
+    other = export_encoder(96)
+    evaluate(*on_tones, *QUICK)
+    evaluate("--encoder", other, *on_tones[2:], *QUICK)
+    capsys.readouterr()
+    evaluate("compare", run, other, "--out", tmp_path / "comparison.png")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[2].strip() for line in lines[2:]] == [
+        run.name,
+        other.name,
+        "random-init",
+        "log-mel mean/std",
+    ]
+    ours, theirs = (results_of(each / "evaluation")["tasks"]["tones (logistic)"]["scores"] for each in (run, other))
+    difference = 100 * (theirs["encoder"]["value"] - ours["encoder"]["value"])
+    assert f"{difference:+.1f} (" in lines[3].split("|")[6]
+    with Image.open(tmp_path / "comparison.png") as picture:
+        assert picture.width > 500
+
+
+def test_a_comparison_says_how_much_of_the_gap_to_a_published_figure_is_closed(
+    on_tones, run, tmp_path, capsys, monkeypatch
+):
+    evaluate(*on_tones, *QUICK)
+    theirs = Published(encoder="theirs", source="They, Paper, 2000", figures={"tones (logistic)": 200.0})
+    monkeypatch.setattr(cli, "PUBLISHED", {**PUBLISHED, "m2d": theirs})
+    capsys.readouterr()
+    evaluate("compare", run, "--reference", "m2d", "--out", tmp_path / "comparison.png")
+    shown = capsys.readouterr().out
+    scores = results_of(run / "evaluation")["tasks"]["tones (logistic)"]["scores"]
+    ours, untrained = scores["encoder"]["value"], scores["random-init"]["value"]
+    assert f"| {100 * (ours - untrained) / (2 - untrained):.0f} % " in shown
+    assert "published: theirs" in shown
+    assert "Published figures are theirs: They, Paper, 2000." in shown
 
 
 def test_an_empty_table_is_its_head():
-    assert table([]).splitlines()[0].startswith("| task | encoder | accuracy |")
+    assert table([]).splitlines()[0].startswith("| task | metric | encoder | % |")
 
 
 @pytest.mark.parametrize(
@@ -88,6 +158,16 @@ def test_an_empty_table_is_its_head():
         (["--encoder", "nowhere", "--task", "gm-pitch"], 1, "Error: nowhere holds no encoder"),
         (["--encoder", "RUN", "--task", "folder", "--data", "nowhere"], 1, "Error: nowhere has no metadata.csv"),
         (["--encoder", "RUN", "--task", "folder"], 2, "--data DIR is needed by the tasks that bring no audio"),
+        (
+            ["--encoder", "RUN", "--task", "folder", "--data", ".", "--set", "epoch=3"],
+            1,
+            "nearest known one is 'epochs'",
+        ),
+        (
+            ["compare", "nowhere"],
+            1,
+            "Error: nowhere holds no results.json, nor does nowhere/evaluation: run synpat-eval",
+        ),
         (["--encoder", "RUN", "--task", "esc51"], 2, "'folder', 'gm-instrument', 'gm-pitch'"),
     ],
 )

@@ -1,11 +1,12 @@
-"""The probe finds what is there and nothing else, and its intervals hold what they say."""
+"""Probes find what is there and nothing else."""
 
 import numpy as np
 import pytest
-from scipy import stats
+import torch
 
-from synpat_train.evaluation.intervals import paired_difference, wilson
-from synpat_train.evaluation.protocols import PROTOCOLS
+from synpat_train.evaluation import linear as evar
+from synpat_train.evaluation.metrics import mean_average_precision
+from synpat_train.evaluation.protocols import PROTOCOLS, described, suffix, with_settings
 from synpat_train.evaluation.task import Split
 
 CLIPS = 6000
@@ -24,7 +25,11 @@ every_protocol = pytest.mark.parametrize("name", PROTOCOLS)
 
 
 def right(name: str, features: np.ndarray, labels: np.ndarray, split: Split = HALVES, seed: int = 0) -> np.ndarray:
-    return PROTOCOLS[name].classify(features, labels, split, seed)
+    return scores(name, features, labels, split, seed).argmax(1) == labels[split.test]
+
+
+def scores(name: str, features: np.ndarray, targets: np.ndarray, split: Split = HALVES, seed: int = 0) -> np.ndarray:
+    return PROTOCOLS[name].scores(PROTOCOLS[name].settings, features, targets, split, seed)
 
 
 @every_protocol
@@ -70,29 +75,73 @@ def test_a_label_that_one_clip_alone_has_cannot_be_set_aside():
         right("linear", features, np.arange(CLIPS), HALVES)
 
 
-@pytest.mark.parametrize(("right", "count"), [(0, 10), (1, 10), (80, 100), (400, 400)])
-def test_wilson_agrees_with_scipy(right, count):
-    expected = stats.binomtest(right, count).proportion_ci(method="wilson")
-    assert wilson(right / count, count) == pytest.approx((expected.low, expected.high), abs=1e-6)
+@every_protocol
+def test_clips_with_several_labels_are_told_apart_too(name: str):
+    features, targets = several_labels()
+    shuffled = np.random.default_rng(1).permutation(targets)
+    tested = HALVES.test
+    assert mean_average_precision(scores(name, features, targets), targets[tested]) > 0.85
+    assert mean_average_precision(scores(name, features, shuffled), shuffled[tested]) < 0.5  # a third have each
 
 
-def test_a_paired_difference_agrees_with_scipy():
+@every_protocol
+def test_a_label_that_is_not_taught_is_scored_and_harms_no_other(name: str):
+    features, targets = several_labels()
+    targets[HALVES.train, 0] = False
+    found = scores(name, features, targets)
+    assert found.shape == (len(HALVES.test), 5)
+    assert mean_average_precision(found[:, 1:], targets[HALVES.test, 1:]) > 0.85
+
+
+def several_labels() -> tuple[np.ndarray, np.ndarray]:
+    """Five labels, of which each clip has any with a chance of a third; each moves a feature of its own."""
     rng = np.random.default_rng(0)
-    ours, theirs = rng.random(2000) < 0.8, rng.integers(0, 4, 2000) / 3
-    mean, interval = paired_difference(ours, theirs, seeds=[0.5])
-    expected = stats.ttest_rel(ours.astype(float), theirs).confidence_interval(0.95)
-    assert mean == pytest.approx((ours - theirs).mean())
-    assert interval == pytest.approx((expected.low, expected.high), abs=1e-4)
+    targets = rng.random((CLIPS, 5)) < 1 / 3
+    features = rng.normal(size=(CLIPS, 40))
+    features[:, :5] += 4 * targets
+    return features.astype(np.float32), targets
 
 
-def test_the_luck_of_a_seed_is_inside_the_interval_as_often_as_promised():
-    """Four encoders differ by luck alone, by 2 points, over so many clips that these leave little open."""
-    rng = np.random.default_rng(0)
-    clips = np.linspace(0, 1, 10_000)
-    missed = 0
-    for _ in range(400):
-        ours, *seeds = rng.normal(0.5, 0.02, 4)
-        theirs = np.mean([clips < accuracy for accuracy in seeds], axis=0)
-        _, interval = paired_difference((clips < ours).astype(float), theirs, seeds)
-        missed += not interval.low <= 0 <= interval.high
-    assert 0.02 < missed / 400 < 0.08
+def test_the_loss_of_evar_is_a_mean_over_clips_and_classes():
+    dice = torch.Generator().manual_seed(0)
+    logits, wanted = torch.randn(7, 5, generator=dice), torch.tensor([0, 1, 2, 3, 4, 0, 1])
+    by_hand = -torch.log_softmax(logits, 1)[torch.arange(7), wanted].sum() / (7 * 5)
+    assert evar._loss(logits, wanted).item() == pytest.approx(by_hand.item(), rel=1e-6)
+    several = (torch.rand(7, 5, generator=dice) < 0.5).float()
+    chances = torch.sigmoid(logits)
+    by_hand = -(several * chances.log() + (1 - several) * (1 - chances).log()).sum() / (7 * 5)
+    assert evar._loss(logits, several).item() == pytest.approx(by_hand.item(), rel=1e-5)
+
+
+def test_a_learning_rate_is_searched_only_when_asked():
+    """Far too small a rate learns nothing in ten epochs; the search finds one that does."""
+    features, labels = problem(distance=10)
+    small = with_settings(PROTOCOLS["linear"], {"learning_rate": 1e-9, "epochs": 10})
+    searched = with_settings(PROTOCOLS["linear"], {"learning_rate": "validation", "epochs": 10})
+
+    def accuracy(probe) -> float:
+        found = probe.scores(probe.settings, features, labels, HALVES, 0)
+        return (found.argmax(1) == labels[HALVES.test]).mean()
+
+    assert accuracy(searched) > accuracy(small) + 0.2
+
+
+def test_a_changed_setting_is_in_the_name_of_the_result():
+    assert suffix(PROTOCOLS["linear"]) == ""
+    assert suffix(PROTOCOLS["knn"]) == " (knn)"
+    changed = with_settings(PROTOCOLS["linear"], {"learning_rate": "validation"})
+    assert suffix(changed) == " (linear, learning_rate=validation)"
+    assert "learning_rate validation" in described(changed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"learnin_rate": 1}, "unknown setting 'learnin_rate'; the nearest known one is 'learning_rate'"),
+        ({"epochs": 0}, "epochs: input should be greater than 0, got 0"),
+        ({"learning_rate": "test"}, "learning_rate: "),
+    ],
+)
+def test_a_setting_that_the_protocol_does_not_take_is_named(changes, text):
+    with pytest.raises(ValueError, match=text):
+        with_settings(PROTOCOLS["linear"], changes)

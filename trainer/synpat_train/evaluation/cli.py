@@ -7,15 +7,19 @@ from pathlib import Path
 import click
 
 from ..card import write_card
-from ..encoder import find_encoder, load_encoder
+from ..encoder import Encoder, find_encoder, load_encoder, resampled
 from ..progress import say
 from ..run_folder import CONFIG
+from ..settings import parse_settings
 from .benchmarks import BENCHMARKS
 from .check import check_copy, report
+from .comparison import comparison, draw_comparison, read_evaluated
 from .evaluate import evaluate
+from .front_end import FRONT_ENDS
 from .log_mel import BANDS
-from .protocols import DEFAULT, PROTOCOLS
-from .results import RESULTS, add_result, read_results, table
+from .protocols import DEFAULT, PROTOCOLS, with_settings
+from .published import PUBLISHED
+from .results import RESULTS, add_result, read_results, table, untested
 from .task import Source
 from .tasks import TASKS, described
 
@@ -44,6 +48,13 @@ from .tasks import TASKS, described
     type=click.Choice(list(PROTOCOLS)),
     default=DEFAULT,
     help="linear trains a layer as EVAR does; logistic solves a regression; knn trains nothing.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One more setting of the protocol; repeatable. learning_rate=validation has linear choose its own.",
 )
 @click.option(
     "--data",
@@ -79,6 +90,7 @@ def main(
     encoder_path: Path | None,
     names: tuple[str, ...],
     protocol: str,
+    assignments: tuple[str, ...],
     data: Path | None,
     label: str,
     split: str | None,
@@ -104,9 +116,8 @@ def main(
         raise click.UsageError("--encoder RUN and --task TASK are needed: see synpat-eval --help")
     if any(name == "folder" or name in BENCHMARKS for name in names) != (data is not None):
         raise click.UsageError("--data DIR is needed by the tasks that bring no audio of their own, and by no others")
-    encoder = load_encoder(encoder_path)
-    if encoder.height != BANDS:
-        raise ValueError(f"a log-mel has {BANDS} bands, but {encoder_path} was trained on a height of {encoder.height}")
+    chosen_protocol = with_settings(PROTOCOLS[protocol], parse_settings(assignments))
+    encoder = _for_spectrograms(load_encoder(encoder_path))
     folder = find_encoder(encoder_path)
     out = out or _beside(folder)
     out.mkdir(parents=True, exist_ok=True)
@@ -116,9 +127,13 @@ def main(
     )
     chosen = [TASKS[name](source) for name in dict.fromkeys(names)]
     results = []
-    for result in evaluate(encoder, chosen, PROTOCOLS[protocol], chunks=batch_size):
+    for result in evaluate(
+        encoder, chosen, chosen_protocol, chunks=batch_size, cache=source.cache, unfinished=out / "unfinished"
+    ):
         add_result(out, result, folder)
         results.append(result)
+        if without := untested(result):
+            say(f"{result.task.name}: no tested clip has {len(without)} of the classes; they count for nothing")
     if out == folder.parent / "evaluation" and (folder.parent / CONFIG).exists():
         write_card(folder.parent)
     click.echo(table(results))
@@ -144,6 +159,38 @@ def check(task: str, data: Path) -> None:
     copy = check_copy(task, data)
     click.echo(report(task, copy))
     sys.exit(1 if copy.faults(BENCHMARKS[task]) else 0)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--reference", type=click.Choice(list(PUBLISHED)), help="Published figures to set beside them.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("comparison.png"), help="Picture to write."
+)
+def compare(runs: tuple[Path, ...], reference: str | None, out: Path) -> None:
+    """Make one table and one picture of several evaluated encoders, with differences over the same clips.
+
+    \b
+    Example:
+      synpat-eval compare runs/perlin runs/fractaldb --reference m2d
+    """
+    encoders = [read_evaluated(run) for run in runs]
+    theirs = PUBLISHED[reference] if reference else None
+    click.echo(comparison(encoders, theirs))
+    draw_comparison(encoders, theirs, out)
+    say(f"written: {out}")
+
+
+def _for_spectrograms(encoder: Encoder) -> Encoder:
+    """The encoder, or a copy whose positions are resampled to a height that there is a front end for."""
+    if encoder.height in FRONT_ENDS:
+        return encoder
+    frames = encoder.width // encoder.patch * encoder.patch
+    say(
+        f"the encoder was trained on {encoder.height}x{encoder.width}, and a spectrogram has {BANDS} bands: its "
+        f"positions are resampled to {BANDS}x{frames}"
+    )
+    return resampled(encoder, BANDS, frames)
 
 
 def _beside(encoder: Path) -> Path:

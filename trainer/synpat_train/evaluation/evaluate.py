@@ -2,102 +2,80 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from ..encoder import Encoder, random_encoder
-from ..progress import track
-from .embedding import (
-    Embedder,
-    Normalisation,
-    batches_of_equal_steps,
-    embed,
-    encoder_embedder,
-    log_mel_statistics,
-    measure,
-)
-from .intervals import Interval, wilson
-from .protocols import Protocol
-from .recordings import Recordings
-from .task import Split, Task
+from .embedding import Embedder, Normalisation, encoder_embedder, measure, statistics_embedder
+from .embedding_cache import embeddings
+from .front_end import FRONT_ENDS
+from .metrics import ACCURACY, MAP, METRICS
+from .protocols import Probe, described
+from .recordings import digest_of
+from .rounds import Round, forget, key_of, run_rounds
+from .score import Score
+from .task import Task
 
 RANDOM_SEEDS = (0, 1, 2)
-"""Seeds of the random-init encoders, whose right answers are averaged."""
+"""Seeds of the random-init encoders, whose figures are averaged."""
 ENCODER, RANDOM_INIT, LOG_MEL = "encoder", "random-init", "log-mel mean/std"
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """Something that embeds clips. Those of one name differ in their seed; their right answers are averaged."""
+    """Something that embeds clips. Those of one name differ in their seed; their figures are averaged."""
 
     name: str
     embedder: Embedder
 
 
-@dataclass(frozen=True)
-class Score:
-    """How one contestant did on one task."""
-
-    right: Sequence[np.ndarray]
-    """For each fold, the share of seeds, of encoders and of classifiers, that got each tested clip right: [tested]."""
-    by_seed: Sequence[float]
-    """Accuracy of each seed, of one for a contestant without."""
-
-    @property
-    def all_right(self) -> np.ndarray:
-        """The same for the tested clips of all folds."""
-        return np.concatenate(self.right)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers among the tested clips of all folds."""
-        return float(self.all_right.mean())
-
-    @property
-    def interval(self) -> Interval:
-        """95 % confidence interval of the accuracy."""
-        return wilson(self.accuracy, len(self.all_right))
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """One task's scores, by contestant: the encoder first, then the baselines."""
 
     task: Task
-    protocol: Protocol
+    protocol: Probe
     normalisation: Normalisation
     scores: Mapping[str, Score]
 
 
-def evaluate(encoder: Encoder, tasks: Sequence[Task], protocol: Protocol, *, chunks: int) -> Iterator[Result]:
+def evaluate(
+    encoder: Encoder, tasks: Sequence[Task], protocol: Probe, *, chunks: int, cache: Path, unfinished: Path
+) -> Iterator[Result]:
     """Score the encoder and the baselines on each task, one after the other.
 
-    chunks: how many of the encoder's inputs are embedded at once. Tasks over the same recordings and normalisation
-    share their embeddings. The encoder is moved to the GPU if there is one.
+    chunks: how many of the encoder's inputs are embedded at once. cache: the user's, where embeddings are kept.
+    unfinished: a folder for the rounds of a task that is not finished. The encoder is moved to the GPU if there is one.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder.vit.to(device)
+    front_end = FRONT_ENDS[encoder.height]
     competing = contestants(encoder)
-    names = [contestant.name for contestant in competing]
-    known: dict[tuple[Recordings, Normalisation, int], list[np.ndarray]] = {}
     for task in tasks:
-        normalisation = measure(task.recordings, task.learnt, device=device, what=f"{task.name}: normalise")
-        key = (task.recordings, normalisation, task.unit)
-        if key not in known:
-            known[key] = embed(
-                task.recordings,
-                [contestant.embedder for contestant in competing],
-                normalisation,
-                batches=batches_of_equal_steps(task.recordings, encoder, chunks, task.unit),
-                unit=task.unit,
-                device=device,
-                what=f"{task.name}: embed",
-            )
-        yield Result(task, protocol, normalisation, score(task, names, known[key], protocol))
+        normalisation = measure(task.recordings, task.learnt, front_end, device=device, what=f"{task.name}: normalise")
+        features = embeddings(
+            task.recordings,
+            [contestant.embedder for contestant in competing],
+            front_end,
+            normalisation,
+            encoder=encoder,
+            chunks=chunks,
+            unit=task.unit,
+            device=device,
+            cache=cache,
+            what=f"{task.name}: embed",
+        )
+        rounds = probe_rounds(task, competing, features, protocol)
+        threads = _threads(max(each.nbytes for each in features), device)
+        answers = run_rounds(rounds, unfinished, threads, f"{task.name}: {protocol.name}")
+        yield Result(
+            task=task, protocol=protocol, normalisation=normalisation, scores=score(task, rounds, list(answers))
+        )
+        forget(rounds, unfinished)
 
 
 def contestants(encoder: Encoder) -> list[Contestant]:
@@ -106,34 +84,52 @@ def contestants(encoder: Encoder) -> list[Contestant]:
     return [
         Contestant(ENCODER, encoder_embedder(encoder)),
         *(Contestant(RANDOM_INIT, encoder_embedder(each)) for each in untrained),
-        Contestant(LOG_MEL, log_mel_statistics),
+        Contestant(LOG_MEL, statistics_embedder(FRONT_ENDS[encoder.height])),
     ]
 
 
-def score(task: Task, names: Sequence[str], embeddings: Sequence[np.ndarray], protocol: Protocol) -> dict[str, Score]:
-    """Probe every fold with the embeddings of every contestant, given in the order of their names."""
-    rounds = [(features, task.labels, split) for features in embeddings for split in task.splits]
-    right = list(track(_probe_all(rounds, protocol), len(rounds), f"{task.name}: probe"))
-    by_name: dict[str, list[Sequence[np.ndarray]]] = {name: [] for name in names}
-    folds = len(task.splits)
-    for position, name in enumerate(names):
-        by_name[name].append(right[position * folds : (position + 1) * folds])
-    return {name: _average(seeds) for name, seeds in by_name.items()}
+def probe_rounds(
+    task: Task, competing: Sequence[Contestant], features: Sequence[np.ndarray], protocol: Probe
+) -> list[Round]:
+    """A round for every contestant, fold and seed; features: [clips, features] of each contestant."""
+    data = [digest_of(task.recordings.digest, task.targets, s.train, s.valid, s.test) for s in task.splits]
+    return [
+        Round(
+            name=contestant.name,
+            member=member,
+            fold=fold,
+            key=key_of(data[fold], task.unit, contestant.embedder.digest, described(protocol), seed),
+            scores=partial(protocol.scores, protocol.settings, features[member], task.targets, split, seed),
+        )
+        for member, contestant in enumerate(competing)
+        for fold, split in enumerate(task.splits)
+        for seed in protocol.seeds
+    ]
 
 
-def _probe_all(rounds: Sequence[tuple[np.ndarray, np.ndarray, Split]], protocol: Protocol) -> Iterator[np.ndarray]:
-    def answers(each: tuple[np.ndarray, np.ndarray, Split]) -> np.ndarray:
-        return np.mean([protocol.classify(*each, seed) for seed in protocol.seeds], axis=0)
+def score(task: Task, rounds: Sequence[Round], answers: Sequence[np.ndarray]) -> dict[str, Score]:
+    """The score of each contestant; answers: the scores of each round's tested clips, [tested, classes]."""
+    metric = MAP if task.multi_label else ACCURACY
+    parts: dict[str, dict[int, list[list[np.ndarray]]]] = {}
+    for each, answer in zip(rounds, answers, strict=True):
+        folds = parts.setdefault(each.name, {}).setdefault(each.member, [[] for _ in task.splits])
+        folds[each.fold].append(METRICS[metric].parts(answer, task.targets[task.splits[each.fold].test]))
+    scores = {}
+    for name, members in parts.items():
+        averaged = [[np.mean(seeds, axis=0) for seeds in folds] for folds in members.values()]
+        scores[name] = Score(
+            metric=metric,
+            parts=[np.mean(fold, axis=0) for fold in zip(*averaged, strict=True)],
+            tested=[len(split.test) for split in task.splits],
+            by_seed=[float(np.mean([METRICS[metric].value(fold) for fold in folds])) for folds in averaged],
+        )
+    return scores
 
-    # A round on each core: the solver makes many small steps, in which threads that wait for one another cost more
-    # than they give, ten times as much where the cores are shared.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(answers, rounds)
 
-
-def _average(seeds: Sequence[Sequence[np.ndarray]]) -> Score:
-    """seeds: for each seed and each fold, which tested clips were right."""
-    return Score(
-        right=[np.mean(fold, axis=0) for fold in zip(*seeds, strict=True)],
-        by_seed=[float(np.concatenate(folds).mean()) for folds in seeds],
-    )
+def _threads(features: int, device: str) -> int:
+    """How many rounds fit into half of the memory side by side, each with two copies of its features, in bytes."""
+    if device == "cuda":
+        memory = torch.cuda.mem_get_info()[0]
+    else:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(min(os.cpu_count() or 1, memory // 2 // (2 * features)), 1)

@@ -1,6 +1,6 @@
-"""How sure a share of right answers is, and a difference between two of them.
+"""How sure a figure is, and a difference between two of them.
 
-Both take the tested clips as independent. Clips of one speaker or one recording are not quite, so the truth is a
+All take the tested clips as independent. Clips of one speaker or one recording are not quite, so the truth is a
 little wider.
 """
 
@@ -21,7 +21,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(share: float, count: int) -> Interval:
+def wilson(share: float, count: float) -> Interval:
     """Interval of a share, within 0 and 1, observed among `count` clips (Wilson, "Probable Inference, the Law of
     Succession, and Statistical Inference", 1927). It stays within 0 and 1, also for shares of 0 and 1."""
     z = NORMAL_95
@@ -30,20 +30,22 @@ def wilson(share: float, count: int) -> Interval:
     return Interval(max(float(centre - half), 0.0), min(float(centre + half), 1.0))
 
 
-def paired_difference(ours: np.ndarray, theirs: np.ndarray, seeds: Sequence[float]) -> tuple[float, Interval]:
-    """Mean of ours - theirs over the same clips, and its interval.
+def normal(value: float, variance: float) -> Interval:
+    """Interval of a figure between 0 and 1 by the normal distribution."""
+    half = NORMAL_95 * variance**0.5
+    return Interval(max(value - half, 0.0), min(value + half, 1.0))
 
-    ours, theirs: share of right answers for each clip, float [clips]; theirs is a mean over seeds.
-    seeds: their accuracy with each seed. If there are several, the interval is that of the difference to one more
-    seed: it holds what the clips leave open and what the luck of a seed does (without which one random-init encoder
-    would "beat" three others half of the time), as Student's t with the degrees of freedom of Satterthwaite ("An
-    Approximate Distribution of Estimates of Variance Components", 1946). Three seeds make it wide.
+
+def with_luck_of_seeds(difference: float, by_clips: float, seeds: Sequence[float]) -> Interval:
+    """Interval of a difference to the mean of several seeds.
+
+    by_clips: its variance over other clips. seeds: the figure of each seed. If there are several, the interval is that
+    of the difference to one more seed: it holds what the clips leave open and what the luck of a seed does (without
+    which one random-init encoder would "beat" three others half of the time), as Student's t with the degrees of
+    freedom of Satterthwaite ("An Approximate Distribution of Estimates of Variance Components", 1946). Three seeds make
+    it wide.
     """
-    differences = ours - theirs
-    mean = float(differences.mean())
-    by_clips, by_seeds = differences.var() / len(differences), 0.0
-    if len(seeds) > 1:
-        by_seeds = np.var(seeds, ddof=1) * (1 + 1 / len(seeds))
+    by_seeds = float(np.var(seeds, ddof=1)) * (1 + 1 / len(seeds)) if len(seeds) > 1 else 0.0
     freedom = (len(seeds) - 1) * (1 + by_clips / by_seeds) ** 2 if by_seeds else np.inf
-    half = float(stats.t.ppf(0.975, freedom) * np.sqrt(by_clips + by_seeds))
-    return mean, Interval(mean - half, mean + half)
+    half = float(stats.t.ppf(0.975, freedom)) * (by_clips + by_seeds) ** 0.5
+    return Interval(difference - half, difference + half)

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from synpat_shards import locked
-
 from ..progress import track
 from .audio import UnreadableAudio, read_audio
+from .cache import alone
 from .log_mel import SAMPLE_RATE
 
 FULL_SCALE = 32768
@@ -51,7 +50,7 @@ class Recordings:
             samples=self.samples,
             starts=self.starts + offsets,
             lengths=lengths,
-            digest=_digest(self.digest, offsets, lengths),
+            digest=digest_of(self.digest, offsets, lengths),
         )
 
 
@@ -62,17 +61,14 @@ def decode(folder: Path, files: Sequence[str], cache: Path, name: str) -> tuple[
     Files are the same if their names, sizes and times are. As 16-bit integers, which is what the field's copies at 16
     kHz are, so that louder samples than full scale are clipped.
     Returns the recordings of the readable files, in order, and the others by their index among the files. Raises
-    ValueError if none is readable, or if another process is decoding the same.
+    ValueError if none is readable.
     """
     source = _source_digest(folder, files)
     kept = cache / "audio" / f"{name.replace('/', '-')}-{source[:16]}"
     journal = kept / "clips.jsonl"
     if _journalled(journal) < len(files):
-        try:
-            with locked(kept / ".lock"):
-                _decode_rest(folder, files, kept, f"{name}: decode")
-        except BlockingIOError:
-            raise ValueError(f"another process is decoding {folder}: wait for it, or give another --cache") from None
+        with alone(kept):
+            _decode_rest(folder, files, kept, f"{name}: decode")
     entries = [json.loads(line) for line in journal.read_text().splitlines()]
     unreadable = {
         index: UnreadableAudio(folder / files[index], entry)
@@ -137,10 +133,11 @@ def _source_digest(folder: Path, files: Sequence[str]) -> str:
             return file, -1, -1
         return file, status.st_size, status.st_mtime_ns
 
-    return _digest(json.dumps([VERSION, SAMPLE_RATE, str(folder.resolve()), *map(state, files)]))
+    return digest_of(json.dumps([VERSION, SAMPLE_RATE, str(folder.resolve()), *map(state, files)]))
 
 
-def _digest(text: str, *arrays: np.ndarray) -> str:
+def digest_of(text: str, *arrays: np.ndarray) -> str:
+    """SHA-256 of a text and of the bytes of arrays."""
     digest = hashlib.sha256(text.encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)

@@ -1,21 +1,28 @@
-"""Results as a file for programs and as a table for people."""
+"""Results as files for programs and as a table for people."""
 
 import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synpat_shards import write_whole
+import numpy as np
 
-from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result, Score
-from .intervals import Interval, paired_difference
-from .protocols import DEFAULT, PROTOCOLS
+from synpat_shards import atomic_file, write_whole
+
+from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result
+from .intervals import Interval
+from .protocols import described, suffix
+from .score import Score
+from .task import names_of
 
 RESULTS = "results.json"
-SCHEMA = 1
+ANSWERS = "answers"
+"""Folder beside it with what encoders are compared by, a file for each task."""
+SCHEMA = 2
 PACKAGES = ("synpat", "torch", "timm", "scikit-learn", "soundfile", "soxr")
 
 
@@ -38,30 +45,35 @@ def read_results(folder: Path) -> dict[str, Any]:
 def add_result(folder: Path, result: Result, encoder: Path) -> None:
     """Put one task's result into the folder's results.json, in place of an earlier one of the same task.
 
-    encoder: the folder with its model.safetensors. A reader sees the old file or the new one, never a half.
+    encoder: the folder with its weights. A reader sees the old file or the new one, never a half.
     """
     results = read_results(folder)
+    write_answers(folder, title(result), result)
     results["tasks"][title(result)] = record(result, encoder)
     write_whole(folder / RESULTS, json.dumps(results, indent=2).encode() + b"\n")
 
 
 def title(result: Result) -> str:
-    """The task's name, and the protocol's where it is not the usual one."""
-    protocol = next(name for name, protocol in PROTOCOLS.items() if protocol == result.protocol)
-    return result.task.name if protocol == DEFAULT else f"{result.task.name} ({protocol})"
+    """The task's name, and the protocol where it is not the usual one."""
+    return result.task.name + suffix(result.protocol)
 
 
 def record(result: Result, encoder: Path) -> dict[str, Any]:
-    """Everything about one task's result, ready for JSON. Accuracies are shares between 0 and 1."""
+    """Everything about one task's result, ready for JSON. Figures are shares between 0 and 1."""
     task = result.task
     return {
-        "protocol": result.protocol.description,
+        "protocol": described(result.protocol),
         "encoder": str(encoder),
         "encoder_sha256": hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest(),
+        "metric": result.scores[ENCODER].metric,
         "clips": len(task.recordings),
-        "classes": len(set(task.labels.tolist())),
-        "folds": [{"name": split.name, "train": len(split.train), "test": len(split.test)} for split in task.splits],
+        "classes": len(task.classes),
+        "folds": [
+            {"name": split.name, "train": len(split.train), "valid": len(split.valid), "test": len(split.test)}
+            for split in task.splits
+        ],
         "tested": sum(len(split.test) for split in task.splits),
+        "classes_without_test": untested(result),
         "unassigned": task.unassigned,
         "unreadable": [{"file": str(each.path), "reason": each.reason} for each in task.unreadable],
         "normalisation": {"mean": result.normalisation.mean, "std": result.normalisation.std},
@@ -74,46 +86,96 @@ def record(result: Result, encoder: Path) -> dict[str, Any]:
     }
 
 
+def untested(result: Result) -> list[str]:
+    """Classes that no tested clip has; mAP is the mean over the others."""
+    task = result.task
+    tested = np.concatenate([split.test for split in task.splits])
+    there = {name for labels in task.labels[tested].tolist() for name in names_of(labels, task.multi_label)}
+    return [name for name in task.classes if name not in there]
+
+
+def write_answers(folder: Path, name: str, result: Result) -> None:
+    """Write what encoders are compared by: the names of the tested clips, and the parts of each contestant's score."""
+    arrays: dict[str, np.ndarray] = {}
+    for fold, split in enumerate(result.task.splits):
+        arrays[f"clips/{fold}"] = result.task.files[split.test]
+        for contestant, score in result.scores.items():
+            arrays[f"{contestant}/{fold}"] = score.parts[fold]
+    path = answers_path(folder, name)
+    path.parent.mkdir(exist_ok=True)
+    with atomic_file(path) as file:
+        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
+
+
+def read_score(folder: Path, name: str, contestant: str) -> tuple[Score, list[np.ndarray]]:
+    """A contestant's score on a task of results.json, and the names of the tested clips of each fold."""
+    task = read_results(folder)["tasks"][name]
+    folds = range(len(task["folds"]))
+    try:
+        with np.load(answers_path(folder, name), allow_pickle=False) as arrays:
+            clips = [arrays[f"clips/{fold}"] for fold in folds]
+            parts = [arrays[f"{contestant}/{fold}"] for fold in folds]
+    except (OSError, KeyError, ValueError) as fault:
+        raise ValueError(f"{answers_path(folder, name)} does not read ({fault}): evaluate {name} again") from None
+    score = Score(
+        metric=task["metric"],
+        parts=parts,
+        tested=[fold["test"] for fold in task["folds"]],
+        by_seed=task["scores"][contestant]["by_seed"],
+    )
+    return score, clips
+
+
+def answers_path(folder: Path, name: str) -> Path:
+    """Where the answers to a task lie."""
+    return folder / ANSWERS / f"{re.sub(r'[^A-Za-z0-9=.-]+', '-', name).strip('-')}.npz"
+
+
 def table(results: Sequence[Result]) -> str:
-    """A Markdown table, a row for each task and contestant; accuracies and differences in percent."""
-    head = ("task", "encoder", "accuracy", "95 % interval", "n", "folds", "encoder minus this")
-    rows = [_row(result, name, score) for result in results for name, score in result.scores.items()]
+    """A Markdown table, a row for each task and contestant; figures and differences in percent."""
+    head = ("task", "metric", "encoder", "%", "95 % interval", "n", "folds", "encoder minus this")
+    return markdown(head, [_row(result, name, score) for result in results for name, score in result.scores.items()])
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table with its columns in line."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     rule = tuple("-" * width for width in widths)
-    lines = [
+    return "\n".join(
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
         for row in (head, rule, *rows)
-    ]
-    return "\n".join(lines)
+    )
 
 
 def _row(result: Result, name: str, score: Score) -> tuple[str, ...]:
     difference = ""
     if name != ENCODER:
-        mean, interval = paired_difference(result.scores[ENCODER].all_right, score.all_right, score.by_seed)
-        difference = f"{100 * mean:+.1f} ({_percent(interval, '+.1f')})"
+        mean, interval = result.scores[ENCODER].minus(score)
+        difference = f"{100 * mean:+.1f} ({percent(interval, '+.1f')})"
     seeds = f" ({len(RANDOM_SEEDS)} seeds)" if name == RANDOM_INIT else ""
     return (
         title(result),
+        score.metric,
         name + seeds,
-        f"{100 * score.accuracy:.1f}",
-        _percent(score.interval, ".1f"),
-        str(len(score.all_right)),
-        str(len(score.right)),
+        f"{100 * score.value:.1f}",
+        percent(score.interval, ".1f"),
+        str(sum(score.tested)),
+        str(len(score.parts)),
         difference,
     )
 
 
-def _percent(interval: Interval, form: str) -> str:
+def percent(interval: Interval, form: str) -> str:
+    """Both bounds in percent."""
     return " to ".join(format(100 * bound, form) for bound in interval)
 
 
 def _score(score: Score, encoder: Score) -> dict[str, Any]:
-    difference, interval = paired_difference(encoder.all_right, score.all_right, score.by_seed)
+    difference, interval = encoder.minus(score)
     return {
-        "accuracy": score.accuracy,
+        "value": score.value,
         "interval95": list(score.interval),
-        "fold_accuracies": [float(fold.mean()) for fold in score.right],
-        "seed_accuracies": list(score.by_seed),
+        "by_fold": score.by_fold,
+        "by_seed": list(score.by_seed),
         "encoder_minus_this": {"difference": difference, "interval95": list(interval)},
     }

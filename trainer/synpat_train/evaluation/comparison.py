@@ -1,0 +1,150 @@
+"""Many encoders over many tasks: one table and one picture of what they make of the same clips."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from synpat_shards import atomic_file
+
+from .evaluate import ENCODER, LOG_MEL, RANDOM_INIT
+from .published import Published
+from .results import RESULTS, markdown, percent, read_results, read_score
+from .score import Score
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An encoder and what was measured of it."""
+
+    name: str
+    folder: Path
+    """With results.json."""
+    tasks: dict[str, Any]
+
+    def score(self, task: str, contestant: str = ENCODER) -> Score:
+        """A contestant's score on one of the tasks."""
+        return read_score(self.folder, task, contestant)[0]
+
+    def clips(self, task: str) -> list[np.ndarray]:
+        """Names of the tested clips of each fold."""
+        return read_score(self.folder, task, ENCODER)[1]
+
+
+def read_evaluated(path: Path) -> Evaluated:
+    """What lies in a run folder or in a folder with results.json.
+
+    Raises ValueError if there is neither.
+    """
+    for folder in (path / "evaluation", path):
+        if (folder / RESULTS).is_file():
+            return Evaluated(path.name, folder, read_results(folder)["tasks"])
+    raise ValueError(f"{path} holds no {RESULTS}, nor does {path / 'evaluation'}: run synpat-eval --encoder {path}")
+
+
+def comparison(encoders: Sequence[Evaluated], reference: Published | None) -> str:
+    """A Markdown table, a row for each task and encoder; all in percent.
+
+    The difference is to the first encoder, over the same tested clips. The share of the gap is how far an encoder has
+    come from random-init to the reference.
+    """
+    head = (
+        "task",
+        "encoder",
+        "%",
+        "95 % interval",
+        "minus random-init",
+        f"minus {encoders[0].name}",
+        "share of the gap",
+    )
+    rows = [row for task in tasks_of(encoders) for row in _rows(task, encoders, reference)]
+    if reference:
+        return f"{markdown(head, rows)}\n\nPublished figures are theirs: {reference.source}."
+    return markdown(head[:-1], [row[:-1] for row in rows])
+
+
+def _rows(task: str, encoders: Sequence[Evaluated], reference: Published | None) -> list[tuple[str, ...]]:
+    having = [each for each in encoders if task in each.tasks]
+    theirs = reference.figures.get(task) if reference else None
+    rows = []
+    for each in having:
+        score, untrained = each.score(task), each.score(task, RANDOM_INIT)
+        paired = _paired(task, each, encoders[0]) if each is not encoders[0] else ""
+        rows.append(
+            (task, each.name, *_figures(score), _minus(score, untrained), paired, _gap(score, untrained, theirs))
+        )
+    for baseline in (RANDOM_INIT, LOG_MEL):
+        rows.append((task, baseline, *_figures(having[0].score(task, baseline)), "", "", ""))
+    if reference and theirs is not None:
+        rows.append((task, f"published: {reference.encoder}", f"{theirs:.1f}", "", "", "", ""))
+    return rows
+
+
+def tasks_of(encoders: Sequence[Evaluated]) -> list[str]:
+    """All tasks of at least one, in order of appearance."""
+    return list(dict.fromkeys(task for each in encoders for task in each.tasks))
+
+
+def draw_comparison(encoders: Sequence[Evaluated], reference: Published | None, path: Path) -> None:
+    """Write a picture: of each task the figures and intervals of all encoders, of random-init and of log-mels."""
+    tasks, names = tasks_of(encoders), [*(each.name for each in encoders), RANDOM_INIT, LOG_MEL]
+    figure = Figure(figsize=(8, 1.2 + 0.2 * len(tasks) * (len(names) + 1)), layout="constrained")
+    axes = figure.subplots()
+    tops = {task: -place * (len(names) + 1) for place, task in enumerate(tasks)}
+    for line, name in enumerate(names):
+        owner = encoders[line] if line < len(encoders) else None
+        scores = {
+            task: owner.score(task) if owner else _first(encoders, task).score(task, name)
+            for task in tasks
+            if owner is None or task in owner.tasks
+        }
+        values = np.array([100 * score.value for score in scores.values()])
+        bounds = np.array([[100 * bound for bound in score.interval] for score in scores.values()]).T
+        colour = {RANDOM_INIT: "0.45", LOG_MEL: "0.7"}.get(name, f"C{line}")
+        heights = [tops[task] - line for task in scores]
+        axes.errorbar(values, heights, xerr=np.abs(bounds - values), fmt="o", markersize=4, color=colour, label=name)
+    middles = {task: top - (len(names) - 1) / 2 for task, top in tops.items()}
+    if reference and (marks := {task: reference.figures[task] for task in tasks if task in reference.figures}):
+        heights = [middles[task] for task in marks]
+        label = f"published: {reference.encoder}"
+        axes.plot(list(marks.values()), heights, "kD", fillstyle="none", label=label)
+    axes.set_yticks(list(middles.values()), list(middles))
+    axes.set(xlabel="%, with 95 % intervals")
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    with atomic_file(path) as file:
+        figure.savefig(file, format="png", dpi=150)
+
+
+def _first(encoders: Sequence[Evaluated], task: str) -> Evaluated:
+    return next(each for each in encoders if task in each.tasks)
+
+
+def _figures(score: Score) -> tuple[str, str]:
+    return f"{100 * score.value:.1f}", percent(score.interval, ".1f")
+
+
+def _minus(score: Score, other: Score) -> str:
+    difference, interval = score.minus(other)
+    return f"{100 * difference:+.1f} ({percent(interval, '+.1f')})"
+
+
+def _paired(task: str, each: Evaluated, first: Evaluated) -> str:
+    """The difference to the first encoder; figures of other clips cannot be paired."""
+    if task not in first.tasks:
+        return ""
+    ours, theirs = each.clips(task), first.clips(task)
+    if len(ours) != len(theirs) or any(not np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True)):
+        return "other clips"
+    return _minus(each.score(task), first.score(task))
+
+
+def _gap(score: Score, untrained: Score, theirs: float | None) -> str:
+    if theirs is None:
+        return ""
+    gap = theirs / 100 - untrained.value
+    return f"{100 * (score.value - untrained.value) / gap:.0f} %" if gap > 0 else "random-init is ahead"

@@ -1,0 +1,64 @@
+"""Settings: from texts and files into records that check them, and what is wrong with them in words."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+Record = TypeVar("Record")
+
+
+def filled(kind: type[Record], settings: Mapping[str, Any]) -> Record:
+    """A record of a pydantic dataclass.
+
+    Raises ValueError that names the setting: unknown (with the nearest known one), or out of range.
+    """
+    refuse_unknown(kind, settings)
+    try:
+        return kind(**settings)
+    except ValidationError as invalid:
+        raise ValueError("; ".join(_in_words(fault) for fault in invalid.errors())) from None
+
+
+def refuse_unknown(kind: type, settings: Mapping[str, Any]) -> None:
+    """ValueError for a setting that a dataclass does not have, with the nearest that it has."""
+    known = [field.name for field in fields(kind)]
+    for name in settings:
+        if name not in known:
+            nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0)[0]
+            raise ValueError(f"unknown setting {name!r}; the nearest known one is {nearest!r}")
+
+
+def _in_words(fault: Mapping[str, Any]) -> str:
+    if not fault["loc"]:  # raised by the record itself
+        return str(fault["ctx"]["error"])
+    return f"{fault['loc'][0]}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
+
+
+def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
+    """Turn "key=value" texts into settings; the value is read as YAML, as it would stand in a file."""
+    settings = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise ValueError(f"{assignment!r} is no setting: write key=value, such as checkpoint_every=500")
+        settings[name] = yaml.safe_load(text)
+    return settings
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings of a YAML file.
+
+    Raises ValueError for a file that holds anything but settings.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as fault:
+        raise ValueError(f"{path} is no YAML: {' '.join(str(fault).split())}") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} must hold settings, one `key: value` a line")
+    return settings
