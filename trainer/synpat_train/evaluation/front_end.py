@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from . import fbank as kaldi
 from .log_mel import BANDS, frame_count, log_mel
 
 
@@ -22,5 +23,8 @@ class FrontEnd:
 
 FRONT_ENDS: Mapping[int, FrontEnd] = {
     BANDS: FrontEnd(name="log-mel (M2D)", bands=BANDS, spectrogram=log_mel, frames=frame_count),
+    kaldi.BANDS: FrontEnd(
+        name="fbank (AudioMAE)", bands=kaldi.BANDS, spectrogram=kaldi.fbank, frames=kaldi.frame_count
+    ),
 }
 """By number of bands."""
