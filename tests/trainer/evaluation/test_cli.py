@@ -11,7 +11,7 @@ from PIL import Image
 from synpat_train import start
 from synpat_train.evaluation import cli
 from synpat_train.evaluation.cli import main
-from synpat_train.evaluation.protocols import PROTOCOLS
+from synpat_train.evaluation.protocols import PROTOCOLS, Probe
 from synpat_train.evaluation.published import PUBLISHED, Published
 from synpat_train.evaluation.results import table
 
@@ -93,15 +93,18 @@ def test_a_killed_evaluation_goes_on_with_the_rounds_that_it_has(on_tones, tmp_p
     evaluate(*on_tones, *QUICK, "--out", tmp_path / "straight")
     probed: list[int] = []
 
+    probe = PROTOCOLS["logistic"]
+    assert isinstance(probe, Probe)
+    real, limit = probe.scores, 9
+
     def counting(*arguments):
         if len(probed) == limit:
             raise ChildProcessError
         probed.append(1)
-        return PROTOCOLS["logistic"].scores(*arguments)
+        return real(*arguments)
 
-    counted = replace(PROTOCOLS["logistic"], scores=counting)
+    counted = replace(probe, scores=counting)
     monkeypatch.setattr(cli, "PROTOCOLS", {"logistic": counted})
-    limit = 9
     with pytest.raises(ChildProcessError):
         evaluate(*on_tones, *QUICK, "--out", tmp_path / "killed")
     limit = 100
@@ -109,6 +112,16 @@ def test_a_killed_evaluation_goes_on_with_the_rounds_that_it_has(on_tones, tmp_p
     assert len(probed) == 15  # five contestants, three folds
     assert results_of(tmp_path / "killed") == results_of(tmp_path / "straight")
     assert not (tmp_path / "killed" / "unfinished").exists()
+
+
+def test_an_encoder_is_fine_tuned_beside_the_baselines(on_tones, tmp_path, capsys):
+    quick = ["--set", "epochs=1", "--set", "warmup=0", "--set", "batch_size=4"]
+    evaluate(*on_tones, "--protocol", "finetune", *quick, "--out", tmp_path / "out")
+    (task,) = results_of(tmp_path / "out")["tasks"].values()
+    assert task["protocol"].startswith("finetune: epochs 1, batch_size 4, ")
+    scores = task["scores"]
+    assert [len(scores[name]["by_seed"]) for name in ("encoder", "random-init", "log-mel mean/std")] == [3, 3, 1]
+    assert not (tmp_path / "out" / "unfinished").exists()
 
 
 def test_encoders_are_compared_on_the_same_clips(run, on_tones, export_encoder, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ from .comparison import comparison, draw_comparison, read_evaluated
 from .evaluate import evaluate
 from .front_end import FRONT_ENDS
 from .log_mel import BANDS
-from .protocols import DEFAULT, PROTOCOLS, with_settings
+from .protocols import LINEAR, PROTOCOLS
 from .published import PUBLISHED
 from .results import RESULTS, add_result, read_results, table, untested
 from .task import Source
@@ -46,8 +47,9 @@ from .tasks import TASKS, described
 @click.option(
     "--protocol",
     type=click.Choice(list(PROTOCOLS)),
-    default=DEFAULT,
-    help="linear trains a layer as EVAR does; logistic solves a regression; knn trains nothing.",
+    default=LINEAR.name,
+    help="linear trains a layer as EVAR does; logistic solves a regression; knn trains nothing; finetune trains all of "
+    "the encoder by M2D's recipes, finetune-audiomae by AudioMAE's.",
 )
 @click.option(
     "--set",
@@ -99,8 +101,8 @@ def main(
     unreadable: str,
     batch_size: int,
 ) -> None:
-    """Measure a frozen encoder on real audio by what a simple classifier makes of it, beside two baselines: encoders
-    of the same shape with random weights, and the mean and standard deviation of the log-mel spectrogram.
+    """Measure an encoder on real audio, frozen or fine-tuned, beside two baselines: encoders of the same shape with
+    random weights, and the mean and standard deviation of the log-mel spectrogram.
 
     The table goes to standard output, everything to results.json. Results of other tasks in that file are kept.
 
@@ -116,7 +118,9 @@ def main(
         raise click.UsageError("--encoder RUN and --task TASK are needed: see synpat-eval --help")
     if any(name == "folder" or name in BENCHMARKS for name in names) != (data is not None):
         raise click.UsageError("--data DIR is needed by the tasks that bring no audio of their own, and by no others")
-    chosen_protocol = with_settings(PROTOCOLS[protocol], parse_settings(assignments))
+    chosen_protocol = replace(PROTOCOLS[protocol], changes=parse_settings(assignments))
+    for name in names:  # refuses what the protocol does not take, before the work
+        chosen_protocol.settings(name)
     encoder = _for_spectrograms(load_encoder(encoder_path))
     folder = find_encoder(encoder_path)
     out = out or _beside(folder)

@@ -1,5 +1,6 @@
-"""Run tasks: embed their clips with the encoder and with the baselines, probe every fold, score."""
+"""Run tasks: embed their clips with the encoder and with the baselines, or train them; test every fold, score."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ import torch
 from ..encoder import Encoder, random_encoder
 from .embedding import Embedder, Normalisation, encoder_embedder, measure, statistics_embedder
 from .embedding_cache import embeddings
+from .finetune import finetune
 from .front_end import FRONT_ENDS
 from .metrics import ACCURACY, MAP, METRICS
-from .protocols import Probe, described
+from .protocols import LINEAR, Probe, Recipes, described
 from .recordings import digest_of
-from .rounds import Round, forget, key_of, run_rounds
+from .rounds import Round, forget, run_rounds
 from .score import Score
 from .task import Task
 
@@ -25,12 +27,14 @@ RANDOM_SEEDS = (0, 1, 2)
 ENCODER, RANDOM_INIT, LOG_MEL = "encoder", "random-init", "log-mel mean/std"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contestant:
     """Something that embeds clips. Those of one name differ in their seed; their figures are averaged."""
 
     name: str
     embedder: Embedder
+    encoder: Encoder | None
+    """None for what cannot be trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +42,13 @@ class Result:
     """One task's scores, by contestant: the encoder first, then the baselines."""
 
     task: Task
-    protocol: Probe
+    protocol: Probe | Recipes
     normalisation: Normalisation
     scores: Mapping[str, Score]
 
 
 def evaluate(
-    encoder: Encoder, tasks: Sequence[Task], protocol: Probe, *, chunks: int, cache: Path, unfinished: Path
+    encoder: Encoder, tasks: Sequence[Task], protocol: Probe | Recipes, *, chunks: int, cache: Path, unfinished: Path
 ) -> Iterator[Result]:
     """Score the encoder and the baselines on each task, one after the other.
 
@@ -55,11 +59,13 @@ def evaluate(
     encoder.vit.to(device)
     front_end = FRONT_ENDS[encoder.height]
     competing = contestants(encoder)
+    trained = [each for each in competing if isinstance(protocol, Recipes) and each.encoder]
+    frozen = [each for each in competing if each not in trained]
     for task in tasks:
         normalisation = measure(task.recordings, task.learnt, front_end, device=device, what=f"{task.name}: normalise")
         features = embeddings(
             task.recordings,
-            [contestant.embedder for contestant in competing],
+            [each.embedder for each in frozen],
             front_end,
             normalisation,
             encoder=encoder,
@@ -69,22 +75,26 @@ def evaluate(
             cache=cache,
             what=f"{task.name}: embed",
         )
-        rounds = probe_rounds(task, competing, features, protocol)
+        # What cannot be trained is probed beside those that are.
+        probe = protocol if isinstance(protocol, Probe) else LINEAR
+        rounds = probe_rounds(task, frozen, features, probe)
         threads = _threads(max(each.nbytes for each in features), device)
-        answers = run_rounds(rounds, unfinished, threads, f"{task.name}: {protocol.name}")
-        yield Result(
-            task=task, protocol=protocol, normalisation=normalisation, scores=score(task, rounds, list(answers))
-        )
+        if isinstance(protocol, Recipes):
+            rounds = [*finetune_rounds(task, trained, normalisation, protocol, device, unfinished), *rounds]
+            threads = 1
+        answers = list(run_rounds(rounds, unfinished, threads, f"{task.name}: {protocol.name}"))
+        yield Result(task=task, protocol=protocol, normalisation=normalisation, scores=score(task, rounds, answers))
         forget(rounds, unfinished)
 
 
 def contestants(encoder: Encoder) -> list[Contestant]:
     """The encoder, and beside it encoders of its shape that have learnt nothing and plain statistics."""
     untrained = [random_encoder(encoder, seed) for seed in RANDOM_SEEDS]
+    statistics = statistics_embedder(FRONT_ENDS[encoder.height])
     return [
-        Contestant(ENCODER, encoder_embedder(encoder)),
-        *(Contestant(RANDOM_INIT, encoder_embedder(each)) for each in untrained),
-        Contestant(LOG_MEL, statistics_embedder(FRONT_ENDS[encoder.height])),
+        Contestant(name=ENCODER, embedder=encoder_embedder(encoder), encoder=encoder),
+        *(Contestant(name=RANDOM_INIT, embedder=encoder_embedder(each), encoder=each) for each in untrained),
+        Contestant(name=LOG_MEL, embedder=statistics, encoder=None),
     ]
 
 
@@ -92,19 +102,49 @@ def probe_rounds(
     task: Task, competing: Sequence[Contestant], features: Sequence[np.ndarray], protocol: Probe
 ) -> list[Round]:
     """A round for every contestant, fold and seed; features: [clips, features] of each contestant."""
-    data = [digest_of(task.recordings.digest, task.targets, s.train, s.valid, s.test) for s in task.splits]
+    settings = protocol.settings(task.key)
     return [
         Round(
             name=contestant.name,
             member=member,
             fold=fold,
-            key=key_of(data[fold], task.unit, contestant.embedder.digest, described(protocol), seed),
-            scores=partial(protocol.scores, protocol.settings, features[member], task.targets, split, seed),
+            key=_key(task, fold, contestant, protocol, seed),
+            scores=partial(protocol.scores, settings, features[member], task.targets, split, seed),
         )
         for member, contestant in enumerate(competing)
         for fold, split in enumerate(task.splits)
         for seed in protocol.seeds
     ]
+
+
+def finetune_rounds(
+    task: Task,
+    competing: Sequence[Contestant],
+    normalisation: Normalisation,
+    protocol: Recipes,
+    device: str,
+    unfinished: Path,
+) -> list[Round]:
+    """A round for every fold and seed: of the encoder, and of one random-init encoder for each seed."""
+    (encoder, *untrained), recipe = competing, protocol.settings(task.key)
+    pairs = [(encoder, seed) for seed in protocol.seeds] + list(zip(untrained, protocol.seeds, strict=True))
+    rounds = []
+    for member, (contestant, seed) in enumerate(pairs):
+        assert contestant.encoder is not None
+        for fold, split in enumerate(task.splits):
+            key = _key(task, fold, contestant, protocol, seed)
+            scores = partial(finetune, contestant.encoder, task, split, normalisation, recipe, seed, device=device)
+            scores = partial(scores, checkpoint=unfinished / f"{key}.checkpoint")
+            rounds.append(Round(name=contestant.name, member=member, fold=fold, key=key, scores=scores))
+    return rounds
+
+
+def _key(task: Task, fold: int, contestant: Contestant, protocol: Probe | Recipes, seed: int) -> str:
+    """A name for all that decides the scores of a round."""
+    split = task.splits[fold]
+    data = digest_of(task.recordings.digest, task.targets, split.train, split.valid, split.test)
+    words = json.dumps([data, task.unit, contestant.embedder.digest, described(protocol, task.key), seed])
+    return digest_of(words)[:32]
 
 
 def score(task: Task, rounds: Sequence[Round], answers: Sequence[np.ndarray]) -> dict[str, Score]:

@@ -1,12 +1,13 @@
-"""The table of protocols: how embeddings and labels become scores of the tested clips."""
+"""The table of protocols: how the scores of the tested clips come about, from embeddings or by fine-tuning."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..settings import filled
+from .finetune_recipes import AUDIOMAE, M2D, FineTuning
 from .linear import Linear, linear
 from .logistic import Logistic, logistic
 from .neighbours import Neighbours, knn
@@ -18,39 +19,60 @@ class Probe:
     """A way to learn labels from embeddings."""
 
     name: str
-    settings: Any
+    usual: Any
+    """Its settings, a pydantic dataclass, before any is changed."""
     scores: Callable[[Any, np.ndarray, np.ndarray, Split, int], np.ndarray]
     """Settings, features [clips, features], targets [clips] or [clips, classes], split and seed to scores [tested,
     classes]: the higher, the likelier."""
     seeds: Sequence[int] = (0,)
     """What they get right is averaged over them."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that differ from the usual ones."""
+
+    def settings(self, task: str) -> Any:
+        """All settings for a task; ValueError for a change that is unknown, or out of range."""
+        return filled(type(self.usual), asdict(self.usual) | dict(self.changes))
 
 
-PROTOCOLS: Mapping[str, Probe] = {
-    probe.name: probe
-    for probe in (
-        Probe(name="linear", settings=Linear(), scores=linear, seeds=(42, 43, 44)),
-        Probe(name="logistic", settings=Logistic(), scores=logistic),
-        Probe(name="knn", settings=Neighbours(), scores=knn),
+@dataclass(frozen=True, kw_only=True)
+class Recipes:
+    """A way to train the encoder itself on a task."""
+
+    name: str
+    usual: Mapping[str, FineTuning]
+    """By task; "" for the others."""
+    seeds: Sequence[int] = (43, 44, 45)
+    """Each is a training of its own."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that differ from the usual ones."""
+
+    def settings(self, task: str) -> FineTuning:
+        """All settings for a task; ValueError for a change that is unknown, or out of range."""
+        recipe = self.usual.get(task, self.usual[""])
+        return filled(FineTuning, asdict(recipe) | dict(self.changes))  # pyright: ignore[reportArgumentType]
+
+
+LINEAR = Probe(name="linear", usual=Linear(), scores=linear, seeds=(42, 43, 44))
+"""The usual one."""
+PROTOCOLS: Mapping[str, Probe | Recipes] = {
+    protocol.name: protocol
+    for protocol in (
+        LINEAR,
+        Probe(name="logistic", usual=Logistic(), scores=logistic),
+        Probe(name="knn", usual=Neighbours(), scores=knn),
+        Recipes(name="finetune", usual=M2D),
+        Recipes(name="finetune-audiomae", usual=AUDIOMAE),
     )
 }
-DEFAULT = "linear"
 
 
-def with_settings(protocol: Probe, changes: Mapping[str, Any]) -> Probe:
-    """The protocol with other settings; ValueError for one that it does not have, or that is out of range."""
-    settings = filled(type(protocol.settings), asdict(protocol.settings) | dict(changes))
-    return replace(protocol, settings=settings)
-
-
-def described(protocol: Probe) -> str:
-    """The protocol in words."""
-    settings = ", ".join(f"{name} {value}" for name, value in asdict(protocol.settings).items())
+def described(protocol: Probe | Recipes, task: str) -> str:
+    """The protocol for a task in words."""
+    settings = ", ".join(f"{name} {value}" for name, value in asdict(protocol.settings(task)).items())
     return f"{protocol.name}: {settings}; seeds {', '.join(map(str, protocol.seeds))}"
 
 
-def suffix(protocol: Probe) -> str:
+def suffix(protocol: Probe | Recipes) -> str:
     """What follows a task's name: nothing for the usual protocol."""
-    usual = asdict(PROTOCOLS[protocol.name].settings)
-    changed = [f"{name}={value}" for name, value in asdict(protocol.settings).items() if value != usual[name]]
-    return f" ({', '.join([protocol.name, *changed])})" if changed or protocol.name != DEFAULT else ""
+    changed = [f"{name}={value}" for name, value in protocol.changes.items()]
+    return f" ({', '.join([protocol.name, *changed])})" if changed or protocol.name != LINEAR.name else ""

@@ -62,7 +62,7 @@ def record(result: Result, encoder: Path) -> dict[str, Any]:
     """Everything about one task's result, ready for JSON. Figures are shares between 0 and 1."""
     task = result.task
     return {
-        "protocol": described(result.protocol),
+        "protocol": described(result.protocol, task.key),
         "encoder": str(encoder),
         "encoder_sha256": hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest(),
         "metric": result.scores[ENCODER].metric,

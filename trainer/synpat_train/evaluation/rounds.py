@@ -1,7 +1,5 @@
 """Rounds of learning and testing. What a killed evaluation has finished of them is not done again."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -61,11 +59,6 @@ def forget(rounds: Sequence[Round], folder: Path) -> None:
         _file(folder, each).unlink(missing_ok=True)
     if folder.exists() and not any(folder.iterdir()):
         folder.rmdir()
-
-
-def key_of(*parts: object) -> str:
-    """A name for all that decides the scores of a round; parts: what JSON can hold."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def _file(folder: Path, each: Round) -> Path:

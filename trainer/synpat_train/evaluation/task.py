@@ -65,6 +65,11 @@ class Task:
     """How many clips were left out because they have no label or belong to no fold."""
 
     @property
+    def key(self) -> str:
+        """What the tables call it, without "(own split)" behind."""
+        return self.name.split(" ")[0]
+
+    @property
     def learnt(self) -> np.ndarray:
         """The clips that at least one split trains on, in order."""
         return np.unique(np.concatenate([split.train for split in self.splits]))
