@@ -13,9 +13,15 @@ from click.testing import CliRunner
 from synpat_train.evaluation.benchmarks import BENCHMARK_TASKS, BENCHMARKS, read_benchmark
 from synpat_train.evaluation.check import check_copy
 from synpat_train.evaluation.cli import main
+from synpat_train.evaluation.embedding import embed, measure, statistics_embedder
+from synpat_train.evaluation.evaluate import Contestant, probe_rounds, score
+from synpat_train.evaluation.front_end import FRONT_ENDS
 from synpat_train.evaluation.listing import TEST, TRAIN, VALID
+from synpat_train.evaluation.neighbours import Neighbours, knn
+from synpat_train.evaluation.protocols import Probe
 from synpat_train.evaluation.task import Source
 
+KNN = Probe(name="knn", usual=Neighbours(), scores=knn)
 Rows = list[tuple[str, str, str]]
 """File, label and part that a reader should find."""
 
@@ -214,6 +220,44 @@ def test_a_task_reads_every_rate_depth_and_number_of_channels(tmp_path: Path):
     assert len(task.recordings) == 20
     assert all(abs(length - 3200) <= 1 for length in task.recordings.lengths)
     assert [split.name for split in task.splits] == [str(fold) for fold in range(1, 11)]
+
+
+@pytest.mark.parametrize("name", BENCHMARK_TASKS)
+def test_every_benchmark_is_probed_and_scored_by_its_metric(name: str, tmp_path: Path):
+    """In miniature, on statistics of log-mels alone; noise is not told apart, so the figure itself says nothing."""
+    if name == "surge":
+        (tmp_path / "x-velocity64").mkdir()
+        (tmp_path / "x-velocity64" / "21.ogg").touch()
+    BUILDERS[name](tmp_path)
+    task = BENCHMARK_TASKS[name](Source(data=tmp_path, cache=tmp_path / "cache"))
+    front_end = FRONT_ENDS[80]
+    statistics = statistics_embedder(front_end)
+    normalisation = measure(task.recordings, task.learnt, front_end, device="cpu", what="test")
+    batches = [np.array([clip]) for clip in range(len(task.files))]
+    embedded = embed(
+        task.recordings, [statistics], front_end, normalisation, batches=batches, unit=task.unit, device="cpu", what=""
+    )
+    features = np.concatenate([found for (found,) in embedded])
+    contestant = Contestant(name="statistics", embedder=statistics, encoder=None)
+    rounds = probe_rounds(task, [contestant], [features], KNN)
+    scores = score(task, rounds, [each.scores() for each in rounds])["statistics"]
+    assert scores.metric == BENCHMARKS[name].metric
+    assert scores.tested == [len(split.test) for split in task.splits]
+    assert 0 <= scores.interval.low <= scores.value <= scores.interval.high <= 1
+    assert (task.recordings.lengths <= task.unit).all()
+
+
+def test_several_labels_a_clip_are_scored_by_map_and_classes_without_clips_are_said(run, tmp_path: Path):
+    as20k(tmp_path)
+    arguments = ["--task", "as20k", "--data", str(tmp_path), "--cache", str(tmp_path / "cache"), "--protocol", "knn"]
+    done = CliRunner().invoke(main, ["--encoder", str(run), *arguments, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert "| as20k (knn) | mAP    | encoder " in done.output
+    assert "as20k: no tested clip has 2 of the classes; they count for nothing" in done.output
+    task = json.loads((tmp_path / "out" / "results.json").read_text())["tasks"]["as20k (knn)"]
+    assert task["classes"] == 3
+    assert task["classes_without_test"] == ["/m/03v3yw", "/m/0k4j"]
+    assert task["unassigned"] == 1
 
 
 @pytest.mark.parametrize(

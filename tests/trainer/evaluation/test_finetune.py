@@ -520,7 +520,7 @@ def test_clips_of_a_folder_count_as_of_the_longest_that_is_learnt_from(run, tone
     units = []
     monkeypatch.setattr(finetuning, "Trial", lambda *values: units.append(values[6]) or Trial(*values))
     for split in task.splits:
-        normalisation = measure(task.recordings, split.train, device="cpu", what="test")
+        normalisation = measure(task.recordings, split.train, FRONT_ENDS[80], device="cpu", what="test")
         recipe = replace(M2D[""], epochs=1, warmup=0)
         found = finetune(
             encoder, task, split, normalisation, recipe, 0, device="cpu", checkpoint=tmp_path / "training.pt"

@@ -113,6 +113,7 @@ def draw_comparison(encoders: Sequence[Evaluated], reference: Published | None, 
         axes.plot(list(marks.values()), heights, "kD", fillstyle="none", label=label)
     axes.set_yticks(list(middles.values()), list(middles))
     axes.set(xlabel="%, with 95 % intervals")
+    axes.margins(y=0.08)
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right", "left"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
