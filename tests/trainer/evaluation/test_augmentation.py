@@ -154,8 +154,8 @@ def test_as_many_patches_stay_for_every_clip_and_never_none(of, rows, columns, s
         kept = kept_patches(6, rows, columns, share, of, dice(seed))
         assert kept.shape[1] >= 1
         assert 0 <= kept.min() <= kept.max() < rows * columns
-        assert (kept.diff(dim=1) > 0).all(), "in order, none twice"
-        for clip in kept.numpy():
+        assert (np.diff(kept, axis=1) > 0).all(), "in order, none twice"
+        for clip in kept:
             assert len(clip) == len(set(clip // columns)) * len(set(clip % columns)), "whole rows and columns"
 
 
@@ -175,7 +175,7 @@ def test_a_share_of_each_axis_leaves_as_many_rows_and_columns():
 
 def test_every_patch_is_dropped_for_some_clip():
     kept = kept_patches(200, 5, 7, 0.5, "patches", dice())
-    counts = torch.bincount(kept.flatten(), minlength=35)
+    counts = np.bincount(kept.flatten(), minlength=35)
     assert counts.min() > 0
     assert counts.max() < 200
 

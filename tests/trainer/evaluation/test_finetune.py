@@ -17,13 +17,15 @@ from synpat_train.encoder import Encoder, load_encoder, random_encoder
 from synpat_train.evaluation import finetune as finetuning
 from synpat_train.evaluation import unfinished
 from synpat_train.evaluation.classifier import DropPath, fit_positions, make_classifier, scores
+from synpat_train.evaluation.clips import Batch, Trial, augmented, normalised, training_batch
 from synpat_train.evaluation.embedding import Normalisation, measure
-from synpat_train.evaluation.finetune import Trial, finetune, layers, learning_rate, loss, normalised, training_batch
+from synpat_train.evaluation.finetune import finetune, layers, learning_rate, loss, train
 from synpat_train.evaluation.finetune_recipes import AUDIOMAE, M2D, FineTuning
 from synpat_train.evaluation.folder import folder_task
 from synpat_train.evaluation.front_end import FRONT_ENDS
 from synpat_train.evaluation.recordings import Recordings
 from synpat_train.evaluation.task import Source, Split, Task
+from synpat_train.evaluation.unfinished import Unfinished
 from synpat_train.timm_door import VisionTransformer, create_model
 from synpat_train.vit import initialise, sincos_positions, vit_arguments
 
@@ -395,6 +397,18 @@ def test_without_layer_decay_all_rates_are_one(encoder):
     assert {group["lr_scale"] for group in layers(vit, M2D["spcv2"])} == {1}
 
 
+def test_a_layer_is_trained_at_its_rate(encoder, low_or_high, tmp_path):
+    """With so steep a decay the last layers alone move."""
+    recipe = replace(short(AUDIOMAE["esc50"]), layer_decay=1e-6)
+    vit = make_classifier(encoder, 2, 4, recipe, 0)
+    before = {name: weight.detach().clone() for name, weight in vit.named_parameters()}
+    train(vit, trial_of(low_or_high, recipe), Unfinished(tmp_path / "training.pt", {}))
+    moved = {
+        name.split(".")[0] for name, weight in vit.named_parameters() if (weight - before[name]).abs().max() > 1e-6
+    }
+    assert moved == {"fc_norm", "head"}
+
+
 def test_a_frozen_patch_embedding_and_the_positions_are_not_trained(encoder):
     vit = make_classifier(encoder, 2, 3, M2D["esc50"], 0)
     frozen = {name for name, weight in vit.named_parameters() if not weight.requires_grad}
@@ -442,7 +456,16 @@ def test_what_no_training_can_follow_is_refused():
 
 
 def trial_of(task: Task, recipe: FineTuning, split: Split = LEARNT) -> Trial:
-    return Trial(task, split, NORMALISATION, recipe, 0, FRONT_ENDS[80], UNIT, torch.device("cpu"))
+    return Trial(
+        task=task,
+        split=split,
+        normalisation=NORMALISATION,
+        recipe=recipe,
+        seed=0,
+        front_end=FRONT_ENDS[80],
+        unit=UNIT,
+        device=torch.device("cpu"),
+    )
 
 
 @pytest.mark.parametrize("clips", [2, 3, 15, 16, 17, 31, 33, 49, 65])
@@ -506,6 +529,19 @@ def test_behind_a_short_clip_are_zeros_and_before_it_is_as_alone(low_or_high):
         torch.testing.assert_close(log_mel[:, : frames - 2], alone[:, : frames - 2], atol=1e-3, rtol=1e-3)
 
 
+def test_a_mixture_is_as_long_as_the_longer_clip(low_or_high):
+    trial = trial_of(low_or_high, replace(short(M2D["spcv2"]), frequency_mask=0, time_mask=0, resize_crop=False))
+    lengths = np.array([2000, UNIT] * 8)
+    waveforms = torch.zeros(16, UNIT, dtype=torch.int16)
+    for waveform, length in zip(waveforms, lengths, strict=True):
+        waveform[:length] = 1000
+    log_mels, targets = augmented(Batch(waveforms, lengths, torch.eye(16)), trial, np.random.default_rng(0))
+    frames = FRONT_ENDS[80].frames(2000)
+    for log_mel, clips in zip(log_mels, targets > 0, strict=True):
+        assert (log_mel[:, frames:].any() == (lengths[clips].max() == UNIT)).item()
+    assert ((targets > 0).sum(dim=1) == 2).any()
+
+
 @pytest.mark.parametrize("name", M2D)
 @pytest.mark.parametrize("recipes", [M2D, AUDIOMAE], ids=["m2d", "audiomae"])
 def test_every_recipe_runs_on_every_front_end(recipes, name, low_or_high, tmp_path):
@@ -518,7 +554,7 @@ def test_clips_of_a_folder_count_as_of_the_longest_that_is_learnt_from(run, tone
     """Tones of 0.3 to 4.7 s in three folds; nothing of the tested ones decides the length."""
     task, encoder = folder_task(Source(data=tones, cache=tmp_path)), load_encoder(run)
     units = []
-    monkeypatch.setattr(finetuning, "Trial", lambda *values: units.append(values[6]) or Trial(*values))
+    monkeypatch.setattr(finetuning, "Trial", lambda **fields: units.append(fields["unit"]) or Trial(**fields))
     for split in task.splits:
         normalisation = measure(task.recordings, split.train, FRONT_ENDS[80], device="cpu", what="test")
         recipe = replace(M2D[""], epochs=1, warmup=0)

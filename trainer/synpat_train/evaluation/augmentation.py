@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .transfer import sent
+
 SMALLEST, LARGEST = 0.6, 1.5
 """Size of what `random_resize_crop` cuts out, relative to the log-mel."""
 CANVAS = 1.5
@@ -45,7 +47,7 @@ def mixup(
     clips = np.arange(len(waveforms))
     partners = np.where(dice.random(len(clips)) < share, dice.permutation(clips), clips)
     weights = _column(dice.beta(alpha, alpha, len(clips)), waveforms)
-    chosen = torch.from_numpy(partners).to(waveforms.device)
+    chosen = sent(partners, waveforms.device)
     return waveforms[chosen].lerp(waveforms, weights), targets[chosen].lerp(targets, weights), partners
 
 
@@ -56,17 +58,18 @@ def spec_augment(log_mels: Tensor, bands: int, frames: int, shared: bool, dice: 
     (Park et al., "SpecAugment: A Simple Data Augmentation Method for Automatic Speech Recognition", 2019).
     """
     masks = 1 if shared else len(log_mels)
-    hidden = _stripes(masks, log_mels.shape[1], bands, dice)[:, :, None]
-    hidden = hidden | _stripes(masks, log_mels.shape[2], frames, dice)[:, None]
-    return log_mels.masked_fill(torch.from_numpy(hidden).to(log_mels.device), 0)
+    hidden = _stripes(masks, log_mels.shape[1], bands, log_mels.device, dice)[:, :, None]
+    hidden = hidden | _stripes(masks, log_mels.shape[2], frames, log_mels.device, dice)[:, None]
+    return log_mels.masked_fill(hidden, 0)
 
 
-def _stripes(masks: int, length: int, widest: int, dice: np.random.Generator) -> np.ndarray:
+def _stripes(masks: int, length: int, widest: int, device: torch.device, dice: np.random.Generator) -> Tensor:
     """Bool [masks, length], each with one stripe of 0 to widest - 1."""
     widths = np.minimum(dice.integers(max(widest, 1), size=masks), length - 1)
     starts = dice.integers(length - widths)
-    place = np.arange(length)
-    return (place >= starts[:, None]) & (place < (starts + widths)[:, None])
+    first, behind = sent(np.stack([starts, starts + widths])[:, :, None], device)
+    place = torch.arange(length, device=device)
+    return (place >= first) & (place < behind)
 
 
 def random_resize_crop(log_mels: Tensor, dice: np.random.Generator) -> Tensor:
@@ -92,8 +95,9 @@ def stretch(log_mels: Tensor, tops: np.ndarray, heights: np.ndarray, lefts: np.n
 
     def positions(starts: np.ndarray, sizes: np.ndarray, length: int) -> Tensor:
         """Where to look, -1 for the first value of the log-mel and 1 for the last: float32 [B, length]."""
-        places = np.linspace(starts, starts + sizes - 1, length, axis=1)
-        return torch.from_numpy((2 * places / max(length - 1, 1) - 1).astype(np.float32)).to(log_mels.device)
+        along = torch.linspace(0, 1, length, device=log_mels.device)
+        first, last = 2 * np.stack([starts, starts + sizes - 1]) / max(length - 1, 1) - 1
+        return _column(first, log_mels) + _column(last - first, log_mels) * along
 
     bands, frames = log_mels.shape[1:]
     rows = positions(tops, heights, bands)[:, :, None].expand(-1, -1, frames)
@@ -104,7 +108,7 @@ def stretch(log_mels: Tensor, tops: np.ndarray, heights: np.ndarray, lefts: np.n
 
 def kept_patches(
     clips: int, rows: int, columns: int, share: float, of: Literal["patches", "axis"], dice: np.random.Generator
-) -> Tensor:
+) -> np.ndarray:
     """Indices of the patches that a training step sees, row by row: int64 [clips, K], K the same for all clips.
 
     Whole rows (of frequency) and whole columns (of time) are left out, others for each clip; at least one patch stays.
@@ -120,9 +124,9 @@ def kept_patches(
         return np.sort(dice.random((clips, length)).argsort(axis=1)[:, :kept], axis=1)
 
     patches = chosen(rows, kept_rows)[:, :, None] * columns + chosen(columns, kept_columns)[:, None]
-    return torch.from_numpy(patches.reshape(clips, -1))
+    return patches.reshape(clips, -1)
 
 
 def _column(values: np.ndarray, like: Tensor) -> Tensor:
     """Float32 [B, 1], where the other is."""
-    return torch.from_numpy(values.astype(np.float32)[:, None]).to(like.device)
+    return sent(values.astype(np.float32)[:, None], like.device)

@@ -65,9 +65,9 @@ def scores(
 
     The last time step is filled up with zeros. kept: indices of the patches to see, int64 [B, K]; None for all.
     """
-    patch = vit.patch_embed.patch_size[1]
-    patches = vit.patch_embed.proj(functional.pad(log_mels, (0, -log_mels.shape[2] % patch))[:, None])
-    rows = patches.shape[2]
+    rows, columns = patch_grid(vit, log_mels)
+    missing = columns * vit.patch_embed.patch_size[1] - log_mels.shape[2]
+    patches = vit.patch_embed.proj(functional.pad(log_mels, (0, missing))[:, None])
     assert vit.pos_embed is not None
     assert vit.cls_token is not None
     tokens = patches.flatten(2).transpose(1, 2) + vit.pos_embed[:, 1:]
@@ -78,6 +78,12 @@ def scores(
     if pooling == "time steps":
         tokens = tokens.unflatten(1, (rows, -1)).transpose(1, 2).flatten(2)
     return vit.head(vit.fc_norm(tokens.mean(dim=1))).float()
+
+
+def patch_grid(vit: VisionTransformer, log_mels: Tensor) -> tuple[int, int]:
+    """Patches of log-mels [B, height, frames] in frequency and in time."""
+    height, width = vit.patch_embed.patch_size
+    return log_mels.shape[1] // height, -(-log_mels.shape[2] // width)
 
 
 def _set_drop_path(vit: VisionTransformer, last: float) -> None:

@@ -39,7 +39,7 @@ def fbank(waveform: Tensor) -> Tensor:
     frames = frames - PRE_EMPHASIS * torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
     frames = frames * torch.hann_window(WINDOW, periodic=False, device=frames.device)
     power = torch.fft.rfft(frames, FOURIER).abs().square()
-    energies = power @ mel_filters().to(frames.device).T
+    energies = power @ mel_filters(frames.device).T
     return energies.clamp(min=torch.finfo(torch.float32).eps).log().transpose(-1, -2)
 
 
@@ -49,14 +49,14 @@ def frame_count(samples: int) -> int:
 
 
 @functools.cache
-def mel_filters() -> Tensor:
+def mel_filters(device: torch.device) -> Tensor:
     """The weight of each frequency in each band: float32 [128, 257], triangles in mel; 8 kHz is in none."""
     frequencies = _mel(np.linspace(0, SAMPLE_RATE / 2, FOURIER // 2 + 1))
     edges = np.linspace(_mel(np.array(LOWEST)), _mel(np.array(HIGHEST)), BANDS + 2)[:, None]
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
     rising = (frequencies - lower) / (centre - lower)
     falling = (upper - frequencies) / (upper - centre)
-    return torch.from_numpy(np.clip(np.minimum(rising, falling), 0, None)).float()
+    return torch.from_numpy(np.clip(np.minimum(rising, falling), 0, None)).float().to(device)
 
 
 def _mel(hertz: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ Axes in this file: B clips, S samples, C classes, F bands, T frames.
 import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,14 +30,15 @@ from ..timm_door import VisionTransformer
 # Behind the door, which must open first.
 from timm.optim._param_groups import param_groups_layer_decay
 
-from .augmentation import add_noise, change_loudness, kept_patches, mixup, random_resize_crop, spec_augment
-from .classifier import make_classifier, scores
+from .augmentation import kept_patches
+from .classifier import make_classifier, patch_grid, scores
+from .clips import Batch, Trial, augmented, tested_log_mels, training_batch
 from .embedding import Normalisation
 from .finetune_recipes import FineTuning
-from .front_end import FRONT_ENDS, FrontEnd
+from .front_end import FRONT_ENDS
 from .log_mel import SAMPLE_RATE
-from .recordings import FULL_SCALE, Recordings
 from .task import Split, Task
+from .transfer import sent
 from .unfinished import Unfinished, identity
 
 OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
@@ -78,7 +78,16 @@ def finetune(
     """
     front_end = FRONT_ENDS[encoder.height]
     unit = task.unit or min(int(task.whole.lengths[split.train].max()), LONGEST)
-    trial = Trial(task, split, normalisation, recipe, seed, front_end, unit, torch.device(device))
+    trial = Trial(
+        task=task,
+        split=split,
+        normalisation=normalisation,
+        recipe=recipe,
+        seed=seed,
+        front_end=front_end,
+        unit=unit,
+        device=torch.device(device),
+    )
     steps = -(-front_end.frames(unit) // encoder.patch)
     unfinished = Unfinished(checkpoint, identity(encoder, task, split, normalisation, recipe, seed))
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
@@ -89,47 +98,6 @@ def finetune(
         raise ValueError(_diverged("the scores are not finite", recipe.learning_rate))
     checkpoint.unlink(missing_ok=True)
     return found
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training and its test."""
-
-    task: Task
-    split: Split
-    normalisation: Normalisation
-    recipe: FineTuning
-    seed: int
-    front_end: FrontEnd
-    unit: int
-    """Samples that clips are cut or filled up to."""
-    device: torch.device
-
-    @property
-    def steps(self) -> int:
-        """Updates in an epoch."""
-        return -(-len(self.split.train) // self.recipe.batch_size)
-
-    def dice(self, *place: int) -> np.random.Generator:
-        """A generator for one place of the training: epoch, step, purpose."""
-        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=place))
-
-    def autocast(self) -> torch.autocast | nullcontext:
-        """Matrix products in bfloat16 if the recipe lets a GPU have it."""
-        low = self.device.type == "cuda" and uses_bfloat16(self.recipe.precision, self.device)
-        return autocast(self.device, low)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Waveforms on their way to the device."""
-
-    waveforms: Tensor
-    """Int16 [B, S], filled up with zeros."""
-    lengths: np.ndarray
-    """Samples of each without what was filled up: int64 [B]."""
-    targets: Tensor
-    """Float32 [B, C]."""
 
 
 def train(model: VisionTransformer, trial: Trial, unfinished: Unfinished) -> None:
@@ -144,6 +112,7 @@ def train(model: VisionTransformer, trial: Trial, unfinished: Unfinished) -> Non
     batches = ahead(partial(training_batch, trial), places, BATCHES_AHEAD)
     what = f"{trial.task.name} {trial.split.name}: fine-tune"
     losses = []
+    model.train()
     for (epoch, step), batch in track(zip(places, batches, strict=True), len(places), what):
         rate = learning_rate(epoch * trial.steps + step, trial.steps, recipe)
         for group in optimizer.param_groups:
@@ -156,52 +125,18 @@ def train(model: VisionTransformer, trial: Trial, unfinished: Unfinished) -> Non
             unfinished.save(model, optimizer, epoch + 1)
 
 
-def training_batch(trial: Trial, place: tuple[int, int]) -> Batch:
-    """The clips of a step of an epoch, each cut at random and, if the recipe says so, rolled round within its cut."""
-    epoch, step = place
-    order = trial.dice(epoch).permutation(trial.split.train)
-    # Batches of one size, but for one clip: none is so small that its variance means nothing.
-    clips = np.array_split(order, trial.steps)[step]
-    dice, whole = trial.dice(epoch, step, 0), trial.task.whole
-    offsets = dice.integers(np.maximum(whole.lengths[clips] - trial.unit, 0) + 1)
-    waveforms, lengths = gather(whole, clips, offsets, trial.unit)
-    if trial.recipe.roll:
-        for waveform, length, shift in zip(waveforms, lengths, dice.integers(lengths), strict=True):
-            waveform[:length] = np.roll(waveform[:length], shift)
-    targets = torch.from_numpy(trial.task.targets[clips])
-    if not trial.task.multi_label:
-        targets = functional.one_hot(targets, len(trial.task.classes))
-    return Batch(_sent(waveforms, trial.device), lengths, targets.float())
-
-
-def gather(recordings: Recordings, clips: np.ndarray, offsets: np.ndarray, unit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Clips from their offsets on, filled up with zeros: int16 [B, unit]; and how many samples they have, int64 [B]."""
-    lengths = np.minimum(recordings.lengths[clips] - offsets, unit)
-    waveforms = np.zeros((len(clips), unit), np.int16)
-    for waveform, start, length in zip(waveforms, recordings.starts[clips] + offsets, lengths, strict=True):
-        waveform[:length] = recordings.samples[start : start + length]
-    return waveforms, lengths
-
-
-def _sent(waveforms: np.ndarray, device: torch.device) -> Tensor:
-    """Made ready for a copy to the device that nobody waits for."""
-    tensor = torch.from_numpy(waveforms)
-    return tensor.pin_memory() if device.type == "cuda" else tensor
-
-
 def update(
     model: VisionTransformer, optimizer: Optimizer, batch: Batch, trial: Trial, dice: np.random.Generator
 ) -> Tensor:
     """One step: the loss before it, on the device."""
-    model.train()
     log_mels, targets = augmented(batch, trial, dice)
-    kept, recipe = None, trial.recipe
+    recipe, kept = trial.recipe, None
     if recipe.patch_drop:
-        rows, columns = model.patch_embed.grid_size[0], -(-log_mels.shape[2] // model.patch_embed.patch_size[1])
-        kept = kept_patches(len(log_mels), rows, columns, recipe.patch_drop, recipe.patch_drop_of, dice)
-        kept = kept.to(trial.device)
+        rows, columns = patch_grid(model, log_mels)
+        patches = kept_patches(len(log_mels), rows, columns, recipe.patch_drop, recipe.patch_drop_of, dice)
+        kept = sent(patches, trial.device)
     torch.manual_seed(int(dice.integers(2**62)))  # of the drop path
-    with trial.autocast():
+    with precision(trial):
         logits = scores(model, log_mels, kept, recipe.pooling)
     found = loss(logits, targets, recipe, trial.task.multi_label)
     optimizer.zero_grad()
@@ -210,36 +145,10 @@ def update(
     return found.detach()
 
 
-def augmented(batch: Batch, trial: Trial, dice: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Normalised log-mels [B, F, T] and targets [B, C], on the device."""
-    recipe, lengths = trial.recipe, batch.lengths
-    waveforms = _full_scale(batch.waveforms, trial.device)
-    targets = batch.targets.to(trial.device)
-    if recipe.roll:
-        waveforms = change_loudness(waveforms, dice)
-    if recipe.noise is not None:
-        waveforms = add_noise(waveforms, lengths, recipe.noise, dice)
-    if recipe.mixup:
-        waveforms, targets, partners = mixup(waveforms, targets, recipe.mixup, recipe.mixup_alpha, dice)
-        lengths = np.maximum(lengths, lengths[partners])
-    log_mels = normalised(waveforms, lengths, trial)
-    log_mels = spec_augment(log_mels, recipe.frequency_mask, recipe.time_mask, recipe.mask_shared, dice)
-    return random_resize_crop(log_mels, dice) if recipe.resize_crop else log_mels, targets
-
-
-def normalised(waveforms: Tensor, lengths: np.ndarray, trial: Trial) -> Tensor:
-    """Log-mels [B, F, T] of waveforms [B, S] with zeros, the mean, behind the last frame of each clip's own samples.
-
-    The last frame or two of a clip that was filled up hear silence where alone they would hear its mirror image.
-    """
-    log_mels = (trial.front_end.spectrogram(waveforms) - trial.normalisation.mean) / trial.normalisation.std
-    frames = torch.tensor([trial.front_end.frames(length) for length in lengths.tolist()]).to(trial.device)
-    behind = torch.arange(log_mels.shape[2], device=trial.device) >= frames[:, None]
-    return log_mels.masked_fill(behind[:, None], 0)
-
-
-def _full_scale(waveforms: Tensor, device: torch.device) -> Tensor:
-    return waveforms.to(device, non_blocking=True).float() / FULL_SCALE
+def precision(trial: Trial) -> torch.autocast | nullcontext:
+    """Matrix products in bfloat16, if the recipe lets a GPU have it."""
+    low = trial.device.type == "cuda" and uses_bfloat16(trial.recipe.precision, trial.device)
+    return autocast(trial.device, low)
 
 
 def loss(logits: Tensor, targets: Tensor, recipe: FineTuning, multi_label: bool) -> Tensor:
@@ -267,16 +176,10 @@ def learning_rate(step: int, steps: int, recipe: FineTuning) -> float:
 
 
 def tested(model: VisionTransformer, trial: Trial) -> np.ndarray:
-    """Logits of the tested clips, each cut at its start: float32 [tested, C]."""
+    """Logits of the tested clips: float32 [tested, C]."""
     model.eval()
-    parts = []
-    clips = trial.split.test
-    with torch.inference_mode(), trial.autocast():
-        for start in range(0, len(clips), trial.recipe.batch_size):
-            some = clips[start : start + trial.recipe.batch_size]
-            waveforms, lengths = gather(trial.task.recordings, some, np.zeros(len(some), np.int64), trial.unit)
-            log_mels = normalised(_full_scale(_sent(waveforms, trial.device), trial.device), lengths, trial)
-            parts.append(scores(model, log_mels, None, trial.recipe.pooling))
+    with torch.inference_mode(), precision(trial):
+        parts = [scores(model, log_mels, None, trial.recipe.pooling) for log_mels in tested_log_mels(trial)]
     return torch.cat(parts).cpu().numpy()
 
 
