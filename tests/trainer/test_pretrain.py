@@ -157,7 +157,7 @@ def test_the_card_names_the_sets_and_the_recipe_and_after_an_evaluation_its_resu
     assert "mask_ratio: 0.75" in first
     assert "samples/s, MFU" in first
     (run / "evaluation").mkdir()
-    scores = {"encoder": {"accuracy": 0.5}, "random-init": {"accuracy": 0.25}}
+    scores = {"encoder": {"value": 0.5}, "random-init": {"value": 0.25}}
     (run / "evaluation" / "results.json").write_text(json.dumps({"tasks": {"bells": {"scores": scores}}}))
     assert "| bells | 50.0 | 25.0 |" in card(run)
     shutil.rmtree(run / "evaluation")

@@ -1,0 +1,27 @@
+"""The driver over the three commands goes from nothing to a ranking, and does nothing twice."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from sounds import write_tones
+
+DRIVER = Path(__file__).parents[2] / "tools" / "reproduce.py"
+
+
+def test_the_smallest_scale_ends_in_a_ranking_of_families(tmp_path: Path):
+    write_tones(tmp_path / "tones")
+    out = tmp_path / "out"
+    command = [sys.executable, DRIVER, "--scale", "smoke", "--task", f"folder={tmp_path / 'tones'}", "--out", out]
+    first = subprocess.run(command, capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    ranking = first.stdout[first.stdout.index("## Families") :]
+    assert "| perlin | " in ranking
+    assert "| white-noise | " in ranking
+    assert "| tones (logistic) | log-mel mean/std | 100.0 |" in first.stdout
+    assert {path.name for path in out.glob("*.png")} == {"comparison.png", "transfer.png"}
+    results = out / "runs" / "perlin" / "evaluation" / "results.json"
+    before = results.stat().st_mtime_ns
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert (again.returncode, again.stdout) == (0, first.stdout), again.stderr
+    assert results.stat().st_mtime_ns == before
