@@ -114,6 +114,8 @@ RECIPES = {
     "audiomae, spcv2": replace(short(AUDIOMAE["spcv2"], epochs=12), learning_rate=3e-3),
 }
 """Those that differ most; the rates are higher than published, as so small an encoder can bear and needs them."""
+PLAIN = replace(M2D["spcv2"], mixup=0, frequency_mask=0, time_mask=0, resize_crop=False)
+"""No clip is changed."""
 every_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 
 
@@ -358,6 +360,24 @@ def test_patches_that_are_dropped_are_not_seen(encoder):
         assert not torch.equal(scores(vit, log_mels, None, "patches"), scores(vit, changed, None, "patches"))
 
 
+@pytest.mark.parametrize(
+    ("recipe", "seen"), [(M2D["spcv2"], {5 * 2, 4 * 2, 3 * 3}), (AUDIOMAE["esc50"], {4 * 3}), (PLAIN, {5 * 4})]
+)
+def test_patches_are_dropped_in_training_and_not_in_the_test(low_or_high, recipe, seen, tmp_path, monkeypatch):
+    """Of 5 x 4 patches: half of all, by 0, 1 or 2 rows and the rest in columns; or 0.2 of the rows and of the columns."""
+    found = []
+
+    def recorded(model, log_mels, kept, pooling):
+        found.append((model.training, 20 if kept is None else kept.shape[1]))
+        return scores(model, log_mels, kept, pooling)
+
+    monkeypatch.setattr(finetuning, "scores", recorded)
+    recipe = replace(short(recipe, epochs=8), patch_drop=0 if recipe is PLAIN else recipe.patch_drop)
+    train_and_test(small_encoder(80), low_or_high, recipe, tmp_path)
+    assert {count for training, count in found if training} == seen
+    assert {count for training, count in found if not training} == {20}
+
+
 def test_positions_are_kept_cut_or_interpolated():
     positions = torch.randn(1, 1 + 5 * 6, 8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(fit_positions(positions, 5, 6, 6), positions)
@@ -529,8 +549,23 @@ def test_behind_a_short_clip_are_zeros_and_before_it_is_as_alone(low_or_high):
         torch.testing.assert_close(log_mel[:, : frames - 2], alone[:, : frames - 2], atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [{"roll": True}, {"noise": 20}, {"mixup": 1}, {"frequency_mask": 30}, {"time_mask": 48}, {"resize_crop": True}],
+    ids=str,
+)
+def test_a_clip_is_changed_in_the_way_that_is_asked_for_and_in_no_other(low_or_high, asked):
+    trial = trial_of(low_or_high, PLAIN)
+    batch = training_batch(trial, (0, 0))
+    plain = normalised(batch.waveforms / 32768, batch.lengths, trial)
+    assert torch.equal(augmented(batch, trial, trial.dice(0, 0, 1))[0], plain)
+    changed, targets = augmented(batch, trial_of(low_or_high, replace(PLAIN, **asked)), trial.dice(0, 0, 1))
+    assert (changed != plain).any()
+    assert torch.equal(targets, batch.targets) == ("mixup" not in asked)
+
+
 def test_a_mixture_is_as_long_as_the_longer_clip(low_or_high):
-    trial = trial_of(low_or_high, replace(short(M2D["spcv2"]), frequency_mask=0, time_mask=0, resize_crop=False))
+    trial = trial_of(low_or_high, replace(PLAIN, mixup=1))
     lengths = np.array([2000, UNIT] * 8)
     waveforms = torch.zeros(16, UNIT, dtype=torch.int16)
     for waveform, length in zip(waveforms, lengths, strict=True):

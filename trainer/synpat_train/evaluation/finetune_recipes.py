@@ -2,6 +2,10 @@
 
 M2D: Niizumi et al., "Masked Modeling Duo: Towards a Universal Audio Pre-training Framework", 2024, whose fine-tuning
 is that of its benchmark EVAR. AudioMAE: Huang et al., "Masked Autoencoders that Listen", 2022, Table 3.
+
+Not as there: the last epoch counts and not the best one; the last frames of a clip, less than a patch, are filled up
+and not cut off; a log-mel is normalised to a standard deviation of 1, as the encoder knows it, where AudioMAE has a
+half; short clips are filled up with zeros once they are normalised, where AudioMAE does so before.
 """
 
 from collections.abc import Mapping
@@ -18,7 +22,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class FineTuning:
-    """Everything that decides a fine-tuned classifier, beside the encoder, the clips and the seed."""
+    """Everything that decides a fine-tuned classifier, beside the encoder, the clips and the seed.
+
+    Raises ValidationError, which is a ValueError, for a setting that is out of range or unknown.
+    """
 
     epochs: Annotated[int, Field(gt=0)]
     """Passes over the training clips; the scores are those after the last one."""
@@ -75,7 +82,8 @@ class FineTuning:
     """Whether a clip starts anywhere in itself and goes on at its end, and its loudness changes by a factor of 0.5 to
     1.5 (AudioMAE)."""
     noise: float | None
-    """White noise that is added, in dB of a clip's power to the noise's; None adds none."""
+    """White noise that is added, in dB of a clip's power to the noise's; None adds none. That the
+    noise of AudioMAE is white, and weaker than the clip by its 20 dB, is our reading."""
     frequency_mask: Annotated[int, Field(ge=0)]
     """SpecAugment: the mask over neighbouring bands is narrower than so many (Park et al., 2019); 0 for none."""
     time_mask: Annotated[int, Field(ge=0)]
