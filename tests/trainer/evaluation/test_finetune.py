@@ -235,7 +235,7 @@ def test_a_killed_training_goes_on_to_the_bit(encoder, low_or_high, recipe, tmp_
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("other", ["seed", "recipe", "encoder", "split", "labels", "normalisation"])
+@pytest.mark.parametrize("other", ["seed", "recipe", "encoder", "split", "labels", "unit", "normalisation"])
 def test_another_training_does_not_go_on_from_it(encoder, low_or_high, other, tmp_path, monkeypatch, updates):
     recipe = short(M2D["spcv2"])
     straight = train_and_test(encoder, low_or_high, recipe, tmp_path)
@@ -251,6 +251,8 @@ def test_another_training_does_not_go_on_from_it(encoder, low_or_high, other, tm
             theirs["split"] = replace(LEARNT, train=np.arange(1, 40))
         case "labels":
             theirs["task"] = replace(low_or_high, labels=low_or_high.labels[::-1])
+        case "unit":
+            theirs["task"] = replace(low_or_high, unit=UNIT - 1600)
         case "normalisation":
             monkeypatch.setitem(globals(), "NORMALISATION", Normalisation(-5, 4))
     killed_after(2, monkeypatch, **theirs)
@@ -364,7 +366,7 @@ def test_patches_that_are_dropped_are_not_seen(encoder):
     ("recipe", "seen"), [(M2D["spcv2"], {5 * 2, 4 * 2, 3 * 3}), (AUDIOMAE["esc50"], {4 * 3}), (PLAIN, {5 * 4})]
 )
 def test_patches_are_dropped_in_training_and_not_in_the_test(low_or_high, recipe, seen, tmp_path, monkeypatch):
-    """Of 5 x 4 patches: half of all, by 0, 1 or 2 rows and the rest in columns; or 0.2 of the rows and of the columns."""
+    """Of 5 x 4: half of all patches, by 0, 1 or 2 rows and the rest in columns; or 0.2 of the rows and of the columns."""
     found = []
 
     def recorded(model, log_mels, kept, pooling):

@@ -83,6 +83,7 @@ def identity(
         "task": task.name,
         "split": split.name,
         "clips": task.whole.digest,
+        "unit": task.unit,
         "targets": _digest([split.train, task.targets]),
         "encoder": _digest(weights),
         "normalisation": asdict(normalisation),
