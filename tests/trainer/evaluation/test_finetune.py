@@ -366,7 +366,7 @@ def test_patches_that_are_dropped_are_not_seen(encoder):
     ("recipe", "seen"), [(M2D["spcv2"], {5 * 2, 4 * 2, 3 * 3}), (AUDIOMAE["esc50"], {4 * 3}), (PLAIN, {5 * 4})]
 )
 def test_patches_are_dropped_in_training_and_not_in_the_test(low_or_high, recipe, seen, tmp_path, monkeypatch):
-    """Of 5 x 4: half of all patches, by 0, 1 or 2 rows and the rest in columns; or 0.2 of the rows and of the columns."""
+    """Of 5 x 4: half of all patches, by 0, 1 or 2 rows and then columns; or 0.2 of the rows and of the columns."""
     found = []
 
     def recorded(model, log_mels, kept, pooling):
