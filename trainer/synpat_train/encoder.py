@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .timm_door import VisionTransformer, create_model
-from .vit import initialise
+from .vit import after_prefix, initialise, split_positions
 
 ENCODER_FILES = ("config.json", "model.safetensors")
 """What an exported encoder consists of: timm's `local-dir:` layout."""
@@ -82,15 +82,9 @@ class Encoder:
         # timm's own forward pass insists on the full width.
         patches = self.vit.patch_embed.proj(chunk.unsqueeze(1))  # [batch, channel, row, step]
         rows, steps = patches.shape[2:]
-        special: list[Tensor] = [token for token in (self.vit.cls_token, self.vit.reg_token) if token is not None]
-        assert self.vit.pos_embed is not None
-        table = rows * (self.width // self.patch)
-        of_prefix, positions = self.vit.pos_embed.split([self.vit.pos_embed.shape[1] - table, table], dim=1)
+        before, positions = split_positions(self.vit, rows * (self.width // self.patch))
         positions = positions.unflatten(1, (rows, -1))[:, :, :steps].flatten(1, 2)
-        tokens = patches.flatten(2).transpose(1, 2) + positions
-        if special:
-            prefix = torch.cat(special, dim=1) + (of_prefix if of_prefix.shape[1] else 0)
-            tokens = torch.cat([prefix.expand(len(chunk), -1, -1), tokens], dim=1)
+        tokens = after_prefix(self.vit, patches.flatten(2).transpose(1, 2) + positions, before)
         tokens = self.vit.norm(self.vit.blocks(self.vit.norm_pre(tokens)))[:, self.vit.num_prefix_tokens :]
         return tokens.unflatten(1, (rows, steps)).transpose(1, 2).flatten(2).float()
 

@@ -54,6 +54,25 @@ def sincos_positions(rows: int, columns: int, width: int, prefix: int) -> Tensor
     return torch.from_numpy(table).float().unsqueeze(0)
 
 
+def split_positions(vit: VisionTransformer, patches: int) -> tuple[Tensor, Tensor]:
+    """The positions of the tokens before those of the patches, of which some models have none, and of the patches."""
+    assert vit.pos_embed is not None
+    before, table = vit.pos_embed.split([vit.pos_embed.shape[1] - patches, patches], dim=1)
+    return before, table
+
+
+def after_prefix(vit: VisionTransformer, tokens: Tensor, positions: Tensor) -> Tensor:
+    """The tokens of patches, [batch, patches, width], behind the model's class and register tokens, if it has any.
+
+    positions: of the tokens that are put before, or none.
+    """
+    prefix: list[Tensor] = [token for token in (vit.cls_token, vit.reg_token) if token is not None]
+    if not prefix:
+        return tokens
+    before = torch.cat(prefix, dim=1) + (positions if positions.shape[1] else 0)
+    return torch.cat([before.expand(len(tokens), -1, -1), tokens], dim=1)
+
+
 def initialise(module: nn.Module) -> None:
     """MAE's start, from torch's global generator: Xavier-uniform projections, also for the flattened patch embedding;
     zero biases; tokens from N(0, 0.02). Positions are left alone."""

@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from synpat_train import start
 from synpat_train.evaluation import cli
+from synpat_train.evaluation.audio import read_audio
 from synpat_train.evaluation.cli import main
+from synpat_train.evaluation.fbank import fbank
 from synpat_train.evaluation.protocols import PROTOCOLS, Probe
 from synpat_train.evaluation.published import PUBLISHED, Published
 from synpat_train.evaluation.results import table
@@ -87,6 +90,14 @@ def test_an_encoder_of_another_height_is_fitted_and_said_to_be(export_encoder, t
     assert "was trained on 96x208, and a spectrogram has 80 bands: its positions are resampled to 80x208" in (
         capsys.readouterr().err
     )
+
+
+def test_an_encoder_of_128_bands_hears_the_front_end_of_audiomae(export_encoder, on_tones, tones, tmp_path):
+    evaluate("--encoder", export_encoder(128), *on_tones[2:], *QUICK, "--out", tmp_path / "out")
+    (task,) = results_of(tmp_path / "out")["tasks"].values()
+    waveforms = [torch.from_numpy(read_audio(path)) for path in tones.glob("*.wav")]
+    heard = torch.cat([fbank(waveform).flatten() for waveform in waveforms])
+    assert task["normalisation"]["mean"] == pytest.approx(heard.mean().item(), abs=0.05)
 
 
 def test_a_killed_evaluation_goes_on_with_the_rounds_that_it_has(on_tones, tmp_path, monkeypatch):

@@ -381,16 +381,33 @@ def test_patches_are_dropped_in_training_and_not_in_the_test(low_or_high, recipe
 
 
 def test_positions_are_kept_cut_or_interpolated():
-    positions = torch.randn(1, 1 + 5 * 6, 8, generator=torch.Generator().manual_seed(0))
+    positions = torch.randn(1, 5 * 6, 8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(fit_positions(positions, 5, 6, 6), positions)
-    table = positions[:, 1:].reshape(5, 6, 8)
+    table = positions.reshape(5, 6, 8)
     cut = fit_positions(positions, 5, 6, 4)
-    assert torch.equal(cut[0, 1:].reshape(5, 4, 8), table[:, :4])
+    assert torch.equal(cut.reshape(5, 4, 8), table[:, :4])
     longer = fit_positions(positions, 5, 6, 11)
     expected = functional.interpolate(table.permute(2, 0, 1)[None], (5, 11), mode="bicubic")[0].permute(1, 2, 0)
-    torch.testing.assert_close(longer[0, 1:].reshape(5, 11, 8), expected)
-    assert torch.equal(cut[:, 0], positions[:, 0])
-    assert torch.equal(longer[:, 0], positions[:, 0])
+    torch.testing.assert_close(longer.reshape(5, 11, 8), expected)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"class_token": False, "global_pool": "avg", "fc_norm": False}, {"reg_tokens": 4, "no_embed_class": True}],
+    ids=["no class token", "register tokens"],
+)
+def test_vision_transformers_of_others_are_classified_by_the_features_that_they_give(arguments):
+    sizes = {"img_size": [80, 48], "in_chans": 1, "depth": 2, "embed_dim": 32, "num_heads": 2}
+    vit = create_model("vit_tiny_patch16_224", num_classes=0, **sizes, **arguments)
+    assert isinstance(vit, VisionTransformer)
+    other = Encoder(vit.eval(), 80, 48, 16, features=5 * 32)
+    model = make_classifier(other, 2, 3, replace(M2D["esc50"], patch_drop=0, pooling="time steps"), 0).eval()
+    model.head = torch.nn.Identity()
+    clips = torch.randn(3, 80, 48, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        found = scores(model, clips, None, "time steps")
+        expected = model.fc_norm(other.clip_embedding(clips))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_rates_of_the_layers_are_those_of_mae(encoder):

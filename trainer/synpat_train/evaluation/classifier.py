@@ -12,13 +12,8 @@ from torch.nn import functional
 
 from ..encoder import Encoder
 from ..mae import take
-from ..timm_door import VisionTransformer
-
-# isort: split
-# Behind the door, which must open first.
-from timm.layers.drop import DropPath
-from timm.layers.pos_embed import resample_abs_pos_embed
-
+from ..timm_door import DropPath, VisionTransformer, resample_abs_pos_embed
+from ..vit import after_prefix, split_positions
 from .finetune_recipes import FineTuning
 
 
@@ -30,8 +25,9 @@ def make_classifier(encoder: Encoder, classes: int, steps: int, recipe: FineTuni
     vit = copy.deepcopy(encoder.vit).requires_grad_(True)
     vit.patch_embed.requires_grad_(not recipe.patch_embed_frozen)
     rows, columns = encoder.height // encoder.patch, encoder.width // encoder.patch
-    assert vit.pos_embed is not None
-    vit.pos_embed = nn.Parameter(fit_positions(vit.pos_embed.detach(), rows, columns, steps), requires_grad=False)
+    before, table = split_positions(encoder.vit, rows * columns)
+    positions = torch.cat([before, fit_positions(table, rows, columns, steps)], dim=1)
+    vit.pos_embed = nn.Parameter(positions, requires_grad=False)
     _set_drop_path(vit, recipe.drop_path)
     torch.manual_seed(seed)
     features = vit.embed_dim * (rows if recipe.pooling == "time steps" else 1)
@@ -46,16 +42,15 @@ def make_classifier(encoder: Encoder, classes: int, steps: int, recipe: FineTuni
     return vit.to(encoder.vit.patch_embed.proj.weight.device)
 
 
-def fit_positions(positions: Tensor, rows: int, columns: int, steps: int) -> Tensor:
-    """The positions [1, 1 + rows * columns, D] of an encoder for another number of time steps.
+def fit_positions(table: Tensor, rows: int, columns: int, steps: int) -> Tensor:
+    """The positions of an encoder's patches [1, rows * columns, D] for another number of time steps.
 
     Of fewer steps than columns, the first ones are taken, so that a step is as far from the next as in pre-training.
     More are interpolated over the whole table, as in M2D.
     """
     if steps > columns:
-        return resample_abs_pos_embed(positions, [rows, steps], [rows, columns], antialias=False)
-    first, table = positions.split([1, rows * columns], dim=1)
-    return torch.cat([first, table.unflatten(1, (rows, columns))[:, :, :steps].flatten(1, 2)], dim=1)
+        return resample_abs_pos_embed(table, [rows, steps], [rows, columns], num_prefix_tokens=0, antialias=False)
+    return table.unflatten(1, (rows, columns))[:, :, :steps].flatten(1, 2)
 
 
 def scores(
@@ -68,13 +63,12 @@ def scores(
     rows, columns = patch_grid(vit, log_mels)
     missing = columns * vit.patch_embed.patch_size[1] - log_mels.shape[2]
     patches = vit.patch_embed.proj(functional.pad(log_mels, (0, missing))[:, None])
-    assert vit.pos_embed is not None
-    assert vit.cls_token is not None
-    tokens = patches.flatten(2).transpose(1, 2) + vit.pos_embed[:, 1:]
+    before, positions = split_positions(vit, rows * columns)
+    tokens = patches.flatten(2).transpose(1, 2) + positions
     if kept is not None:
         tokens = take(tokens, kept)
-    first = (vit.cls_token + vit.pos_embed[:, :1]).expand(len(tokens), -1, -1)
-    tokens = vit.norm(vit.blocks(torch.cat([first, tokens], dim=1)))[:, 1:]
+    tokens = vit.blocks(vit.norm_pre(after_prefix(vit, tokens, before)))
+    tokens = vit.norm(tokens)[:, vit.num_prefix_tokens :]
     if pooling == "time steps":
         tokens = tokens.unflatten(1, (rows, -1)).transpose(1, 2).flatten(2)
     return vit.head(vit.fc_norm(tokens.mean(dim=1))).float()

@@ -24,12 +24,7 @@ from ..ahead import ahead
 from ..device import autocast, uses_bfloat16
 from ..encoder import Encoder
 from ..progress import track
-from ..timm_door import VisionTransformer
-
-# isort: split
-# Behind the door, which must open first.
-from timm.optim._param_groups import param_groups_layer_decay
-
+from ..timm_door import VisionTransformer, param_groups_layer_decay
 from .augmentation import kept_patches
 from .classifier import make_classifier, patch_grid, scores
 from .clips import Batch, Trial, augmented, tested_log_mels, training_batch

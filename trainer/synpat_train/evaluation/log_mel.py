@@ -33,7 +33,7 @@ def log_mel(waveform: Tensor) -> Tensor:
     waveform = functional.pad(waveform.float(), (0, missing))
     window = torch.hann_window(WINDOW, periodic=True, device=waveform.device)
     spectrum = torch.stft(waveform, WINDOW, HOP, window=window, center=True, pad_mode="reflect", return_complex=True)
-    power = mel_filters().to(waveform.device) @ spectrum.abs().square()
+    power = mel_filters(waveform.device) @ spectrum.abs().square()
     return torch.log(power + torch.finfo(torch.float32).eps)
 
 
@@ -43,7 +43,7 @@ def frame_count(samples: int) -> int:
 
 
 @functools.cache
-def mel_filters() -> Tensor:
+def mel_filters(device: torch.device) -> Tensor:
     """The weight of each frequency in each band: float32 [80, 201], every triangle of area 1 over Hz."""
     frequencies = np.linspace(0, SAMPLE_RATE / 2, WINDOW // 2 + 1)
     edges = _hertz(np.linspace(_mel(LOWEST), _mel(HIGHEST), BANDS + 2))[:, None]
@@ -51,7 +51,7 @@ def mel_filters() -> Tensor:
     rising = (frequencies - lower) / (centre - lower)
     falling = (upper - frequencies) / (upper - centre)
     triangles = np.clip(np.minimum(rising, falling), 0, None)
-    return torch.from_numpy(triangles * 2 / (upper - lower)).float()
+    return torch.from_numpy(triangles * 2 / (upper - lower)).float().to(device)
 
 
 # Slaney's scale: linear up to 1 kHz, which is 15 mel, and from there 27 mel for every factor of 6.4.
