@@ -11,14 +11,13 @@ from synpat.families.fractaldb import (
     PADDING,
     SPARE,
     FractalDB,
-    _iterate,
+    _orbit,
     _stamp,
     _table,
-    _thresholds,
-    _words,
     candidate,
     filling_rate,
     is_category,
+    system_of,
     weight_vector,
 )
 
@@ -33,12 +32,6 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def _orbit(system: np.ndarray, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, bool]:
-    points, box = np.empty((n, 2)), np.empty(4)
-    stayed = _iterate(points, box, system, _thresholds(system), _words(rng, n))
-    return points, box, stayed
-
-
 def test_a_filled_square_lights_what_chance_leaves_lit(rng):
     # 100,000 points fall evenly on the 500 x 500 pixels within the padding.
     expected = 500**2 * (1 - np.exp(-100_000 / 500**2)) / 512**2
@@ -46,24 +39,24 @@ def test_a_filled_square_lights_what_chance_leaves_lit(rng):
 
 
 def test_points_of_the_sierpinski_triangle_avoid_the_holes(rng):
-    points, _, _ = _orbit(SIERPINSKI, rng, 20_000)
+    points, _, _ = _orbit(system_of(SIERPINSKI), rng, 20_000)
     # In binary, no digit of x and of y is 1 at the same place; (0, 0) starts on the attractor.
-    y, x = (points * 2**30).astype(np.int64).T
+    y, x = (points * 2**30).astype(np.int64)
     assert not np.any(x >> 20 & y >> 20)
 
 
 def test_maps_are_taken_in_proportion_to_their_determinants(rng):
-    system = np.array([[0.1, 0, 0, 0.3, 0, 0], [0.3, 0, 0, 0.3, 0.5, 0], [0, 0.2, 0.3, 0, 0, 0.5]])
-    points, _, _ = _orbit(system, rng, 200_000)
-    y, x = points[1:].T
+    maps = np.array([[0.1, 0, 0, 0.3, 0, 0], [0.3, 0, 0, 0.3, 0.5, 0], [0, 0.2, 0.3, 0, 0, 0.5]])
+    y, x = _orbit(system_of(maps), rng, 200_000)[0]
     assert np.mean((x >= 0.5) & (y < 0.4)) == pytest.approx(9 / 18, abs=0.01)
     assert np.mean(y >= 0.5) == pytest.approx(6 / 18, abs=0.01)
 
 
 def test_an_exploding_system_is_stopped_and_fills_nothing(rng):
-    system = np.array([[1.2, 0, 0, 1.2, 1, 1], [1.1, 0, 0, 1.1, -1, 1]])
-    assert not _orbit(system, rng, 10_000)[2]
-    assert filling_rate(system, rng) == 0
+    maps = np.array([[1.2, 0, 0, 1.2, 1, 1], [1.1, 0, 0, 1.1, -1, 1]])
+    with pytest.raises(Rejected, match="farther than"):
+        _orbit(system_of(maps), rng, 10_000)
+    assert filling_rate(maps, rng) == 0
 
 
 def test_the_search_finds_the_categories_that_are_shipped():
@@ -92,16 +85,41 @@ def test_the_25_weights_vary_one_parameter_each():
     assert sorted(set(vectors.ravel())) == [0.2, 0.6, 1, 1.4, 1.8]
 
 
+@pytest.mark.parametrize("share", [[1.0], [0.5, 0.5], [9, 3, 6], [1, 0, 1e-6, 8], [5, 1, 1, 1, 1, 1, 30]])
+def test_random_numbers_pick_the_maps_by_their_determinants(share):
+    maps = np.zeros((len(share), 6))
+    maps[:, 0], maps[:, 3] = share, 1
+    system = system_of(maps)
+    # A column ends at an eighth of the 2**32 numbers after where it begins.
+    ends = 2**29 * np.arange(9)
+    below, above = system.bounds.astype(np.int64) - ends[:-1], ends[1:] - system.bounds.astype(np.int64)
+    numbers = np.bincount(system.choices, np.stack([below, above], 1).ravel(), len(share))
+    assert numbers / 2**32 == pytest.approx(np.array(share) / sum(share), abs=1e-8)
+
+
 def test_patches_light_half_of_what_they_cover(rng):
-    points, box, _ = _orbit(SQUARE, rng, 200_000)
-    image = np.zeros((128 + SPARE, 128 + SPARE), np.uint8)
-    _stamp(image, points, box, _words(rng, len(points)))
-    image = image[:128, :128]
+    points, box, numbers = _orbit(system_of(SQUARE), rng, 200_000)
+    bits = np.zeros((128 + SPARE, (128 + SPARE) // 8 + 1), np.uint8)
+    _stamp(bits, points, box, numbers, 128, 128)
+    image = np.unpackbits(bits[:128], axis=1, count=128, bitorder="little")
     inside = image[PADDING + 4 : -PADDING, PADDING + 4 : -PADDING]
-    assert set(np.unique(image)) == {0, 127}
-    assert np.mean(inside > 0) == pytest.approx(256 / 511, abs=0.02)
+    assert np.mean(inside) == pytest.approx(256 / 511, abs=0.02)
     assert not image[: PADDING + 1].any()
     assert not image[:, : PADDING + 1].any()
+
+
+def test_all_511_patches_are_laid_where_their_points_are(rng):
+    """One point an image, at the same pixel: what is lit is its patch."""
+    box = np.array([[0.0, 1], [0, 1]])
+    found = set()
+    for number in np.linspace(0, 2**32 - 1, 1022).astype(np.uint32):
+        bits = np.zeros((64 + SPARE, (64 + SPARE) // 8 + 1), np.uint8)
+        _stamp(bits, np.array([[0.5], [0.44]]), box, np.array([number]), 64, 64)
+        image = np.unpackbits(bits, axis=1, bitorder="little")
+        patch = image[33:36, 29:32]  # 0.5 and 0.44 of the 52 pixels within the padding, 1 pixel on
+        assert patch.sum() == image.sum()
+        found.add(int(patch.ravel() @ 2 ** np.arange(9)))
+    assert found == set(range(1, 512))
 
 
 def test_an_attractor_reaches_the_padding_on_all_four_sides(rng):
