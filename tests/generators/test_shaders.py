@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from synpat.families import shaders
-from synpat.families.family import Rejected
-from synpat.families.shaders import Program, Shaders, random_program, run
+from synpat.families.family import Rejected, category_generator
+from synpat.families.shaders import FIRST_IS_FLAT, Program, Shaders, is_flat, random_program, run
 
 
 @pytest.fixture
@@ -197,6 +197,15 @@ def test_every_step_of_a_program_matters(rng):
 def test_all_operations_occur(rng):
     seen = np.concatenate([random_program(rng).code[:, 0] for _ in range(300)])
     assert set(seen.tolist()) == set(shaders._CHOICES)
+
+
+def test_the_categories_whose_first_program_is_flat_are_listed():
+    flat = set()
+    for category in range(Shaders.categories):
+        rng = category_generator("shaders", category)
+        if is_flat(random_program(rng), rng):
+            flat.add(category)
+    assert flat == FIRST_IS_FLAT
 
 
 def test_a_class_is_a_program_and_an_instance_its_moment():

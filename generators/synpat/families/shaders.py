@@ -10,9 +10,10 @@ One virtual machine runs all programs, a strip of pixels at a time. It adds, mul
 rounds, all of which IEEE 754 fixes to the bit: its own sine and angle are polynomials.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -71,6 +72,8 @@ _CHOICES: dict[int, tuple[float, tuple[tuple[float, float], ...]]] = {
     BLEND: (2, ((0.5, 2),)),
 }
 """Of each operation: its weight among those of its kind, and from where to where its numbers may lie."""
+FIRST_IS_FLAT = {38, 201, 460}
+"""Categories whose first program is flat. To try out those of all categories would take longer than to grow them."""
 NUMBERS = 4
 """Numbers that an operation has room for."""
 DEAR, MOST_DEAR = (VALUE_NOISE, GRADIENT_NOISE, CELLS, TRAP, ESCAPE), 4
@@ -98,6 +101,7 @@ class Shaders(Family):
     """Random procedural programs in the spirit of Shaders21k, which they are not; a class is a program."""
 
     source: ClassVar[str] = "synpat's own, after Baradad et al., Procedural image programs, 2022"
+    version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
 
     category: int
@@ -180,29 +184,35 @@ def run(
 
 def _at(values: NDArray[np.float64], rng: np.random.Generator, time: float, jitter: float) -> NDArray[np.float32]:
     """The numbers of a program at a time, float32 of the shape of `values` less the last axis."""
-    mean, slope, swing, speed, phase = np.moveaxis(values, -1, 0)
+    mean, slope, swing, speed, phase = (values[..., n] for n in range(5))
     varied = mean * (1 + jitter * rng.standard_normal(mean.shape))
     return (varied + slope * time + swing * np.sin(2 * np.pi * (speed * time + phase))).astype(np.float32)
 
 
 @lru_cache(maxsize=Shaders.categories)
 def _program(category: int) -> Program:
-    """The first program of the category's own sequence that is not flat at any of four times."""
+    """The first program of the category's own sequence that is not flat."""
     rng = category_generator("shaders", category)
     while True:
         program = random_program(rng)
-        try:
-            for time in (0.5, 3, 6, 9):
-                run(program, rng, 32, 48, time=time)
-        except Rejected:
-            continue
-        return program
+        if category not in FIRST_IS_FLAT or not is_flat(program, rng):
+            return program
+
+
+def is_flat(program: Program, rng: np.random.Generator) -> bool:
+    """Whether a small picture of a program is rejected at any of four times."""
+    try:
+        for time in (0.5, 3, 6, 9):
+            run(program, rng, 32, 48, time=time)
+    except Rejected:
+        return True
+    return False
 
 
 def random_program(rng: np.random.Generator) -> Program:
     """10 to 60 steps, every one of which has its part in the picture."""
     grower = _Grower(rng)
-    steps = int(rng.integers(10, 61))
+    steps = grower.integer(10, 61)
     shape = grower.number(steps - steps // 4)
     shade = grower.number(steps // 4)
     # middle, amplitude, frequency and phase of each channel
@@ -210,7 +220,7 @@ def random_program(rng: np.random.Generator) -> Program:
     return Program(
         code=np.array(grower.code, np.int32),
         numbers=np.array(grower.numbers),
-        colours=np.array([_moving(rng, ranges) for _ in range(3)]),
+        colours=np.array([grower.moving(ranges) for _ in range(3)]),
         shape=shape,
         shade=shade,
     )
@@ -220,20 +230,20 @@ class _Grower:
     """Writes the steps of a random program from the result backwards: what a step reads is grown before it."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
+        self.random = _uniforms(rng).__next__
         self.code: list[tuple[int, ...]] = []
-        self.numbers: list[NDArray[np.float64]] = []
+        self.numbers: list[list[tuple[float, ...]]] = []
         self.planes = [0]
         """First registers of the pairs there are; 0 is the image's own plane."""
         self.dear = 0
 
     def number(self, steps: int) -> int:
         """A register that about so many steps lead to."""
-        if steps < 3 or self.rng.random() < 0.15:
+        if steps < 3 or self.random() < 0.15:
             plane = self.plane(min(steps - 1, 6))
             # Noise reads how many octaves to add, and where in the plane of hashes to begin.
             return self.step(self.choice(_SOURCES), plane, self.integer(1, 5), self.integer(0, 2**30))
-        if self.rng.random() < 0.3:
+        if self.random() < 0.3:
             return self.step(self.choice(_CURVES), self.number(steps - 1))
         operation = self.choice(_COMBINERS)
         parts = 3 if operation == BLEND else 2
@@ -256,30 +266,47 @@ class _Grower:
     def step(self, operation: int, *reads: int) -> int:
         register = 2 + 2 * len(self.code)
         self.code.append((operation, register, *reads, *[0] * (3 - len(reads))))
-        self.numbers.append(_moving(self.rng, _CHOICES[operation][1]))
+        self.numbers.append(self.moving(_CHOICES[operation][1]))
         self.dear += operation in DEAR
         return register
 
     def choice(self, operations: range) -> int:
-        allowed = [o for o in operations if self.dear < MOST_DEAR or o not in DEAR]
-        weights = np.array([_CHOICES[o][0] for o in allowed])
-        return int(self.rng.choice(allowed, p=weights / weights.sum()))
+        allowed, cumulative = _odds(operations, self.dear < MOST_DEAR)
+        return allowed[bisect_right(cumulative, self.random())]
 
     def integer(self, low: int, high: int) -> int:
-        return int(self.rng.integers(low, high))
+        return low + int((high - low) * self.random())
+
+    def moving(self, ranges: tuple[tuple[float, float], ...]) -> list[tuple[float, ...]]:
+        """Random numbers in ranges, of which some drift or swing over time: [NUMBERS, 5], see Program.numbers."""
+        values, random = [_UNUSED] * NUMBERS, self.random
+        for i, (low, high) in enumerate(ranges):
+            mean, kind = low + (high - low) * random(), random()
+            if kind < 0.6 and (low, high) == (0, 1):  # a phase or an angle, in turns
+                values[i] = mean, -0.1 + 0.2 * random(), 0.0, 0.0, 0.0
+            elif kind < 0.4:
+                values[i] = mean, 0.0, (high - low) / 6 * random(), 0.02 + 0.28 * random(), random()
+            else:
+                values[i] = mean, 0.0, 0.0, 0.0, 0.0
+        return values
 
 
-def _moving(rng: np.random.Generator, ranges: tuple[tuple[float, float], ...]) -> NDArray[np.float64]:
-    """Random numbers in ranges, of which some drift or swing over time: float64 [NUMBERS, 5], see Program.numbers."""
-    values = np.zeros((NUMBERS, 5))
-    for row, (low, high) in zip(values, ranges, strict=False):
-        row[0] = rng.uniform(low, high)
-        kind = rng.random()
-        if (low, high) == (0, 1) and kind < 0.6:  # a phase or an angle, in turns
-            row[1] = rng.uniform(-0.1, 0.1)
-        elif kind < 0.4:
-            row[2:] = rng.uniform(0, (high - low) / 6), rng.uniform(0.02, 0.3), rng.uniform(0, 1)
-    return values
+def _uniforms(rng: np.random.Generator) -> Iterator[float]:
+    """Random numbers in 0..1, drawn many at once: one by one each would cost as much as a step of a program."""
+    while True:
+        yield from rng.random(256).tolist()
+
+
+@cache
+def _odds(operations: range, dear_too: bool) -> tuple[list[int], list[float]]:
+    """The operations of a kind that may be chosen, and the chance of each or one before it: rising to 1."""
+    allowed = [o for o in operations if dear_too or o not in DEAR]
+    weights = np.array([_CHOICES[o][0] for o in allowed])
+    chances = np.cumsum(weights / weights.sum())
+    return allowed, (chances / chances[-1]).tolist()
+
+
+_UNUSED = (0.0,) * 5
 
 
 # In the error model of numpy a division needs no test for 0, which would keep loops from being vectorised.
