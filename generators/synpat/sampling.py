@@ -85,7 +85,7 @@ def _generators(family: str, seed: int, index: int, attempt: int) -> tuple[np.ra
     One BLAKE2 hash seeds both: numpy's own SeedSequence would cost as much as an octave of noise, twice.
     """
     digest = hashlib.blake2b(f"{family} {seed} {index} {attempt}".encode(), digest_size=64).digest()
-    state = np.frombuffer(digest, "<u8").astype(np.uint64)
+    state = np.frombuffer(digest, np.uint64)
     drawing, painting = (
         np.random.Generator(np.random.PCG64(_State(half)))  # pyright: ignore[reportArgumentType]  (its stub is too strict)
         for half in (state[:4], state[4:])

@@ -12,6 +12,10 @@ PARTIAL = ".*.partial"
 """What a file that is still being written is called, as a pattern; a killed process leaves one behind."""
 
 
+BUFFER = 1 << 20
+"""Bytes that are gathered before they are written: a shard comes in pieces of some kilobytes."""
+
+
 def partial_name(name: str) -> str:
     """What a file is called while it is written: like no other process, thread or machine would call it."""
     return f".{name}.{secrets.token_hex(6)}.partial"
@@ -25,7 +29,7 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """
     partial = path.with_name(partial_name(path.name))
     try:
-        with partial.open("wb") as file:
+        with partial.open("wb", BUFFER) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -8,6 +8,7 @@ at level 1 its variants for different processors write the same.
 
 import io
 import struct
+from functools import lru_cache
 
 import numpy as np
 from isal import isal_zlib
@@ -38,9 +39,14 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     colour_type = _COLOUR_TYPES[1 if image.ndim == 2 else image.shape[2]]
-    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
     pixels = isal_zlib.compress(filtered, LEVEL)
-    return b"".join((_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", pixels), _chunk(b"IEND", b"")))
+    return b"".join((_head(height, width, colour_type), _chunk(b"IDAT", pixels), _END))
+
+
+@lru_cache(maxsize=8)  # the images of a set are of one size
+def _head(height: int, width: int, colour_type: int) -> bytes:
+    """What stands before the pixels."""
+    return _SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0))
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

