@@ -370,22 +370,29 @@ def _count(values, low, scale, counts):
 
     counts: int64 [bins + 1], added to; the last one, for what lies on the last edge, is moved into the one before.
     """
-    # Two tables, so that neighbours that fall into one bin need not wait for each other.
-    others = np.zeros(len(counts), np.int64)
+    # Four tables, each for a quarter of a row, so that neighbours that fall into one bin need not wait for each other.
+    tables = np.zeros((4, len(counts)), np.int32)
+    first, second, third, fourth = tables
     height, width = values.shape
+    quarter = width // 4
+    bins = np.empty(width, np.uint32)
     for y in range(height):
-        for x in range(0, width - 1, 2):
-            counts[int((values[y, x] - low) * scale)] += 1
-            others[int((values[y, x + 1] - low) * scale)] += 1
-        if width % 2:
-            counts[int((values[y, width - 1] - low) * scale)] += 1
-    for b in range(len(counts)):
-        counts[b] += others[b]
+        for x in range(width):
+            bins[x] = np.int32((values[y, x] - low) * scale)
+        for x in range(quarter):
+            first[bins[x]] += 1
+            second[bins[x + quarter]] += 1
+            third[bins[x + 2 * quarter]] += 1
+            fourth[bins[x + 3 * quarter]] += 1
+        for x in range(4 * quarter, width):
+            first[bins[x]] += 1
+    counts += tables.sum(0)
     counts[-2] += counts[-1]
     counts[-1] = 0
 
 
-@njit(cache=True)
+# In the error model of numpy a division needs no test for 0, which would keep loops from being vectorised.
+@njit(cache=True, error_model="numpy")
 def _set_magnitude(pairs, magnitude, mean, scale):
     """Give the coefficients of pairs of real images a magnitude, keeping the phase; none at frequency 0.
 
@@ -399,40 +406,62 @@ def _set_magnitude(pairs, magnitude, mean, scale):
     for y in range(height):
         for x in range(width // 2 + 1):
             after += (1 if 2 * x % width == 0 else 2) * magnitude[y, x] * magnitude[y, x]
-    tiny = np.float32(1e-24)
+    end = (width + 1) // 2
+    a, b, c, d, first, second = np.empty((6, end), np.float32)
     for n in range(count):
         zero = pairs[n, 0, 0]
         pairs[n, 0, 0] = 0
         first_power, second_power = 0.0, 0.0
         for y in range(height):
             mirrored = (height - y) % height
+            here, there, wanted = pairs[n, y], pairs[n, mirrored], magnitude[y]
             first_line, second_line = np.float32(0), np.float32(0)
-            for x in range(width // 2 + 1):
-                opposite = width - x if x else 0
-                weight = np.float32(1)
-                if x == opposite or x == 0:
-                    # The column holds both a coefficient and its mirror image: the upper one does both.
-                    if mirrored < y:
-                        continue
-                    if mirrored == y:
-                        weight = np.float32(0.5)
-                here, there = pairs[n, y, x], pairs[n, mirrored, opposite]
-                # Twice the coefficients of either image.
-                a, b = here.real + there.real, here.imag - there.imag
-                c, d = here.imag + there.imag, there.real - here.real
-                first, second = a * a + b * b, c * c + d * d
-                first_line += weight * first
-                second_line += weight * second
-                f = magnitude[y, x] / np.sqrt(max(first, tiny))
-                g = magnitude[y, x] / np.sqrt(max(second, tiny))
-                pairs[n, y, x] = complex(f * a - g * d, f * b + g * c)
-                pairs[n, mirrored, opposite] = complex(f * a + g * d, g * c - f * b)
+            # A column that is its own mirror image holds each coefficient twice: the upper one does both.
+            weight = np.float32(0.5 if mirrored == y else 1)
+            if mirrored >= y:
+                one, other = _set_coefficient(here, there, 0, wanted[0])
+                first_line, second_line = weight * one, weight * other
+            for x in range(1, end):
+                a[x], b[x], c[x], d[x] = _apart(here[x], there[width - x])
+            for x in range(1, end):
+                a[x], b[x], c[x], d[x], first[x], second[x] = _turned(a[x], b[x], c[x], d[x], wanted[x])
+            for x in range(1, end):
+                here[x], there[width - x] = complex(a[x], b[x]), complex(c[x], d[x])
+                first_line += first[x]
+                second_line += second[x]
+            if mirrored >= y and 2 * end == width:
+                one, other = _set_coefficient(here, there, end, wanted[end])
+                first_line, second_line = first_line + weight * one, second_line + weight * other
             first_power += first_line
             second_power += second_line
         area = height * width
         mean[2 * n], mean[2 * n + 1] = zero.real / area, zero.imag / area
         scale[2 * n] = np.sqrt(first_power / 2 / after) / area
         scale[2 * n + 1] = np.sqrt(second_power / 2 / after) / area
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _set_coefficient(here, there, x, wanted):
+    """Of column x, at 0 or half the width, of a row and its mirror image; see `_turned` for what is returned."""
+    a, b, c, d = _apart(here[x], there[x])
+    a, b, c, d, first, second = _turned(a, b, c, d, wanted)
+    here[x], there[x] = complex(a, b), complex(c, d)
+    return first, second
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _apart(here, there):
+    """Twice the coefficients of either image, real and imaginary, from that of the pair and its mirror image."""
+    return here.real + there.real, here.imag - there.imag, here.imag + there.imag, there.real - here.real
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _turned(a, b, c, d, wanted):
+    """The pair's coefficient and its mirror image at the wanted magnitude, and the powers of both images before."""
+    first, second = a * a + b * b, c * c + d * d
+    f = wanted / np.sqrt(max(first, np.float32(1e-24)))
+    g = wanted / np.sqrt(max(second, np.float32(1e-24)))
+    return f * a - g * d, f * b + g * c, f * a + g * d, g * c - f * b, first, second
 
 
 @njit(cache=True)
