@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from servers import ObjectStore, Proxy
 
+from synpat_shards import publish, store
 from synpat_train.checkpoint import checkpoints
 from synpat_train.config import Config, make_config, to_yaml
 from synpat_train.pretrain import pretrain
@@ -224,3 +226,31 @@ def test_a_shard_that_vanishes_stops_the_run_with_a_checkpoint(perlin_set: Path,
         train(tmp_path / "run", tmp_path / "set", make_config("msm-mae", settings))
     [left] = checkpoints(tmp_path / "run")
     assert torch.load(left, weights_only=True)["step"] == len(log(tmp_path / "run"))
+
+
+def test_a_store_that_goes_away_stops_the_run_with_a_checkpoint_and_the_next_one_goes_on(
+    perlin_set: Path, s3: str, object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = make_config("msm-mae", SETTINGS | {"stream": True, "window": 1, "checkpoint_every": 100})
+    straight = train(tmp_path / "straight", perlin_set, config)
+    monkeypatch.setattr(store, "WAITS", (0.05, 0.05))
+    asked: set[str] = set()
+    away = False
+
+    def third_shard_is_gone(method: str, path: str) -> int | None:
+        if away and method == "GET" and ".tar" in path:
+            asked.add(path.partition("?")[0])
+        return 503 if away and len(asked) > 2 else None
+
+    with Proxy(object_store.port, third_shard_is_gone) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # those of the client library, beneath ours
+        publish(perlin_set, s3)
+        run, away = tmp_path / "run", True
+        with pytest.raises(OSError, match=r"perlin-\d+\.tar.*(spoilt on purpose|Service Unavailable)"):
+            pretrain(run, [s3], config, tmp_path / "cache", 1)
+        (left,) = checkpoints(run)
+        assert 0 < torch.load(left, weights_only=True)["step"] == len(log(run)) < SETTINGS["steps"]
+        away = False
+        pretrain(run, [s3], config, tmp_path / "cache", 1)
+    assert_equal(run, straight)

@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process adds to this folder of the cache, and keep others waiting meanwhile."""
+    """Wait until no other process writes to this folder, and keep others waiting meanwhile."""
     waited = False
     with ExitStack() as stack:
         while True:

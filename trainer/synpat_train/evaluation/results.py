@@ -13,6 +13,7 @@ import numpy as np
 
 from synpat_shards import atomic_file, write_whole
 
+from .cache import alone
 from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result
 from .intervals import Interval
 from .protocols import described, suffix
@@ -47,10 +48,11 @@ def add_result(folder: Path, result: Result, encoder: Path) -> None:
 
     encoder: the folder with its weights. A reader sees the old file or the new one, never a half.
     """
-    results = read_results(folder)
-    write_answers(folder, title(result), result)
-    results["tasks"][title(result)] = record(result, encoder)
-    write_whole(folder / RESULTS, json.dumps(results, indent=2).encode() + b"\n")
+    with alone(folder):  # another task may be finished at the same time
+        results = read_results(folder)
+        write_answers(folder, title(result), result)
+        results["tasks"][title(result)] = record(result, encoder)
+        write_whole(folder / RESULTS, json.dumps(results, indent=2).encode() + b"\n")
 
 
 def title(result: Result) -> str:
