@@ -7,8 +7,13 @@ import pytest
 import soundfile
 
 from synpat_train.evaluation.audio import read_audio
+from synpat_train.evaluation.embedding import embed, measure, statistics_embedder
+from synpat_train.evaluation.evaluate import Contestant, probe_rounds, score
 from synpat_train.evaluation.folder import folder_task
+from synpat_train.evaluation.front_end import FRONT_ENDS
 from synpat_train.evaluation.listing import splits_of
+from synpat_train.evaluation.logistic import Logistic, logistic
+from synpat_train.evaluation.protocols import Probe
 from synpat_train.evaluation.task import Source
 
 
@@ -156,9 +161,42 @@ def test_metadata_that_cannot_be_a_task_is_refused_before_decoding(tones, write_
 REAL = Path(__file__).parents[4] / "shared" / "audio"
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"needs the recorded sets in {REAL}, which are not part of the project")
+on_recorded_sound = pytest.mark.skipif(
+    not REAL.is_dir(), reason=f"needs the recorded sets in {REAL}, which are not part of the project"
+)
+
+
+@on_recorded_sound
 def test_the_recorded_sets_are_read_as_their_readme_says(tmp_path):
     task = folder_task(Source(data=REAL / "esc10", cache=tmp_path))
     assert len(task.recordings) == 400
     assert len(set(task.labels)) == 10
     assert [len(split.test) for split in task.splits] == [80] * 5
+
+
+@on_recorded_sound
+@pytest.mark.parametrize(
+    ("name", "split", "expected"),
+    [("esc10", None, 0.802), ("fsdd", "speaker_fold", 0.551)],  # the first measured by others, with code of their own
+)
+def test_statistics_of_log_mels_tell_recorded_sounds_apart_as_well_as_measured_before(name, split, expected, tmp_path):
+    task = folder_task(Source(data=REAL / name, split=split, cache=tmp_path))
+    front_end = FRONT_ENDS[80]
+    statistics = statistics_embedder(front_end)
+    normalisation = measure(task.recordings, task.learnt, front_end, device="cpu", what="")
+    embedded = embed(
+        task.recordings,
+        [statistics],
+        front_end,
+        normalisation,
+        batches=[np.array([clip]) for clip in range(len(task.files))],
+        unit=task.unit,
+        device="cpu",
+        what="",
+    )
+    features = np.concatenate([found for (found,) in embedded])
+    contestant = Contestant(name="statistics", embedder=statistics, encoder=None)
+    probe = Probe(name="logistic", usual=Logistic(), scores=logistic)
+    rounds = probe_rounds(task, [contestant], [features], probe)
+    figures = score(task, rounds, [each.scores() for each in rounds])["statistics"]
+    assert figures.value == pytest.approx(expected, abs=0.005)
