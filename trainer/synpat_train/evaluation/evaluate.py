@@ -59,8 +59,8 @@ def evaluate(
     encoder.vit.to(device)
     front_end = FRONT_ENDS[encoder.height]
     competing = contestants(encoder)
-    trained = [each for each in competing if isinstance(protocol, Recipes) and each.encoder]
-    frozen = [each for each in competing if each not in trained]
+    trained = [each for each in competing if each.encoder and isinstance(protocol, Recipes)]
+    frozen = [each for each in competing if each.encoder is None or isinstance(protocol, Probe)]
     for task in tasks:
         normalisation = measure(task.recordings, task.learnt, front_end, device=device, what=f"{task.name}: normalise")
         features = embeddings(
