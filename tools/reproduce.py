@@ -184,7 +184,8 @@ def draw_transfer(described: Sequence[Mapping[str, Any]], gains: Mapping[str, tu
             axes.annotate(family, (value, mean), fontsize=7, xytext=(3, 3), textcoords="offset points")
         found = stats.spearmanr(values, means, nan_policy="omit") if len(gains) > 2 else None
         title = f"rank correlation {found.statistic:+.2f}, p = {found.pvalue:.2f}" if found else ""  # pyright: ignore
-        axes.set(xlabel=words, title=title)
+        axes.set(xlabel=words)
+        axes.set_title(title, fontsize=9)
         axes.axhline(0, color="0.8", zorder=0)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("points over random-init")
