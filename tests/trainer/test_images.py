@@ -1,10 +1,12 @@
 """The images of shard sets: the same from the cache and from the shards, ours and anybody's, whole or refused."""
 
 import io
+import os
 import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -14,6 +16,7 @@ from PIL import Image
 from synpat.render import make_recipe, render_set
 from synpat.sampling import sample
 from synpat_shards import publish
+from synpat_train import remote
 from synpat_train.images import Cached, Images, Streamed, statistics
 from synpat_train.sets import open_sets, parse_weight
 
@@ -180,6 +183,21 @@ def test_tars_behind_a_url_without_a_manifest_are_read_too(url: str, perlin_set:
     fsspec.filesystem("memory").rm("/bucket/perlin/.synpat", recursive=True)
     expected = read(cached(perlin_set, tmp_path / "local"), 99, 0, 37)
     assert np.array_equal(read(Cached(open_sets([url], 80, tmp_path), 208, tmp_path), 99, 0, 37), expected)
+
+
+def test_the_shard_unused_for_longest_makes_room_for_another(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    *paths, last = [shard.present() for shard in open_sets([url], 80, tmp_path)[0].shards]
+    last.unlink()
+    for age, path in zip((2, 3, 1), paths, strict=True):
+        os.utime(path, (1000 - age, 1000 - age))
+    whole = shutil.disk_usage(tmp_path)
+
+    def room_for_three(folder: Path) -> Any:
+        return whole._replace(free=0 if len(list(folder.glob("*.tar"))) > 2 else whole.free)
+
+    monkeypatch.setattr(remote.shutil, "disk_usage", room_for_three)
+    assert open_sets([url], 80, tmp_path)[0].shards[-1].present() == last
+    assert sorted(last.parent.glob("*.tar")) == [paths[0], paths[2], last]
 
 
 def test_a_damaged_shard_behind_a_url_is_named(url: str, tmp_path: Path):

@@ -1,6 +1,8 @@
 """Shards behind a URL: fetched into a local folder when they are needed, the longest unused ones dropped for room."""
 
+import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,14 +27,22 @@ class Remote:
 
         Raises OSError for a store that cannot be reached, ValueError for a shard that is not what it should be.
         """
-        if to.exists():
-            to.touch()  # the longest unused goes first
+        with suppress(FileNotFoundError):
+            os.utime(to)  # the longest unused goes first
             return
         to.parent.mkdir(parents=True, exist_ok=True)
-        others = sorted(to.parent.glob("*.tar"), key=lambda path: path.stat().st_mtime)
-        while others and shutil.disk_usage(to.parent).free < self.bytes + SPARE:
-            others.pop(0).unlink(missing_ok=True)
+        while shutil.disk_usage(to.parent).free < self.bytes + SPARE and (unused := _longest_unused(to.parent)):
+            unused.unlink(missing_ok=True)
         self.store.fetch(self.name, to, self.bytes, self.sha256)
+
+
+def _longest_unused(folder: Path) -> Path | None:
+    """A shard of the folder, if there is one; other threads take shards away meanwhile."""
+    used: dict[Path, float] = {}
+    for path in folder.glob("*.tar"):
+        with suppress(FileNotFoundError):
+            used[path] = path.stat().st_mtime
+    return min(used, key=used.__getitem__, default=None)
 
 
 def fetch_tars(store: Store, to: Path) -> list[Path]:
