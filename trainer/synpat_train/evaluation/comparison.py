@@ -27,11 +27,11 @@ class Evaluated:
 
     def score(self, task: str, contestant: str = ENCODER) -> Score:
         """A contestant's score on one of the tasks."""
-        return read_score(self.folder, task, contestant)[0]
+        return read_score(self.folder, task, self.tasks[task], contestant)[0]
 
     def clips(self, task: str) -> list[np.ndarray]:
         """Names of the tested clips of each fold."""
-        return read_score(self.folder, task, ENCODER)[1]
+        return read_score(self.folder, task, self.tasks[task], ENCODER)[1]
 
 
 def read_evaluated(path: Path) -> Evaluated:

@@ -1,10 +1,9 @@
 """Embeddings on disk, made once for each encoder and task; a killed run goes on where it was."""
 
-import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from ..encoder import Encoder
 from .cache import alone
 from .embedding import Embedder, Normalisation, batches_of_equal_steps, embed
 from .front_end import FrontEnd
-from .recordings import Recordings
+from .recordings import Recordings, digest_of
 
 VERSION = 1
 """Raised when the same encoder embeds the same clip otherwise."""
@@ -49,7 +48,18 @@ def embeddings(
             batches = batches_of_equal_steps(recordings, encoder, front_end, chunks, unit)
             plan = _key([batch.tolist() for batch in batches])
             unfinished = [_begin(file, (len(recordings), each.features), plan) for file, each in wanted.items()]
-            _fill(unfinished, list(wanted.values()), recordings, front_end, normalisation, batches, unit, device, what)
+            rest = batches[min(each.done for each in unfinished) :]
+            computed = embed(
+                recordings,
+                list(wanted.values()),
+                front_end,
+                normalisation,
+                batches=rest,
+                unit=unit,
+                device=device,
+                what=what,
+            )
+            _fill(unfinished, zip(rest, computed, strict=True), done=len(batches) - len(rest))
     return [np.load(file, mmap_mode="r") for file in files]
 
 
@@ -86,25 +96,19 @@ def _begin(file: Path, shape: tuple[int, int], plan: str) -> _Unfinished:
 
 
 def _fill(
-    unfinished: Sequence[_Unfinished],
-    embedders: Sequence[Embedder],
-    recordings: Recordings,
-    front_end: FrontEnd,
-    normalisation: Normalisation,
-    batches: Sequence[np.ndarray],
-    unit: int,
-    device: str,
-    what: str,
+    unfinished: Sequence[_Unfinished], computed: Iterable[tuple[np.ndarray, list[np.ndarray]]], done: int
 ) -> None:
-    first = min(each.done for each in unfinished)
-    rest, noted = batches[first:], time.monotonic()
-    computed = embed(recordings, embedders, front_end, normalisation, batches=rest, unit=unit, device=device, what=what)
-    for number, (batch, found) in enumerate(zip(rest, computed, strict=True), first):
+    """Write batches, clips and their embeddings by each embedder, and give the files their names.
+
+    done: batches that come before them.
+    """
+    noted = time.monotonic()
+    for number, (batch, found) in enumerate(computed, done + 1):
         for each, values in zip(unfinished, found, strict=True):
             each.values[batch] = values
         if time.monotonic() - noted > SECONDS_BETWEEN_NOTES:
             for each in unfinished:
-                each.note(number + 1)
+                each.note(number)
             noted = time.monotonic()
     for each in unfinished:
         each.finish()
@@ -119,4 +123,4 @@ def _progress(file: Path) -> Path:
 
 
 def _key(parts: Sequence[object]) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    return digest_of(json.dumps(parts))[:32]

@@ -109,9 +109,8 @@ def write_answers(folder: Path, name: str, result: Result) -> None:
         np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
 
 
-def read_score(folder: Path, name: str, contestant: str) -> tuple[Score, list[np.ndarray]]:
-    """A contestant's score on a task of results.json, and the names of the tested clips of each fold."""
-    task = read_results(folder)["tasks"][name]
+def read_score(folder: Path, name: str, task: dict[str, Any], contestant: str) -> tuple[Score, list[np.ndarray]]:
+    """A contestant's score on a task, and the names of the tested clips of each fold; task: what results.json says."""
     folds = range(len(task["folds"]))
     try:
         with np.load(answers_path(folder, name), allow_pickle=False) as arrays:

@@ -3,16 +3,13 @@
 There is no state of a random generator in it: each step's is made from the seed and the place of the step.
 """
 
-import hashlib
 import io
 import pickle
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -22,6 +19,7 @@ from synpat_shards import atomic_file
 from ..encoder import Encoder
 from .embedding import Normalisation
 from .finetune_recipes import FineTuning
+from .recordings import digest_of
 from .task import Split, Task
 
 SECONDS_BETWEEN_WRITES = 60.0
@@ -78,22 +76,14 @@ def identity(
     encoder: Encoder, task: Task, split: Split, normalisation: Normalisation, recipe: FineTuning, seed: int
 ) -> dict[str, Any]:
     """What decides a training, in plain numbers and texts: two that are equal are one training."""
-    weights = [weight.cpu().numpy() for weight in encoder.vit.state_dict().values()]
     return {
         "task": task.name,
         "split": split.name,
         "clips": task.whole.digest,
         "unit": task.unit,
-        "targets": _digest([split.train, task.targets]),
-        "encoder": _digest(weights),
+        "targets": digest_of("", split.train, task.targets),
+        "encoder": encoder.digest,
         "normalisation": asdict(normalisation),
         "recipe": asdict(recipe),  # pyright: ignore[reportArgumentType]
         "seed": seed,
     }
-
-
-def _digest(arrays: Iterable[np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
