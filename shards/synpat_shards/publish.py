@@ -59,9 +59,9 @@ def _claim(there: Store, manifest: Manifest) -> None:
     if there.exists(RECIPE):
         raise ValueError(f"{there.url} is being filled by `synpat render`: finish that first, or choose another place")
     _refuse_another(there, manifest)
-    if not (there.exists(MANIFEST) or there.exists(PUBLISHING)) and any(
-        not name.startswith(f"{FOLDER}/") for name in there.sizes()
-    ):
+    filled = any(not name.startswith(f"{FOLDER}/") for name in there.sizes())
+    # Asked after the listing, and in this order: whoever filled it was there first, and is now, or left a manifest.
+    if filled and not (there.exists(PUBLISHING) or there.exists(MANIFEST)):
         raise ValueError(f"{there.url} is not empty and holds no shard set: choose another place")
     digest = hashlib.sha256(to_json(manifest)).hexdigest()
     claim = json.dumps({"set": _in_words(manifest), "manifest_sha256": digest}).encode()

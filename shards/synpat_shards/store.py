@@ -194,8 +194,9 @@ class Store:
             with suppress(FileExistsError), atomic_file(path, overwrite=False) as file:
                 file.write(content)
         elif not self.exists(name):
+            waits = () if self.protocol in OBJECT_STORES else None  # what they cannot be asked, they refuse at once
             try:
-                self._try(name, lambda files, path: self._create(files, path, content), waits=())
+                self._try(name, lambda files, path: self._create(files, path, content), waits)
             except (OSError, NotImplementedError, ValueError):  # somebody was first, or the store cannot be asked so
                 if not self.exists(name):
                     self.put(name, content)
@@ -209,7 +210,13 @@ class Store:
             files.pipe_file(path, content, mode="create")
             return
         files.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
-        with files.open(path, "wxb") as file:  # as paramiko spells it
+        try:
+            file = files.open(path, "wxb")  # as paramiko spells it
+        except OSError:  # SFTP has no word for it: it says "Failure"
+            if files.exists(path):
+                raise FileExistsError(path) from None
+            raise
+        with file:
             file.write(content)
 
     def remove(self, name: str) -> None:

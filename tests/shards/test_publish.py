@@ -84,6 +84,23 @@ def test_of_two_sets_on_their_way_to_one_place_only_one_arrives(perlin_set: Path
     assert contents(target) in (contents(perlin_set), contents(other_set))
 
 
+def test_a_set_that_arrives_while_a_place_is_looked_at_is_named(
+    perlin_set: Path, other_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    target, look = str(tmp_path / "copy"), store.Store.sizes
+
+    def look_late(self: store.Store) -> dict[str, int]:
+        if self.url == target:
+            monkeypatch.setattr(store.Store, "sizes", look)
+            publish(other_set, target)
+        return look(self)
+
+    monkeypatch.setattr(store.Store, "sizes", look_late)
+    with pytest.raises(ValueError, match="holds another set"):
+        publish(perlin_set, target)
+    assert contents(target) == contents(other_set)
+
+
 def test_a_place_with_other_things_is_left_alone(perlin_set: Path, target: str):
     open_store(target).put("thesis.tex", b"years of work")
     with pytest.raises(ValueError, match="is not empty and holds no shard set"):
