@@ -1,6 +1,6 @@
 """How fast every family is, kernel by kernel and as a whole, beside the published generators.
 
-Kernels and encoders are timed on one thread by processor time, which other programs on the machine do not add to; the
+Families and encoders are timed on one thread by processor time, which other programs on the machine hardly add to; the
 whole `synpat render` by the clock, on all cores. A family whose extra or checkpoint is missing is named and left out.
 """
 
@@ -12,24 +12,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+from unittest.mock import patch
 
 os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 import click
 import cv2
-import numpy as np
 
-from synpat.families import FAMILIES, Rejected
+from synpat.families import FAMILIES
 from synpat.render import make_recipe, render_set
 from synpat.sampling import paint
-from synpat_shards import decode_png, encode_png
+from synpat_shards import decode_png, encode_png, shard_set
 
 REPORT = Path(__file__).parents[1] / "docs" / "bench_families.json"
 SMALL, LARGE = (80, 208), (128, 1024)
@@ -94,8 +94,7 @@ def measure(family: str) -> dict[str, object]:
     side, published = PUBLISHED.get(family, (UNPUBLISHED_SIDE, None))
     native = sample_times(family, side, side)
     small = sample_times(family, *SMALL)
-    known = small["render_ms"] * (1 + small["rejects_per_image"]) + small["encode_ms"]
-    whole = whole_ms(family, known)
+    whole, lost = whole_times(family, small["render_ms"] + small["encode_ms"])
     return {
         "first_start_s": first_start_seconds(family),
         "80x208": small,
@@ -103,27 +102,24 @@ def measure(family: str) -> dict[str, object]:
         "native": {"side": side, "published_ms": published and published * 1000} | native,
         "times_faster": published and published * 1000 / native["render_ms"],
         "whole_ms": whole,
-        "lost_share": max(1 - known / whole, 0.0),
+        "lost_share": lost,
         "images_per_s": images_per_second(family, whole),
     }
 
 
 def sample_times(family: str, height: int, width: int) -> dict[str, float]:
-    """Means over images: of the kernel, which is the family's `render`, and of the PNG, ours and OpenCV's."""
-    paint(family, 0, 0, height, width)  # compiles
-    images, times, rejects = [], [], []
-    while sum(times) < 1000 * SECONDS / 2:  # the other half goes into painting for the encoders
-        sample = paint(family, 0, len(times), height, width)
-        rng = np.random.default_rng(len(times))
-        began = time.process_time()
-        with suppress(Rejected):
-            sample.pattern.render(rng, height, width)
-        times.append((time.process_time() - began) * 1000)
-        rejects.append(sample.rejects)
-        images += [sample.image] if len(images) < KEPT else []
+    """Means over images: of the family, rejected draws included, and of the PNG, ours and OpenCV's."""
+    if not FAMILIES[family].dear:  # what takes seconds an image does not show a start
+        paint(family, 0, 0, height, width)
+    images, rejects = [], []
+    with clocked_family(family) as times:
+        while sum(times) < SECONDS:
+            sample = paint(family, 0, len(rejects), height, width)
+            rejects.append(sample.rejects)
+            images += [sample.image] if len(images) < KEPT else []
     files, theirs = [encode_png(image) for image in images], [cv2.imencode(".png", image)[1] for image in images]
     return {
-        "render_ms": fmean(times),
+        "render_ms": sum(times) * 1000 / len(rejects),
         "encode_ms": mean_ms(encode_png, images),
         "decode_ms": mean_ms(decode_png, files),
         "bytes": fmean(map(len, files)),
@@ -133,6 +129,30 @@ def sample_times(family: str, height: int, width: int) -> dict[str, float]:
     }
 
 
+@contextmanager
+def clocked_family(family: str) -> Iterator[list[float]]:
+    """Seconds of processor time of every drawing of parameters and every painting, while the context lasts."""
+    model, times = FAMILIES[family], []
+    with (
+        patch.object(model, "draw", clocked(model.draw, times)),
+        patch.object(model, "render", clocked(model.render, times)),
+    ):
+        yield times
+
+
+def clocked(function: Callable[..., Any], times: list[float]) -> Callable[..., Any]:
+    """The function, which notes how long each call took."""
+
+    def noting(*arguments: object) -> object:
+        began = time.process_time()
+        try:
+            return function(*arguments)
+        finally:
+            times.append(time.process_time() - began)
+
+    return noting
+
+
 def mean_ms(function: Callable[[Any], object], items: list[Any]) -> float:
     began = time.process_time()
     for item in items:
@@ -140,13 +160,20 @@ def mean_ms(function: Callable[[Any], object], items: list[Any]) -> float:
     return (time.process_time() - began) * 1000 / len(items)
 
 
-def whole_ms(family: str, least_ms: float) -> float:
-    """Processor time of an image in a rendering of a set by one worker: kernel, encoder and all else."""
+def whole_times(family: str, least_ms: float) -> tuple[float, float]:
+    """Of a set rendered by one worker: processor time of an image, and the share of it that goes neither into the
+    family nor into the encoder."""
     recipe = make_recipe(family, max(int(1000 * SECONDS / least_ms), 3), height=SMALL[0], width=SMALL[1])
-    with tempfile.TemporaryDirectory() as folder:
+    encoding: list[float] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        clocked_family(family) as painting,
+        patch.object(shard_set, "encode_png", clocked(encode_png, encoding)),
+    ):
         began = time.process_time()
         render_set(Path(folder), recipe, workers=1, progress=lambda *_: None)
-        return (time.process_time() - began) * 1000 / (recipe.n + 1)  # one more is painted to try the family out
+        whole = time.process_time() - began
+    return whole * 1000 / (recipe.n + 1), 1 - sum(painting + encoding) / whole  # one is painted to try the family out
 
 
 def images_per_second(family: str, whole: float) -> float:
