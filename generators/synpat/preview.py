@@ -11,7 +11,7 @@ from PIL import ImageDraw, ImageFont
 
 from synpat_shards import Manifest, Place, encode_png, open_set, open_store, read_images
 
-from .families import Image
+from .families import FAMILIES, Image
 from .image import in_mode
 from .statistics import spread
 
@@ -51,9 +51,10 @@ def preview_images(place: Place, count: int) -> tuple[Manifest, dict[str, Image]
 
 
 def _caption(manifest: Manifest, index: int) -> str:
-    categories = manifest.recipe.categories
-    category = manifest.recipe.parameters.get("category", index % categories if categories else None)
-    return f"{index}, class {category}" if categories else str(index)
+    recipe = manifest.recipe
+    model = FAMILIES.get(recipe.family) if recipe.categories else None  # one of another version may not be known here
+    category = model.category_of(index, recipe.parameters) if model else None
+    return str(index) if category is None else f"{index}, class {category}"
 
 
 def preview_picture(manifest: Manifest, images: Mapping[str, Image], columns: int) -> Image:

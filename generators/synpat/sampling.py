@@ -60,8 +60,7 @@ def paint(
     take these values instead of drawn ones.
     """
     model, given = FAMILIES[family], dict(parameters or {})
-    categories = model.categories_with(given)
-    category = given.get("category", index % categories) if categories else None
+    category = model.category_of(index, given)
     for attempt in range(ATTEMPTS):
         # Drawing more or fewer parameters must not move the paint: each has a generator of its own.
         drawing, painting = _generators(family, seed, index, attempt)

@@ -27,6 +27,8 @@ class Family(ABC):
     """Raised whenever the same arguments paint other pixels."""
     categories: ClassVar[int] = 0
     """How many classes the family knows; 0 when it has no notion of class."""
+    streak: ClassVar[int] = 1
+    """How many samples in a row are of the same class."""
     dear: ClassVar[bool] = False
     """Whether an image takes a second or more, or needs a file of the user's: `all` leaves such a family out."""
 
@@ -42,6 +44,12 @@ class Family(ABC):
     def categories_with(cls, given: Mapping[str, Any]) -> int:
         """How many classes there are when these parameters are given."""
         return cls.categories
+
+    @classmethod
+    def category_of(cls, index: int, given: Mapping[str, Any]) -> int | None:
+        """The class of a sample when these parameters are given; None if there are no classes."""
+        categories = cls.categories_with(given)
+        return given.get("category", index // cls.streak % categories) if categories else None
 
     @classmethod
     @abstractmethod

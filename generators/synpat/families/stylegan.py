@@ -17,9 +17,10 @@ The full network multiplies matrices through BLAS, whose last bits depend on the
 the same only on processors of one kind.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import cv2
 import numpy as np
@@ -114,9 +115,12 @@ class StyleganOriented(StyleganSparse):
 
 @dataclass(frozen=True, kw_only=True)
 class StyleganRandom(Family):
-    """The full network with normal weights, without noise and bias; many images share one network."""
+    """The full network with normal weights, without noise and bias; its class is the network that painted it."""
 
     source: ClassVar[str] = SOURCE
+    version: ClassVar[int] = 2
+    categories: ClassVar[int] = NETWORKS
+    streak: ClassVar[int] = 25
     dear: ClassVar[bool] = True
 
     network: int
@@ -132,12 +136,14 @@ class StyleganRandom(Family):
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
-        return cls(network=int(rng.integers(NETWORKS)))
+        return cls(network=category)
+
+    @classmethod
+    def categories_with(cls, given: Mapping[str, Any]) -> int:
+        return 0 if "network" in given else cls.categories
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        grid = Grid.of(height, width)
-        constant, convolutions, colourings = _weights(self.network, self.width, grid)
-        rgb = _dense(rng, constant, convolutions, colourings)
+        rgb = _dense(rng, _network(self.network, self.width, Grid.of(height, width)))
         return _finished(rng, rgb, height, width)
 
 
@@ -334,10 +340,23 @@ def _rotated(profile: NDArray[np.float64], sixteenths: int) -> NDArray[np.float6
     return np.round(picture - picture.mean(), 12)
 
 
-@lru_cache(maxsize=2)  # 100 MB each at full width
-def _weights(network: int, width: int, grid: Grid) -> tuple[Map, list[Map], list[Map]]:
-    """Constant [inputs, rows, columns], convolutions [outputs, 9, inputs], maps to colour [3, inputs]."""
-    rng = category_generator("stylegan-random", network)
+@dataclass(frozen=True)
+class Network:
+    """Weights of the full network."""
+
+    constant: Map
+    """[inputs, rows, columns]."""
+    convolutions: list[Map]
+    """[outputs, 9, inputs] each."""
+    squares: list[Map]
+    """Of each convolution, summed over the taps: [outputs, inputs]."""
+    colourings: list[Map]
+    """[3, inputs] each."""
+
+
+@lru_cache(maxsize=1)  # 110 MB at full width
+def _network(number: int, width: int, grid: Grid) -> Network:
+    rng = category_generator("stylegan-random", number)
     channels = [_channels(doubled, width) for doubled in grid.layers]
     # The constant comes last, so that the weights do not depend on the shape of the image.
     convolutions = [
@@ -345,27 +364,35 @@ def _weights(network: int, width: int, grid: Grid) -> tuple[Map, list[Map], list
         for before, after in zip([channels[0], *channels], channels, strict=False)
     ]
     colourings = [rng.standard_normal((3, count), np.float32) for count in channels[::2]]
-    return rng.standard_normal((channels[0], grid.rows, grid.columns), np.float32), convolutions, colourings
+    return Network(
+        constant=rng.standard_normal((channels[0], grid.rows, grid.columns), np.float32),
+        convolutions=convolutions,
+        squares=[np.square(weights).sum(1) for weights in convolutions],
+        colourings=colourings,
+    )
 
 
-def _dense(rng: np.random.Generator, constant: Map, convolutions: list[Map], colourings: list[Map]) -> Map:
-    """What the full network paints with random styles, [height, width, 3]."""
-    state, rgb = constant, None
-    for number, weights in enumerate(convolutions):
-        outputs, _, inputs = weights.shape
-        weights = weights * _styles(rng, inputs)
-        weights /= np.sqrt(np.square(weights).sum((1, 2), keepdims=True) + np.float32(1e-8))
-        state = _layer(weights, state, up=number % 2 == 1)
+def _dense(rng: np.random.Generator, network: Network) -> Map:
+    """What the full network paints with random styles, [height, width, 3].
+
+    Styles multiply what goes into a convolution, and demodulation what comes out, which spares a copy of the weights.
+    """
+    state, rgb = network.constant, None
+    for number, (weights, squares) in enumerate(zip(network.convolutions, network.squares, strict=True)):
+        outputs, inputs = squares.shape
+        styles = _styles(rng, inputs)
+        gains = np.sqrt(2 / (squares @ np.square(styles) + np.float32(1e-8))).astype(np.float32)
+        state = _layer(weights, state * styles[:, None, None], gains, up=number % 2 == 1)
         if number % 2 == 0:
-            colouring = colourings[number // 2] * (_styles(rng, outputs) / np.float32(np.sqrt(outputs)))
+            colouring = network.colourings[number // 2] * (_styles(rng, outputs) / np.float32(np.sqrt(outputs)))
             painted = np.tensordot(colouring, state, 1).transpose(1, 2, 0).astype(np.float32)
             rgb = painted if rgb is None else _doubled(rgb) + painted
     assert rgb is not None
     return np.ascontiguousarray(rgb)
 
 
-def _layer(weights: Map, state: Map, *, up: bool) -> Map:
-    """Convolve [inputs, height, width], doubling its size or not, and rectify: [outputs, ...]."""
+def _layer(weights: Map, state: Map, gains: Map, *, up: bool) -> Map:
+    """Convolve [inputs, height, width], doubling its size or not, rectify, and multiply each output: [outputs, ...]."""
     outputs, _, inputs = weights.shape
     _, height, width = state.shape
     flat = state.reshape(inputs, -1)
@@ -384,7 +411,7 @@ def _layer(weights: Map, state: Map, *, up: bool) -> Map:
                 result[channel] = 0
                 _gather(response, result[channel])
     np.maximum(result, 0, out=result)
-    result *= np.float32(np.sqrt(2))
+    result *= gains[:, None, None]
     return result
 
 
