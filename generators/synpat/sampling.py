@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -60,6 +61,9 @@ def paint(
     take these values instead of drawn ones.
     """
     model, given = FAMILIES[family], dict(parameters or {})
+    if given.get("batch", 1) > 1:
+        row = _paint_row(family, seed, index // given["batch"], height, width, mode, via, tuple(given.items()))
+        return row[index % given["batch"]]
     category = model.category_of(index, given)
     for attempt in range(ATTEMPTS):
         # Drawing more or fewer parameters must not move the paint: each has a generator of its own.
@@ -75,6 +79,40 @@ def paint(
         return Sample(image=image, pattern=pattern, category=category, rejects=attempt)
     raise ValueError(
         f"{family} rejected {ATTEMPTS} draws in a row for seed {seed}, index {index}: relax its parameters"
+    )
+
+
+@lru_cache(maxsize=1)  # its samples are asked for one after the other
+def _paint_row(
+    family: str,
+    seed: int,
+    row: int,
+    height: int,
+    width: int,
+    mode: str,
+    via: tuple[int, int] | None,
+    given: tuple[tuple[str, Any], ...],
+) -> list[Sample]:
+    """Like `paint`, all the samples that the parameter `batch` puts in a row. If one is rejected, so are all."""
+    model, parameters = FAMILIES[family], dict(given)
+    indices = range(row * parameters["batch"], (row + 1) * parameters["batch"])
+    categories = [model.category_of(index, parameters) for index in indices]
+    for attempt in range(ATTEMPTS):
+        drawing, painting = zip(*(_generators(family, seed, index, attempt) for index in indices), strict=True)
+        drawn = (model.draw(rng, category or 0) for rng, category in zip(drawing, categories, strict=True))
+        patterns = [replace(pattern, **parameters) for pattern in drawn]
+        try:
+            images = model.render_batch(patterns, painting, *(via or (height, width)))
+        except Rejected:
+            continue
+        return [
+            Sample(
+                image=in_mode(resized(image, height, width), mode), pattern=pattern, category=category, rejects=attempt
+            )
+            for image, pattern, category in zip(images, patterns, categories, strict=True)
+        ]
+    raise ValueError(
+        f"{family} rejected {ATTEMPTS} draws in a row for seed {seed}, index {indices[0]}: relax its parameters"
     )
 
 

@@ -20,6 +20,7 @@ from synpat.families.feature_vis import (
     pooled_features,
     random_weights,
 )
+from synpat.sampling import paint
 
 torch = pytest.importorskip("torch")
 
@@ -137,3 +138,25 @@ def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
 def test_parameters_out_of_range_are_refused(parameters: dict[str, Any]):
     with pytest.raises(ValueError, match="must be at least"):
         FeatureVisRandom(**parameters)
+
+
+def test_a_batch_climbs_as_its_samples_do_alone():
+    patterns = [FeatureVisRandom(first=3, steps=3, width=4), FeatureVisRandom(first=9, second=1, steps=3, width=4)]
+    together = FeatureVisRandom.render_batch(patterns, [np.random.default_rng(i) for i in range(2)], 48, 64)
+    for seed, (pattern, image) in enumerate(zip(patterns, together, strict=True)):
+        alone = pattern.render(np.random.default_rng(seed), 48, 64)
+        assert np.corrcoef(image.ravel(), alone.ravel())[0, 1] > 0.99
+    assert abs(np.corrcoef(together[0].ravel(), together[1].ravel())[0, 1]) < 0.5
+
+
+def test_a_batch_is_the_same_whichever_of_its_samples_is_asked_for():
+    given = SMALL | {"batch": 3}
+    forwards = [paint("feature-vis-random", 0, index, 24, 32, parameters=given).image for index in range(5)]
+    backwards = [paint("feature-vis-random", 0, index, 24, 32, parameters=given).image for index in reversed(range(5))]
+    assert all(np.array_equal(*pair) for pair in zip(forwards, reversed(backwards), strict=True))
+    assert len({image.tobytes() for image in forwards}) == 5
+
+
+def test_an_empty_batch_is_refused():
+    with pytest.raises(ValueError, match="batch must be at least 1, got 0"):
+        paint("feature-vis-random", 0, 0, 24, 32, parameters=SMALL | {"batch": 0})

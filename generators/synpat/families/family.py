@@ -2,7 +2,7 @@
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -62,6 +62,13 @@ class Family(ABC):
 
         Raises Rejected when the parameters are degenerate, ValueError when the model cannot serve the size.
         """
+
+    @classmethod
+    def render_batch(
+        cls, patterns: Sequence[Any], rngs: Sequence[np.random.Generator], height: int, width: int
+    ) -> list[Image]:
+        """Paint samples in a row at once, in a family whose parameter `batch` says how many. Raises as `render`."""
+        raise NotImplementedError(f"{cls.__name__} has no parameter batch")
 
 
 def category_generator(family: str, category: int) -> np.random.Generator:

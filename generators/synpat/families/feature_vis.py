@@ -5,18 +5,21 @@ network is ResNet-50 (He et al., "Deep residual learning for image recognition",
 on dead leaves; the units are those of its pooled features. An image costs 128 passes through it, forth and back:
 `width` and `steps` make it cheaper, at the price of not being the published model.
 
-This needs torch (the extra `neural`). The same arguments paint the same pixels on one machine and device; the ascent
-is chaotic, so that another processor, or a GPU, may paint visibly other ones.
+This needs torch (the extra `neural`). The same arguments paint the same pixels on one machine's processor; the ascent
+is chaotic, so that another kind of processor may paint visibly other ones. On a GPU each rendering paints its own:
+torch adds up the gradients of a resampled image there in no fixed order. `batch` samples in a row climb together, which
+a GPU does in little more time than one of them.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .family import Family, Image, Rejected, category_generator
 
@@ -60,9 +63,12 @@ class FeatureVisRandom(Family):
     """Channels of the first layer, at least 1: 64 in ResNet-50, 16 costs a sixth."""
     device: str = "cpu"
     """That torch computes on."""
+    batch: int = 1
+    """Samples that are painted together, at least 1."""
 
     def __post_init__(self) -> None:
         _refuse_few(first=(self.first, 0), second=(self.second, -1), steps=(self.steps, 1), width=(self.width, 1))
+        _refuse_few(batch=(self.batch, 1))
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -70,8 +76,15 @@ class FeatureVisRandom(Family):
         return cls(first=first, second=second)
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        weights = _random_weights(self.width, self.device)
-        return _ascended(rng, weights, self.first, self.second, self.steps, height, width, self.device)
+        return self.render_batch([self], [rng], height, width)[0]
+
+    @classmethod
+    def render_batch(
+        cls, patterns: Sequence[Any], rngs: Sequence[np.random.Generator], height: int, width: int
+    ) -> list[Image]:
+        one = patterns[0]
+        weights = _random_weights(one.width, one.device)
+        return _ascended(rngs, weights, [(p.first, p.second) for p in patterns], one.steps, height, width, one.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +106,11 @@ class FeatureVisDeadLeaves(Family):
     """Of that file: filled in when a set is begun, which then takes no other."""
     device: str = "cpu"
     """That torch computes on."""
+    batch: int = 1
+    """Samples that are painted together, at least 1."""
 
     def __post_init__(self) -> None:
-        _refuse_few(first=(self.first, 0), second=(self.second, -1), steps=(self.steps, 1))
+        _refuse_few(first=(self.first, 0), second=(self.second, -1), steps=(self.steps, 1), batch=(self.batch, 1))
 
     @classmethod
     def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,9 +124,16 @@ class FeatureVisDeadLeaves(Family):
         return cls(first=first, second=second)
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        _refuse_missing(self.encoder)
-        weights = _trained_weights(self.encoder, self.sha256, self.device)
-        return _ascended(rng, weights, self.first, self.second, self.steps, height, width, self.device)
+        return self.render_batch([self], [rng], height, width)[0]
+
+    @classmethod
+    def render_batch(
+        cls, patterns: Sequence[Any], rngs: Sequence[np.random.Generator], height: int, width: int
+    ) -> list[Image]:
+        one = patterns[0]
+        _refuse_missing(one.encoder)
+        weights = _trained_weights(one.encoder, one.sha256, one.device)
+        return _ascended(rngs, weights, [(p.first, p.second) for p in patterns], one.steps, height, width, one.device)
 
 
 def _refuse_few(**parameters: tuple[int, int]) -> None:
@@ -149,45 +171,55 @@ def _torch() -> Any:
 
 
 def _ascended(
-    rng: np.random.Generator,
+    rngs: Sequence[np.random.Generator],
     weights: Weights,
-    first: int,
-    second: int,
+    units: Sequence[tuple[int, int]],
     steps: int,
     height: int,
     width: int,
     device: str,
-) -> Image:
+) -> list[Image]:
+    """An image for each generator and its one or two units; they climb side by side, and each by itself."""
     torch = _torch()
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     scale = torch.tensor(1 / np.maximum(frequency, 1 / max(height, width)), dtype=torch.float32, device=device)
     colours = torch.tensor(COLOURS, dtype=torch.float32, device=device)
-    start = rng.normal(0, 0.01, (3, *frequency.shape, 2)).astype(np.float32)
-    spectrum = torch.tensor(start, device=device, requires_grad=True)
+    start = np.stack([rng.normal(0, 0.01, (3, *frequency.shape, 2)) for rng in rngs]).astype(np.float32)
+    spectra = torch.tensor(start, device=device, requires_grad=True)
 
-    def image() -> Any:
-        """[1, 3, height, width] in 0..1."""
-        coefficients = torch.view_as_complex(spectrum) * scale
+    def images() -> Any:
+        """[batch, 3, height, width] in 0..1."""
+        coefficients = torch.view_as_complex(spectra) * scale
         channels = torch.fft.irfft2(coefficients, (height, width), norm="ortho") / 4
-        return torch.sigmoid(torch.einsum("ck,khw->chw", colours, channels))[None]
+        return torch.sigmoid(torch.einsum("ck,bkhw->bchw", colours, channels))
 
     mean, deviation = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, DEVIATION))
-    optimiser = torch.optim.Adam([spectrum], lr=0.05)
+    optimiser = torch.optim.Adam([spectra], lr=0.05)
     for _ in range(steps):
-        seen = torch.nn.functional.interpolate(
-            _shaken(rng, image()), (height, width), mode="bilinear", align_corners=True
-        )
-        features = pooled_features(weights, (seen - mean) / deviation)[0]
-        wanted = [unit % len(features) for unit in (first, second) if unit >= 0]
+        seen = [_seen(rng, image[None]) for rng, image in zip(rngs, images(), strict=True)]
+        features = pooled_features(weights, (torch.cat(seen) - mean) / deviation)
+        heights = [
+            excited[[unit % len(excited) for unit in wanted if unit >= 0]].mean()
+            for excited, wanted in zip(features, units, strict=True)
+        ]
         optimiser.zero_grad()
-        (-features[wanted].mean()).backward()
+        (-torch.stack(heights).sum()).backward()
         optimiser.step()
     with torch.no_grad():
-        found = image()[0].permute(1, 2, 0).cpu().numpy()
+        return [_in_full_range(image) for image in images().permute(0, 2, 3, 1).cpu().numpy()]
+
+
+def _in_full_range(found: NDArray[np.float32]) -> Image:
     low, high = found.min(), found.max()
     if not high - low > 1e-6:
         raise Rejected
     return ((found - low) * (255 / (high - low)) + 0.5).astype(np.uint8)
+
+
+def _seen(rng: np.random.Generator, image: Any) -> Any:
+    """[1, 3, height, width] as the network gets to see it in a step, at the same size."""
+    shaken = _shaken(rng, image)
+    return _torch().nn.functional.interpolate(shaken, image.shape[2:], mode="bilinear", align_corners=True)
 
 
 def _shaken(rng: np.random.Generator, image: Any) -> Any:
