@@ -86,6 +86,8 @@ class Cached:
         self.width, self.fill, self.skipped = width, round(statistics(sets)[0]), 0
 
     def read(self, samples: NDArray[np.int64], shifts: NDArray[np.float64]) -> NDArray[np.uint8]:
+        if len(self.arrays) == 1 and self.arrays[0].shape[2] == self.width:
+            return self.arrays[0][samples]  # a single copy
         out = np.empty((len(samples), self.arrays[0].shape[1], self.width), np.uint8)
         first = 0
         for array in self.arrays:
