@@ -60,6 +60,17 @@ def test_the_loss_falls(run: Path):
     assert losses[-1] < 0.9 * losses[0]
 
 
+def test_a_run_that_skips_damage_goes_on_past_it_and_counts(perlin_set: Path, tmp_path: Path):
+    shards = Path(shutil.copytree(perlin_set, tmp_path / "set"))
+    damaged = shards / "perlin-000001.tar"
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    with pytest.raises(ValueError, match=r"perlin-000001\.tar"):
+        train(tmp_path / "stopped", shards)
+    run = train(tmp_path / "run", shards, make_config("msm-mae", SETTINGS | {"skip_damaged": True}))
+    assert 12 < log(run)[-1]["skipped"] < 12 * 16  # a quarter of the set, twice over
+    assert (run / "encoder" / "model.safetensors").exists()
+
+
 def test_the_run_folder_holds_what_it_should(run: Path):
     names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     assert names - {name for name in names if name.startswith("tensorboard/events")} == {

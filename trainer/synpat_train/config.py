@@ -62,7 +62,8 @@ class Config:
     compile: Literal["auto"] | bool
     """Whether the model is compiled; auto does so on a GPU."""
     stream: Literal["auto"] | bool
-    """Whether images are decoded again in every epoch; auto does so where the disk has no room for the decoded sets."""
+    """Whether images are decoded again in every epoch; auto does so where the disk has no room for the decoded sets and
+    where damage is skipped."""
     window: Positive
     """Samples that are shuffled among each other when streaming; the shards themselves are always shuffled."""
     skip_damaged: bool

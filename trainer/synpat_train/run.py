@@ -74,7 +74,9 @@ def _streams(folder: Path, sets: Sequence[ShardSet], config: Config, cache: Path
     """Whether images come straight from the shards: as it was when the run began, since the order depends on it."""
     if config.stream != "auto":
         return config.stream
-    return read_data(folder).stream if (folder / CONFIG).exists() else not room_for_cache(sets, cache)
+    if (folder / CONFIG).exists():
+        return read_data(folder).stream
+    return config.skip_damaged or not room_for_cache(sets, cache)  # the cache is of whole sets alone
 
 
 def _steps(samples: int, config: Config, ranks: Ranks) -> int:
