@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from synpat.families import FAMILIES
+from synpat.families.family import category_generator
 from synpat.families.stylegan import (
     DEVIATIONS,
     MEANS,
@@ -15,11 +16,14 @@ from synpat.families.stylegan import (
     _add_colours,
     _channels,
     _convolve,
+    _convolved,
+    _convolved_double,
+    _dense,
     _doubled,
     _filter_weights,
     _finished,
     _gather,
-    _layer,
+    _minimal,
     _network,
     _pink,
     _smoothed,
@@ -95,14 +99,14 @@ def test_one_map_a_layer_equals_the_dense_network_with_all_its_channels(bias: fl
     assert np.allclose(rgb, wanted, atol=2e-3 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("up", [False, True])
-def test_the_full_network_convolves_as_the_dense_one(up: bool):
+@pytest.mark.parametrize(("height", "width"), [(6, 8), (3, 7), (2, 1), (70, 60)])
+def test_the_full_network_convolves_as_the_dense_one(height: int, width: int):
     rng = np.random.default_rng(0)
-    state, weights = rng.random((5, 6, 8), np.float32), rng.standard_normal((7, 5, 3, 3), np.float32)
-    norm = np.sqrt(np.square(weights).sum((1, 2, 3), keepdims=True))
-    flat = weights.transpose(0, 2, 3, 1).reshape(7, 9, 5)
-    wanted = np.maximum(dense_layer(state, weights, up=up), 0)
-    assert np.allclose(_layer(flat, state, 1 / norm.ravel(), up=up), wanted, atol=1e-4)
+    state, weights = rng.random((5, height, width), np.float32), rng.standard_normal((7, 5, 3, 3), np.float32)
+    weights /= np.sqrt(np.square(weights).sum((1, 2, 3), keepdims=True))
+    flat = np.ascontiguousarray(weights.transpose(0, 2, 3, 1).reshape(7, 9, 5))
+    assert np.allclose(_convolved(_minimal(flat), state), dense_layer(state, weights, up=False), atol=1e-5)
+    assert np.allclose(_convolved_double(flat, state), dense_layer(state, weights, up=True), atol=1e-5)
 
 
 def test_a_network_of_the_full_kind_paints_a_streak_of_images_before_the_next():
@@ -111,14 +115,18 @@ def test_a_network_of_the_full_kind_paints_a_streak_of_images_before_the_next():
     assert StyleganRandom.category_of(30, {"network": 7}) is None
 
 
-def test_styles_before_a_convolution_and_norms_behind_it_modulate_its_weights():
-    network = _network(3, 4, Grid.of(16, 16))
-    styles = _styles(np.random.default_rng(1), 4)
-    weights = network.convolutions[0].transpose(0, 2, 1).reshape(4, 4, 3, 3) * styles[:, None, None]
-    wanted = np.sqrt(2) * np.maximum(dense_layer(network.constant, weights, up=False), 0)
-    gains = np.sqrt(2 / (network.squares[0] @ np.square(styles))).astype(np.float32)
-    found = _layer(network.convolutions[0], network.constant * styles[:, None, None], gains, up=False)
-    assert np.allclose(found, wanted, atol=1e-4)
+def test_the_full_network_paints_what_modulated_weights_would():
+    grid, own, rng = Grid.of(8, 12), category_generator("stylegan-random", 3), np.random.default_rng(1)
+    network = _network(3, 4, grid)
+    state, rgb = network.constant, np.empty(0, np.float32)
+    for number in range(len(grid.layers)):
+        weights = own.standard_normal((4, 9, 4), np.float32) * _styles(rng, 4)
+        weights = weights.transpose(0, 2, 1).reshape(4, 4, 3, 3)
+        state = np.sqrt(2) * np.maximum(dense_layer(state, weights, up=number % 2 == 1), 0)
+        if number % 2 == 0:
+            painted = np.einsum("ci,iyx->yxc", network.colourings[number // 2] * _styles(rng, 4) / 2, state)
+            rgb = painted if number == 0 else _doubled(rgb.astype(np.float32)) + painted
+    assert np.allclose(_dense(np.random.default_rng(1), network), rgb, atol=1e-4 * np.abs(rgb).max())
 
 
 def test_a_table_is_the_sum_of_its_broken_lines():
