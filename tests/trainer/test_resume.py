@@ -131,23 +131,75 @@ def test_a_run_that_was_killed_and_then_terminated_ends_in_the_same_bits(
     assert_equal(train(run, perlin_set, config), straight)
 
 
-def test_two_ranks_of_which_one_was_killed_end_in_the_bits_of_one_process(
-    config: Config, straight: Path, perlin_set: Path, tmp_path: Path
-):
+def two_ranks(*options: str) -> list[object]:
+    """What starts the command twice. One of them comes late, as on a busy machine."""
+    torchrun = [Path(sys.executable).with_name("torchrun"), "--standalone", "--nproc-per-node=2", "--no-python"]
+    return [*torchrun, *options, "sh", "-c", 'sleep "$RANK"; exec "$@"', "late"]
+
+
+def last_words(process: subprocess.Popen[str]) -> str:
+    """What it has said when it ends. One that hangs, as the half-hour timeouts of torch let it, is ended here."""
+    try:
+        return process.communicate(timeout=300)[1]
+    finally:
+        process.terminate()  # torchrun takes its ranks along
+
+
+def ranks_of(process: subprocess.Popen) -> list[int]:
+    """The processes that torchrun has started."""
+    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+@pytest.fixture
+def halves(config: Config) -> Config:
     """Two ranks with half a batch each do what one process does that takes the batch in two pieces."""
     if config.stream:
         pytest.skip("one way of reading is enough here: processes take their time to start")
-    run, torchrun = tmp_path / "run", Path(sys.executable).with_name("torchrun")
-    halves = dataclasses.replace(config, accumulate=1)
-    launcher = torchrun, "--standalone", "--nproc-per-node=2", "--no-python"
-    process = start(run, perlin_set, halves, *launcher)
+    return dataclasses.replace(config, accumulate=1)
+
+
+def test_two_ranks_of_which_one_was_killed_end_in_the_bits_of_one_process(
+    halves: Config, straight: Path, perlin_set: Path, tmp_path: Path
+):
+    run = tmp_path / "run"
+    process = start(run, perlin_set, halves, *two_ranks())
     wait_for(run, 8, process)
-    [*_, victim] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(victim), signal.SIGKILL)
-    process.communicate(timeout=120)
+    os.kill(ranks_of(process)[-1], signal.SIGKILL)
+    last_words(process)
     assert process.returncode == 1
-    process = start(run, perlin_set, halves, *launcher)
-    said = process.communicate(timeout=120)[1]
+    process = start(run, perlin_set, halves, *two_ranks())
+    said = last_words(process)
+    assert process.returncode == 0, said
+    assert_equal(run, straight)
+
+
+def test_two_ranks_that_torchrun_starts_again_after_a_kill_end_in_the_bits_of_one_process(
+    halves: Config, straight: Path, perlin_set: Path, tmp_path: Path
+):
+    run = tmp_path / "run"
+    process = start(run, perlin_set, halves, *two_ranks("--max-restarts=1"))
+    wait_for(run, 6, process)
+    os.kill(ranks_of(process)[-1], signal.SIGKILL)
+    said = last_words(process)
+    assert process.returncode == 0, said
+    assert said.count(" to 16 on 2 x cpu") == 2
+    assert_equal(run, straight)
+
+
+def test_two_ranks_that_are_terminated_leave_a_checkpoint_and_go_on(
+    halves: Config, straight: Path, perlin_set: Path, tmp_path: Path
+):
+    """The signal goes to all processes, as from a scheduler, and torchrun hands its own on to the ranks."""
+    run = tmp_path / "run"
+    process = start(run, perlin_set, halves, *two_ranks())
+    wait_for(run, 6, process)
+    for number in (*ranks_of(process), process.pid):
+        os.kill(number, signal.SIGTERM)
+    said = last_words(process)
+    assert f"stopped after step {len(log(run))} of 16; the same command goes on from there" in said
+    assert checkpoints(run)[-1].name == f"step-{len(log(run)):09d}.pt"
+    process = start(run, perlin_set, halves, *two_ranks())
+    said = last_words(process)
     assert process.returncode == 0, said
     assert_equal(run, straight)
 

@@ -9,7 +9,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignals:
-    """Notes the first SIGTERM or SIGINT while it is entered; a second one does what it does elsewhere."""
+    """Notes SIGTERM and SIGINT while it is entered; a second SIGINT does what it does elsewhere.
+
+    A second SIGTERM says nothing new: a scheduler sends one to every process of a job, and torchrun passes its own on.
+    """
 
     def __init__(self) -> None:
         self.asked, self.before = False, {}
@@ -25,4 +28,5 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
-        self.__exit__()
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, self.before[signal.SIGINT])
