@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from synpat.render import make_recipe, render_set
-from synpat_shards import decode_png
+from synpat_shards import decode_png, locked
 from synpat_train.card import card
 from synpat_train.cli import main
 from synpat_train.config import Config, make_config
@@ -58,6 +58,13 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 def test_the_loss_falls(run: Path):
     losses = [line["loss"] for line in log(run)]
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_run_that_another_process_is_at_is_left_alone(run: Path, perlin_set: Path):
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    with locked(run / ".lock"), pytest.raises(ValueError, match=r"another process is training into .*straight"):
+        train(run, perlin_set)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_a_run_that_skips_damage_goes_on_past_it_and_counts(perlin_set: Path, tmp_path: Path):

@@ -27,7 +27,7 @@ from .log import RunLog, Silence, open_log
 from .mae import MaskedAutoencoder
 from .pictures import reconstructions
 from .ranks import joined_ranks
-from .run import Run, open_run
+from .run import Run, opened_run
 from .schedule import learning_rate
 from .stopping import StopSignals
 from .timm_door import param_groups_weight_decay
@@ -47,8 +47,11 @@ def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, w
     while streaming. SIGTERM and SIGINT end it after the step that they come in, with a checkpoint. Raises ValueError
     for what cannot be trained on or into, for a loss that is no number, and for a batch that finds no memory.
     """
-    with joined_ranks() as ranks, StopSignals() as stop:
-        run = open_run(folder, shards, config, cache, workers, ranks)
+    with (
+        joined_ranks() as ranks,
+        StopSignals() as stop,
+        opened_run(folder, shards, config, cache, workers, ranks) as run,
+    ):
         training = _begin(run)
         load_checkpoint(folder, training, config, run.digests)
         with open_log(folder, training.step, run.total, ranks.first) as log:

@@ -1,6 +1,7 @@
 """All that stays the same while a run goes on: where it lives, what it learns from, who takes part."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from .device import device_name
 from .images import Cached, Images, Streamed, room_for_cache, statistics
 from .order import Order
 from .ranks import Ranks
-from .run_folder import CONFIG, check, claim, describe, read_data
+from .run_folder import CONFIG, check, claim, describe, read_data, sole_trainer
 from .sets import ShardSet, open_sets
 
 
@@ -35,8 +36,11 @@ class Run:
         return [shard_set.digest for shard_set in self.sets]
 
 
-def open_run(folder: Path, shards: Sequence[str], config: Config, cache: Path, workers: int, ranks: Ranks) -> Run:
-    """Open the sets and the folder of a run; the first time, decode the sets and claim the folder.
+@contextmanager
+def opened_run(
+    folder: Path, shards: Sequence[str], config: Config, cache: Path, workers: int, ranks: Ranks
+) -> Iterator[Run]:
+    """Open the sets and the folder of a run, and keep others out of it; the first time, decode the sets and claim it.
 
     Arguments as for `pretrain`. Raises ValueError for what cannot be trained on, or into.
     """
@@ -52,22 +56,25 @@ def open_run(folder: Path, shards: Sequence[str], config: Config, cache: Path, w
     data = describe(sets, stream, f"{ranks.count} x {device_name(ranks.device)}")
     check(folder, config, data)
     ranks.wait()  # all look before one of them writes
-    images = Streamed(sets, config.width, workers, config.skip_damaged) if stream else Cached(sets, config.width, cache)
-    if ranks.first:
-        claim(folder, config, data)
-    ranks.wait()
-    mean, std = statistics(sets)
-    return Run(
-        folder=folder,
-        config=config,
-        ranks=ranks,
-        sets=sets,
-        images=images,
-        order=order,
-        mean=mean,
-        std=std,
-        total=total,
-    )
+    with sole_trainer(folder) if ranks.first else nullcontext():
+        images = (
+            Streamed(sets, config.width, workers, config.skip_damaged) if stream else Cached(sets, config.width, cache)
+        )
+        if ranks.first:
+            claim(folder, config, data)
+        ranks.wait()
+        mean, std = statistics(sets)
+        yield Run(
+            folder=folder,
+            config=config,
+            ranks=ranks,
+            sets=sets,
+            images=images,
+            order=order,
+            mean=mean,
+            std=std,
+            total=total,
+        )
 
 
 def _streams(folder: Path, sets: Sequence[ShardSet], config: Config, cache: Path) -> bool:

@@ -1,11 +1,12 @@
 """The folder of a run: what says which run it is, and keeps others out."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from synpat_shards import write_whole
+from synpat_shards import locked, write_whole
 
 from .config import Config, differences, make_config, to_yaml
 from .sets import ShardSet
@@ -13,6 +14,7 @@ from .settings import read_settings
 
 CONFIG, SETS = "config.yaml", "sets.json"
 """Its configuration, and what is known of its shard sets."""
+LOCK = ".lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +76,21 @@ def check(run: Path, config: Config, data: Data) -> None:
             faults.append("it learned from other shard sets, or from the same in another order or with other weights")
         if faults:
             raise ValueError(f"{run} holds another run: {', '.join(faults)}. Choose another --out")
-    elif run.exists() and any(path.name != SETS for path in run.iterdir()):
+    elif run.exists() and any(path.name not in (SETS, LOCK) for path in run.iterdir()):
         raise ValueError(f"{run} is not empty and holds no run of synpat-train: choose another --out")
+
+
+@contextmanager
+def sole_trainer(run: Path) -> Iterator[None]:
+    """Keep other processes of this machine from training into a folder.
+
+    Raises ValueError if one is at it.
+    """
+    try:
+        with locked(run / LOCK):
+            yield
+    except BlockingIOError:
+        raise ValueError(f"another process is training into {run}: wait until it has finished, or end it") from None
 
 
 def claim(run: Path, config: Config, data: Data) -> None:
