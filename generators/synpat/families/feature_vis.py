@@ -12,6 +12,7 @@ a GPU does in little more time than one of them.
 """
 
 import hashlib
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,8 +48,8 @@ Weights = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureVisRandom(Family):
-    """What excites one unit or two of a ResNet-50 with random weights."""
+class FeatureVis(Family):
+    """What excites one unit or two of a network."""
 
     source: ClassVar[str] = SOURCE
     dear: ClassVar[bool] = True
@@ -59,51 +60,6 @@ class FeatureVisRandom(Family):
     """Another unit; -1 for none."""
     steps: int = 128
     """Of the ascent, at least 1."""
-    width: int = 64
-    """Channels of the first layer, at least 1: 64 in ResNet-50, 16 costs a sixth."""
-    device: str = "cpu"
-    """That torch computes on."""
-    batch: int = 1
-    """Samples that are painted together, at least 1."""
-
-    def __post_init__(self) -> None:
-        _refuse_few(first=(self.first, 0), second=(self.second, -1), steps=(self.steps, 1), width=(self.width, 1))
-        _refuse_few(batch=(self.batch, 1))
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, category: int) -> Self:
-        first, second = _units(int(rng.integers(OBJECTIVES)))
-        return cls(first=first, second=second)
-
-    def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        return self.render_batch([self], [rng], height, width)[0]
-
-    @classmethod
-    def render_batch(
-        cls, patterns: Sequence[Any], rngs: Sequence[np.random.Generator], height: int, width: int
-    ) -> list[Image]:
-        one = patterns[0]
-        weights = _random_weights(one.width, one.device)
-        return _ascended(rngs, weights, [(p.first, p.second) for p in patterns], one.steps, height, width, one.device)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeatureVisDeadLeaves(Family):
-    """What excites one unit or two of a ResNet-50 that was trained to tell dead leaves apart."""
-
-    source: ClassVar[str] = SOURCE
-    dear: ClassVar[bool] = True
-
-    first: int
-    """A unit, from 0; counted round in a network that has fewer."""
-    second: int = -1
-    """Another unit; -1 for none."""
-    steps: int = 128
-    """Of the ascent, at least 1."""
-    encoder: str = ""
-    """File of the network, as tools/train_dead_leaves_encoder.py writes it."""
-    sha256: str = ""
-    """Of that file: filled in when a set is begun, which then takes no other."""
     device: str = "cpu"
     """That torch computes on."""
     batch: int = 1
@@ -113,12 +69,6 @@ class FeatureVisDeadLeaves(Family):
         _refuse_few(first=(self.first, 0), second=(self.second, -1), steps=(self.steps, 1), batch=(self.batch, 1))
 
     @classmethod
-    def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        path = given.get("encoder", "")
-        _refuse_missing(path)
-        return {"sha256": encoder_digest(path), **given}
-
-    @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
         first, second = _units(int(rng.integers(OBJECTIVES)))
         return cls(first=first, second=second)
@@ -130,10 +80,47 @@ class FeatureVisDeadLeaves(Family):
     def render_batch(
         cls, patterns: Sequence[Any], rngs: Sequence[np.random.Generator], height: int, width: int
     ) -> list[Image]:
-        one = patterns[0]
-        _refuse_missing(one.encoder)
-        weights = _trained_weights(one.encoder, one.sha256, one.device)
-        return _ascended(rngs, weights, [(p.first, p.second) for p in patterns], one.steps, height, width, one.device)
+        one, units = patterns[0], [(pattern.first, pattern.second) for pattern in patterns]
+        return _ascended(rngs, one.weights(), units, one.steps, height, width, one.device)
+
+    @abstractmethod
+    def weights(self) -> Weights:
+        """Of the network, on the device. Raises ValueError if there are none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureVisRandom(FeatureVis):
+    """What excites one unit or two of a ResNet-50 with random weights."""
+
+    width: int = 64
+    """Channels of the first layer, at least 1: 64 in ResNet-50, 16 costs a sixth."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _refuse_few(width=(self.width, 1))
+
+    def weights(self) -> Weights:
+        return _random_weights(self.width, self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureVisDeadLeaves(FeatureVis):
+    """What excites one unit or two of a ResNet-50 that was trained to tell dead leaves apart."""
+
+    encoder: str = ""
+    """File of the network, as tools/train_dead_leaves_encoder.py writes it."""
+    sha256: str = ""
+    """Of that file: filled in when a set is begun, which then takes no other."""
+
+    @classmethod
+    def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        path = given.get("encoder", "")
+        _refuse_missing(path)
+        return {"sha256": encoder_digest(path), **given}
+
+    def weights(self) -> Weights:
+        _refuse_missing(self.encoder)
+        return _trained_weights(self.encoder, self.sha256, self.device)
 
 
 def _refuse_few(**parameters: tuple[int, int]) -> None:
