@@ -89,6 +89,16 @@ def test_the_same_arguments_give_the_same_pixels_whatever_torch_was_seeded_with(
     assert np.array_equal(*images)
 
 
+def test_the_number_of_threads_does_not_matter():
+    before, images = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        images.append(FeatureVisRandom(first=3, steps=2).render(np.random.default_rng(0), 80, 208))
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    assert np.array_equal(*images)
+
+
 def test_shaking_pads_and_keeps_the_middle_near_its_place():
     image = torch.zeros(1, 3, 80, 120)
     image[:, :, 30:50, 45:75] = 1

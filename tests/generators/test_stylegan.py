@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from synpat.families import FAMILIES
 from synpat.families.family import category_generator
@@ -225,6 +226,14 @@ def test_a_network_is_the_same_in_every_image_that_names_it():
     other = StyleganRandom(network=4, width=8).render(np.random.default_rng(0), 16, 24)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_the_number_of_threads_does_not_matter():
+    network, pictures = _network(1, 512, Grid.of(80, 208)), []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            pictures.append(_dense(np.random.default_rng(0), network))
+    assert np.array_equal(*pictures)
 
 
 @pytest.mark.parametrize("family", [StyleganHighfreq, StyleganSparse, StyleganOriented])

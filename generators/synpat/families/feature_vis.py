@@ -14,6 +14,7 @@ a GPU does in little more time than one of them.
 import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -81,7 +82,9 @@ class FeatureVis(Family):
         cls, patterns: Sequence[Any], rngs: Sequence[np.random.Generator], height: int, width: int
     ) -> list[Image]:
         one, units = patterns[0], [(pattern.first, pattern.second) for pattern in patterns]
-        return _ascended(rngs, one.weights(), units, one.steps, height, width, one.device)
+        weights = one.weights()
+        with _one_thread():
+            return _ascended(rngs, weights, units, one.steps, height, width, one.device)
 
     @abstractmethod
     def weights(self) -> Weights:
@@ -155,6 +158,18 @@ def _torch() -> Any:
     except ImportError:
         raise ValueError("the feature-vis families need torch: pip install 'synpat[neural]'") from None
     return torch
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Several threads add up in another order, and the ascent carries that to the whole picture."""
+    torch = _torch()
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _ascended(

@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from .family import Family, Image, Rejected, category_generator
 from .fourier import images_of, invert
@@ -375,6 +376,7 @@ def _network(number: int, width: int, grid: Grid) -> Network:
     )
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # several threads add up in another order
 def _dense(rng: np.random.Generator, network: Network) -> Map:
     """What the full network paints with random styles, [height, width, 3].
 
