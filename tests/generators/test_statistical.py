@@ -20,6 +20,7 @@ from synpat.families.statistical import (
     _marginal_densities,
     _marginals,
     _match,
+    _pixels_below,
 )
 from synpat.families.steerable_pyramid import Pyramid
 
@@ -170,9 +171,19 @@ def test_imposed_colours_are_those_of_the_image_they_come_from():
         assert np.abs(np.sort(image, axis=None) - np.sort(channel)).mean() < 2 * steps
 
 
+def test_colours_have_the_pixels_that_as_many_draws_give_them():
+    shares, pixels = np.array([0.5, 0.001, 2.0, 1.5]), 5000
+    rng = np.random.default_rng(1)
+    counts = np.diff([_pixels_below(rng, shares, pixels) for _ in range(2000)], prepend=0)
+    expected = shares / shares.sum()
+    assert np.all(counts.sum(1) == pixels)
+    assert np.allclose(counts.mean(0), pixels * expected, atol=3)
+    assert np.allclose(counts.var(0), pixels * expected * (1 - expected), rtol=0.1)
+
+
 def test_three_to_twenty_two_colours_fill_the_columns_in_turn():
     bands = _colour_bands(np.random.default_rng(2), 64, 64)
     assert bands.shape == (64, 64, 3)
-    assert (bands.min(), bands.max()) == (0, 255)
+    assert (bands.min(), bands.max()) == pytest.approx((0, 255))
     # Colours are laid down column by column: neighbours in a column differ less than those in a row.
     assert np.abs(np.diff(bands, axis=0)).mean() < np.abs(np.diff(bands, axis=1)).mean()

@@ -86,6 +86,7 @@ class DeadLeavesTextures(Family):
     """
 
     source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
+    version: ClassVar[int] = 2
 
     textures: int = 128
     """How many there are, at least 1; the same in all images. The first image waits for all of them."""

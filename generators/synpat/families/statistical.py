@@ -45,6 +45,7 @@ class Spectrum(Family):
     """Noise whose Fourier magnitude falls as a power of the frequency, in three rotated colour channels."""
 
     source: ClassVar[str] = SOURCE
+    version: ClassVar[int] = 2
 
     slope_y: float
     """Power of the frequency along the height by which the magnitude falls."""
@@ -69,6 +70,7 @@ class Wmm(Family):
     """Noise whose wavelet coefficients are spread like those of natural images (the wavelet marginal model)."""
 
     source: ClassVar[str] = f"{SOURCE}; Simoncelli and Freeman, The steerable pyramid, 1995"
+    version: ClassVar[int] = 2
 
     iterations: int = 10
     """Rounds of imposing, at least 1; the published model takes 10."""
@@ -95,6 +97,7 @@ class SpectrumColor(Family):
     """Noise with a power-law spectrum and the colours of a random image, decorrelated."""
 
     source: ClassVar[str] = SOURCE
+    version: ClassVar[int] = 2
 
     slope_y: float
     """Power of the frequency along the height by which the magnitude falls."""
@@ -127,6 +130,7 @@ class SpectrumColorWmm(Family):
     """Noise with a power-law spectrum, the wavelet marginals of natural images and the colours of a random one."""
 
     source: ClassVar[str] = f"{SOURCE}; Simoncelli and Freeman, The steerable pyramid, 1995"
+    version: ClassVar[int] = 2
 
     slope_y: float
     """Power of the frequency along the height by which the magnitude falls."""
@@ -252,10 +256,10 @@ def _colour_bands(rng: np.random.Generator, height: int, width: int) -> NDArray[
     """An image of 3 to 22 random colours in random shares, blurred and with noise: [height, width, 3], 0..255."""
     count = 3 + int(20 * rng.random())
     shares = 0.001 + rng.random(count)
-    pixels = rng.multinomial(height * width, shares / shares.sum())
+    last = _pixels_below(rng, shares, height * width)
     colours = rng.random((count, 3), np.float32) * np.float32(256)
     bands = np.empty((height, width, 3), np.float32)
-    _fill_columns(bands, colours, np.cumsum(pixels))
+    _fill_columns(bands, colours, last)
     side = int(np.ceil(10 * rng.random()))
     bands = cv2.blur(bands, (side, side), borderType=cv2.BORDER_CONSTANT)
     noise = rng.random(bands.shape, np.float32)
@@ -265,6 +269,14 @@ def _colour_bands(rng: np.random.Generator, height: int, width: int) -> NDArray[
     bands -= low
     bands *= 255 / (high - low)
     return bands
+
+
+def _pixels_below(rng: np.random.Generator, shares: NDArray[np.float64], pixels: int) -> NDArray[np.int64]:
+    """How many pixels have a colour up to each one, [n], where every pixel draws its colour by these shares."""
+    # The counts are multinomial; numpy draws such numbers itself, but since its version 2.5 not the same as before.
+    edges = np.cumsum(shares)
+    drawn = rng.random(pixels, np.float32)
+    return np.array([np.count_nonzero(drawn < edge) for edge in (edges / edges[-1]).astype(np.float32)])
 
 
 def _colour_space(bands: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
