@@ -30,7 +30,7 @@ class Family(ABC):
     streak: ClassVar[int] = 1
     """How many samples in a row are of the same class."""
     dear: ClassVar[bool] = False
-    """Whether an image takes a second or more, or needs a file of the user's: `all` leaves such a family out."""
+    """Whether an image takes about a second or more, or needs a file of the user's: `all` leaves such a family out."""
 
     @classmethod
     def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
