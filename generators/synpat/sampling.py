@@ -77,9 +77,7 @@ def paint(
             continue
         image = in_mode(resized(image, height, width), mode)
         return Sample(image=image, pattern=pattern, category=category, rejects=attempt)
-    raise ValueError(
-        f"{family} rejected {ATTEMPTS} draws in a row for seed {seed}, index {index}: relax its parameters"
-    )
+    raise _given_up(family, seed, index)
 
 
 @lru_cache(maxsize=1)  # its samples are asked for one after the other
@@ -111,8 +109,12 @@ def _paint_row(
             )
             for image, pattern, category in zip(images, patterns, categories, strict=True)
         ]
-    raise ValueError(
-        f"{family} rejected {ATTEMPTS} draws in a row for seed {seed}, index {indices[0]}: relax its parameters"
+    raise _given_up(family, seed, indices[0])
+
+
+def _given_up(family: str, seed: int, index: int) -> ValueError:
+    return ValueError(
+        f"{family} rejected {ATTEMPTS} draws in a row for seed {seed}, index {index}: relax its parameters"
     )
 
 

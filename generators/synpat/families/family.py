@@ -67,8 +67,8 @@ class Family(ABC):
     def render_batch(
         cls, patterns: Sequence[Any], rngs: Sequence[np.random.Generator], height: int, width: int
     ) -> list[Image]:
-        """Paint samples in a row at once, in a family whose parameter `batch` says how many. Raises as `render`."""
-        raise NotImplementedError(f"{cls.__name__} has no parameter batch")
+        """Paint samples in a row, as many as the parameter `batch` of a family that has one. Raises as `render`."""
+        return [pattern.render(rng, height, width) for pattern, rng in zip(patterns, rngs, strict=True)]
 
 
 def category_generator(family: str, category: int) -> np.random.Generator:

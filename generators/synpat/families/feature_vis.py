@@ -7,8 +7,7 @@ on dead leaves; the units are those of its pooled features. An image costs 128 p
 
 This needs torch (the extra `neural`). The same arguments paint the same pixels on one machine's processor; the ascent
 is chaotic, so that another kind of processor may paint visibly other ones. On a GPU each rendering paints its own:
-torch adds up the gradients of a resampled image there in no fixed order. `batch` samples in a row climb together, which
-a GPU does in little more time than one of them.
+torch adds up the gradients of a resampled image there in no fixed order. `batch` samples in a row climb together.
 """
 
 import hashlib
