@@ -26,11 +26,12 @@ Rows = list[tuple[str, str, str]]
 """File, label and part that a reader should find."""
 
 
-def sound(path: Path, *, rate: int = 16_000, seconds: float = 0.2, channels: int = 1, subtype: str = "PCM_16") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(list(path.as_posix().encode()))  # other files, other sound
-    shape = (int(rate * seconds), channels)
-    soundfile.write(path, rng.uniform(-0.5, 0.5, shape), rate, subtype=subtype)
+def sound(root: Path, file: str, *, rate: int = 16_000, channels: int = 1, subtype: str = "PCM_16") -> None:
+    """A fifth of a second of noise, another in every file."""
+    (root / file).parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(list(file.encode()))
+    shape = (rate // 5, channels)
+    soundfile.write(root / file, rng.uniform(-0.5, 0.5, shape), rate, subtype=subtype)
 
 
 def write(path: Path, lines: Sequence[str]) -> None:
@@ -43,7 +44,7 @@ def esc50(root: Path) -> Rows:
     for fold in "12345":
         for target, category, esc10 in ((0, "dog", "True"), (3, "cow", "False"), (1, "rooster", "True")):
             name = f"{fold}-100032-A-{target}.wav"
-            sound(root / "audio" / name, rate=44_100)
+            sound(root, f"audio/{name}", rate=44_100)
             lines.append(f"{name},{fold},{target},{category},{esc10},100032,A")
             rows.append((f"audio/{name}", category, fold))
     write(root / "meta" / "esc50.csv", lines)
@@ -61,7 +62,7 @@ def us8k(root: Path) -> Rows:
         for number, kind in enumerate(("siren", "drilling")):
             rate, channels, subtype = kinds[(fold + number) % len(kinds)]
             name = f"{fold}00-{number}.wav"
-            sound(root / "audio" / f"fold{fold}" / name, rate=rate, channels=channels, subtype=subtype)
+            sound(root, f"audio/fold{fold}/{name}", rate=rate, channels=channels, subtype=subtype)
             lines.append(f"{name},1,0,4,1,{fold},{number},{kind}")
             rows.append((f"audio/fold{fold}/{name}", kind, str(fold)))
     write(root / "metadata" / "UrbanSound8K.csv", lines)
@@ -75,8 +76,8 @@ def spcv2(root: Path) -> Rows:
             rows.append(
                 (f"{word}/{number:08x}_nohash_0.wav", word, TRAIN if number < 3 else VALID if number < 4 else TEST)
             )
-            sound(root / rows[-1][0])
-    sound(root / "_background_noise_" / "pink_noise.wav")
+            sound(root, rows[-1][0])
+    sound(root, "_background_noise_/pink_noise.wav")
     write(root / "validation_list.txt", [file for file, _, part in rows if part == VALID])
     write(root / "testing_list.txt", [file for file, _, part in rows if part == TEST])
     return sorted(rows)
@@ -87,7 +88,7 @@ def voxceleb1(root: Path) -> Rows:
     for speaker in ("id10001", "id10002"):
         for number, part in enumerate((TRAIN, TRAIN, VALID, TEST)):
             file = f"{speaker}/x{number}/00001.wav"
-            sound(root / "wav" / file)
+            sound(root, f"wav/{file}")
             lines.append(f"{(TRAIN, VALID, TEST).index(part) + 1} {file}")
             rows.append((f"wav/{file}", speaker, part))
     write(root / "iden_split.txt", lines)
@@ -102,7 +103,7 @@ def nsynth(root: Path) -> Rows:
         }
         for name, example in examples.items():
             rows.append((f"nsynth-{part}/audio/{name}.wav", example["instrument_family_str"], part))
-            sound(root / rows[-1][0])
+            sound(root, rows[-1][0])
         write(root / f"nsynth-{part}" / "examples.json", [json.dumps(examples)])
     return rows
 
@@ -112,7 +113,7 @@ def fsdd(root: Path) -> Rows:
     for digit in "01":
         for number in (0, 4, 5, 49):
             rows.append((f"recordings/{digit}_theo_{number}.wav", digit, TEST if number < 5 else TRAIN))
-            sound(root / rows[-1][0], rate=8_000)
+            sound(root, rows[-1][0], rate=8_000)
     return sorted(rows)
 
 
@@ -122,7 +123,7 @@ def gtzan(root: Path) -> Rows:
     for genre in ("blues", "jazz"):
         for number, part in enumerate((TRAIN, TRAIN, VALID, TEST)):
             stem = f"{genre}.{number:05d}"
-            sound(root / "genres" / genre / f"{stem}.au", rate=22_050)
+            sound(root, f"genres/{genre}/{stem}.au", rate=22_050)
             lists[part].append(f"{genre}/{stem}.wav")
             rows.append((f"genres/{genre}/{stem}.au", genre, part))
     write(root / "genres" / "jazz" / "jazz.00054.wav", ["no sound"])
@@ -140,7 +141,7 @@ def fsd50k(root: Path) -> Rows:
     test.append('7,"Dog",/m/2')
     rows.append(("FSD50K.eval_audio/7.wav", "Dog", TEST))
     for file, _, _ in rows:
-        sound(root / file, rate=44_100)
+        sound(root, file, rate=44_100)
     write(root / "FSD50K.ground_truth" / "dev.csv", dev)
     write(root / "FSD50K.ground_truth" / "eval.csv", test)
     return rows
@@ -162,7 +163,7 @@ def as20k(root: Path) -> Rows:
         ("eval_segments/x/abcdefghijk_0.wav", "/m/04rlf", TEST),
     ]
     for file, _, _ in rows:
-        sound(root / file)
+        sound(root, file)
     return rows
 
 
@@ -173,7 +174,7 @@ def evar_list(task: str, files: Sequence[tuple[str, str]]) -> Callable[[Path], R
         parts = [TRAIN, VALID, TEST]
         rows = [(file, label, parts[number % 3]) for number, (file, label) in enumerate(files)]
         for file, _, _ in rows:
-            sound(root / file)
+            sound(root, file)
         write(root / f"{task}.csv", ["file_name,label,split", *map(",".join, rows), "elsewhere.wav,a,"])
         return rows
 
@@ -272,7 +273,7 @@ def test_without_the_benchmarks_list_a_group_stays_in_one_part_and_the_split_is_
     name: str, files: list[tuple[str, str]], group: Callable[[str], str], tmp_path: Path
 ):
     for file, _ in files:
-        sound(tmp_path / file, subtype="VORBIS" if file.endswith(".ogg") else "PCM_16")
+        sound(tmp_path, file, subtype="VORBIS" if file.endswith(".ogg") else "PCM_16")
     _, listing = read_benchmark(name, tmp_path)
     assert listing.own_split
     assert set(listing.parts) == {TRAIN, VALID, TEST}
@@ -291,7 +292,7 @@ def test_a_check_finds_what_is_missing_unreadable_twice_and_of_another_rate(tmp_
     files[0].unlink()
     files[1].write_bytes(b"no sound")
     files[3].write_bytes(files[2].read_bytes())
-    sound(files[4], rate=48_000)
+    sound(tmp_path, rows[4][0], rate=48_000)
     copy = check_copy("esc50", tmp_path)
     assert list(copy.missing) == [rows[0][0]]
     assert list(copy.unreadable) == [rows[1][0]]

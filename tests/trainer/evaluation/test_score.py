@@ -78,6 +78,13 @@ def test_wilson_agrees_with_scipy(right, count):
     assert wilson(right / count, count) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
+@pytest.mark.parametrize("right", [0.0, 0.5, 1.0])
+def test_an_interval_holds_its_figure_whatever_the_rounding(right):
+    for count in range(1, 1000):
+        low, high = wilson(right, count)
+        assert 0 <= low <= right <= high <= 1
+
+
 def answered(parts: np.ndarray, seeds=(0.5,)) -> Score:
     return Score(metric=ACCURACY, parts=[parts.astype(float)], tested=[len(parts)], by_seed=seeds)
 
