@@ -6,32 +6,27 @@ from threadpoolctl import threadpool_limits
 
 from synpat.families import FAMILIES
 from synpat.families.family import category_generator
-from synpat.families.stylegan import (
-    DEVIATIONS,
-    MEANS,
-    Grid,
+from synpat.families.stylegan import DEVIATIONS, MEANS, Grid, channel_count, double, draw_styles, finished, smoothed
+from synpat.families.stylegan_collapsed import (
     StyleganHighfreq,
     StyleganOriented,
-    StyleganRandom,
     StyleganSparse,
     _add_colours,
-    _channels,
     _convolve,
-    _convolved,
-    _convolved_double,
-    _dense,
-    _doubled,
     _filter_weights,
-    _finished,
     _gather,
-    _minimal,
-    _network,
     _pink,
-    _smoothed,
-    _styles,
     _table,
     signed_wavelets,
     wavelets,
+)
+from synpat.families.stylegan_random import (
+    StyleganRandom,
+    _convolved,
+    _convolved_double,
+    _dense,
+    _minimal,
+    _network,
 )
 
 
@@ -86,7 +81,7 @@ def test_one_map_a_layer_equals_the_dense_network_with_all_its_channels(bias: fl
             offset, slope = _table(collapsed * np.float32(np.sqrt(2)), signs, biases, reach, 512)
             following = np.zeros((size[0] + 1, size[1] + 1) if up else size, np.float32)
             _convolve(value, noise, offset, slope, reach, up, following)
-            value = _smoothed(following) if up else following
+            value = smoothed(following) if up else following
         signs = np.sign(gains).astype(np.float32)
         assert np.allclose(signs[:, None, None] * value, dense, atol=2e-3 * np.abs(dense).max())
         noise = 0.3 * rng.standard_normal(size).astype(np.float32)
@@ -121,12 +116,12 @@ def test_the_full_network_paints_what_modulated_weights_would():
     network = _network(3, 4, grid)
     state, rgb = network.constant, np.empty(0, np.float32)
     for number in range(len(grid.layers)):
-        weights = own.standard_normal((4, 9, 4), np.float32) * _styles(rng, 4)
+        weights = own.standard_normal((4, 9, 4), np.float32) * draw_styles(rng, 4)
         weights = weights.transpose(0, 2, 1).reshape(4, 4, 3, 3)
         state = np.sqrt(2) * np.maximum(dense_layer(state, weights, up=number % 2 == 1), 0)
         if number % 2 == 0:
-            painted = np.einsum("ci,iyx->yxc", network.colourings[number // 2] * _styles(rng, 4) / 2, state)
-            rgb = painted if number == 0 else _doubled(rgb.astype(np.float32)) + painted
+            painted = np.einsum("ci,iyx->yxc", network.colourings[number // 2] * draw_styles(rng, 4) / 2, state)
+            rgb = painted if number == 0 else double(rgb.astype(np.float32)) + painted
     assert np.allclose(_dense(np.random.default_rng(1), network), rgb, atol=1e-4 * np.abs(rgb).max())
 
 
@@ -143,7 +138,7 @@ def test_a_table_is_the_sum_of_its_broken_lines():
 
 
 def test_doubling_a_picture_keeps_a_flat_one_flat():
-    doubled = _doubled(np.ones((5, 7, 3), np.float32))
+    doubled = double(np.ones((5, 7, 3), np.float32))
     assert doubled.shape == (10, 14, 3)
     assert np.allclose(doubled[1:-1, 1:-1], 1)
 
@@ -201,7 +196,7 @@ def test_the_grid_is_the_smallest_that_covers_the_image(size: tuple[int, int], g
 
 def test_layers_have_the_published_channels():
     grid = Grid.of(256, 256)
-    assert [_channels(doubled) for doubled in grid.layers[::2]] == [512, 512, 512, 512, 512, 256, 128]
+    assert [channel_count(doubled) for doubled in grid.layers[::2]] == [512, 512, 512, 512, 512, 256, 128]
     assert len(grid.layers) == 13
 
 
@@ -215,7 +210,7 @@ def test_finished_images_have_the_published_means_and_deviations():
     rng = np.random.default_rng(0)
     rgb = rng.normal(size=(16, 16, 3)).astype(np.float32)
     # Without what the range cuts off: the mean of a symmetric image stays where it was put.
-    images = np.array([_finished(rng, rgb, 16, 16) for _ in range(3000)]) / 255
+    images = np.array([finished(rng, rgb, 16, 16) for _ in range(3000)]) / 255
     means = images.mean((1, 2))
     assert np.allclose(means.mean(0), [mean for mean, _ in MEANS], atol=0.02)
     assert np.allclose(images.std((1, 2)).mean(0), [mean for mean, _ in DEVIATIONS], atol=0.03)

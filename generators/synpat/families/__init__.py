@@ -16,7 +16,8 @@ from .perlin import Perlin
 from .rcdb import RCDB
 from .shaders import Shaders
 from .statistical import Spectrum, SpectrumColor, SpectrumColorWmm, Wmm
-from .stylegan import StyleganHighfreq, StyleganOriented, StyleganRandom, StyleganSparse
+from .stylegan_collapsed import StyleganHighfreq, StyleganOriented, StyleganSparse
+from .stylegan_random import StyleganRandom
 from .visual_atom import VisualAtom
 from .white_noise import WhiteNoise
 

@@ -1,0 +1,348 @@
+"""The StyleGANs of wavelets and pink noise, whose every layer collapses into one map.
+
+Here a layer's filter depends on the input channel alone, but for a factor of each output channel, and demodulation
+takes all of that factor but its sign. So a layer's channels are plus or minus one and the same map, before noise and
+bias: one map stands for up to 512, exactly. A channel's contribution to the next layer is a broken line of that map's
+value, and the sum over channels is a table.
+
+Each image has a network of its own. The published ones drew the weights for each image, too, but 400 shared the
+constant and the affine maps; and their pink noise repeats one pixel after its own size.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar, Self
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .family import Family, Image
+from .fourier import images_of, invert
+from .stylegan import SOURCE, Grid, Map, channel_count, double, draw_styles, finished, smoothed
+
+CELLS = 512
+"""Of the table of a layer's response."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleganHighfreq(Family):
+    """Layers of signed edges, lines and spots, pink noise, no bias: the energy is in the finest detail."""
+
+    source: ClassVar[str] = SOURCE
+
+    noise: float = 0.3
+    """Highest strength of a layer's noise; 0 or more."""
+
+    def __post_init__(self) -> None:
+        _refuse_negative(noise=self.noise)
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, category: int) -> Self:
+        return cls()
+
+    def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
+        grid = Grid.of(height, width)
+        maps = [_pink(rng, *grid.size(layer)) for layer in grid.layers]
+        return _collapsed(rng, grid, height, width, maps, self.noise, 0.0, signed_wavelets(), subsets=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleganSparse(Family):
+    """Layers of a few edges, lines and spots each, biases, and pink noise that is strong in few places."""
+
+    source: ClassVar[str] = SOURCE
+
+    noise: float = 0.3
+    """Highest strength of a layer's noise; 0 or more."""
+    bias: float = 0.2
+    """Largest bias of a channel, either sign; 0 or more."""
+
+    def __post_init__(self) -> None:
+        _refuse_negative(noise=self.noise, bias=self.bias)
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, category: int) -> Self:
+        return cls()
+
+    def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
+        grid = Grid.of(height, width)
+        maps = self._noise_maps(rng, grid)
+        return _collapsed(rng, grid, height, width, maps, self.noise, self.bias, wavelets(), subsets=True)
+
+    def _noise_maps(self, rng: np.random.Generator, grid: "Grid") -> list[Map]:
+        """The noise of each layer, before its strength."""
+        return [_pink(rng, *grid.size(layer), enveloped=True) for layer in grid.layers]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleganOriented(StyleganSparse):
+    """Like stylegan-sparse, with one map of noise that all layers see at their own size."""
+
+    def _noise_maps(self, rng: np.random.Generator, grid: "Grid") -> list[Map]:
+        # Published: 512 pixels for an image of 256, so that the finest layer sees a mean of four values.
+        noise, sizes = _pink(rng, 2 * grid.height, 2 * grid.width, enveloped=True), {}
+        for doubled in range(grid.doublings, -1, -1):
+            noise = sizes[doubled] = cv2.resize(noise, grid.size(doubled)[::-1], interpolation=cv2.INTER_AREA)
+        return [sizes[layer] for layer in grid.layers]
+
+
+def _refuse_negative(**parameters: float) -> None:
+    for name, value in parameters.items():
+        if value < 0:
+            raise ValueError(f"{name} must be 0 or more, got {value}")
+
+
+def _collapsed(
+    rng: np.random.Generator,
+    grid: Grid,
+    height: int,
+    width: int,
+    maps: list[Map],
+    noise: float,
+    bias: float,
+    filters: NDArray[np.float64],
+    *,
+    subsets: bool,
+) -> Image:
+    """Draw a network whose layers are one map each, and let it paint.
+
+    maps: the noise of each layer, before its strength. filters: [n, 9]; with subsets each layer uses 5 to all of them.
+    """
+    reach = 1.25 * bias if bias else 0.25
+    value, previous, rgb = np.empty((0, 0), np.float32), np.empty((0, 0), np.float32), None
+    signs, biases = np.empty(0, np.float32), np.empty(0, np.float32)
+    for number, (doubled, pink) in enumerate(zip(grid.layers, maps, strict=True)):
+        size, up = grid.size(doubled), number % 2 == 1
+        inputs = channel_count(doubled - 1) if up else channel_count(doubled)
+        weights = _filter_weights(rng, inputs, filters, subsets=subsets)
+        if number == 0:
+            constant = rng.standard_normal((inputs, *size), np.float32)
+            response = np.einsum("it,iyx->tyx", weights, constant)
+            value = np.zeros(size, np.float32)
+            _gather(response, value)
+        else:
+            offset, slope = _table(weights * np.float32(np.sqrt(2)), signs, biases, reach, CELLS)
+            following = np.zeros((size[0] + 1, size[1] + 1) if up else size, np.float32)
+            _convolve(value, previous, offset, slope, reach, up, following)
+            value = smoothed(following) if up else following
+        outputs = channel_count(doubled)
+        signs = rng.choice(np.array([-1, 1], np.float32), outputs)
+        biases = rng.uniform(-bias, bias, outputs).astype(np.float32)
+        previous = pink * np.float32(rng.uniform(0, noise))
+        if not up:
+            colours = draw_styles(rng, outputs)[:, None] * rng.standard_normal((outputs, 3), np.float32)
+            colours *= np.float32(np.sqrt(2 / outputs))
+            offset, slope = _table(colours, signs, biases, reach, CELLS)
+            rgb = np.zeros((*size, 3), np.float32) if rgb is None else double(rgb)
+            _add_colours(value, previous, offset, slope, reach, rgb)
+    assert rgb is not None
+    return finished(rng, rgb, height, width)
+
+
+def _filter_weights(
+    rng: np.random.Generator, inputs: int, filters: NDArray[np.float64], *, subsets: bool
+) -> NDArray[np.float32]:
+    """A style times a filter for each input channel, demodulated: [inputs, 9]."""
+    if subsets:
+        filters = filters[rng.permutation(len(filters))[: rng.integers(5, len(filters) + 1)]]
+    weights = draw_styles(rng, inputs)[:, None] * filters[rng.integers(len(filters), size=inputs)]
+    return (weights / np.sqrt(np.square(weights).sum() + 1e-8)).astype(np.float32)
+
+
+def _pink(rng: np.random.Generator, height: int, width: int, *, enveloped: bool = False) -> Map:
+    """Noise of standard deviation 1 whose Fourier magnitude falls as a power, 0.5 to 1.5, of the frequency.
+
+    enveloped: multiplied by a smooth random map, so that it is strong in few places.
+    """
+    # The power is the exponential of a logarithm, which is the same each time. Rounding to float32 hides the last bit,
+    # in which mathematical libraries differ.
+    # Cut out of a power of two: OpenCV's transforms of other sizes are several times slower.
+    rows, columns = (1 << (size - 1).bit_length() for size in (height, width))
+    magnitude = np.exp(-rng.uniform(0.5, 1.5) * _log_frequency(rows, columns)).astype(np.float32)
+    magnitude[0, 0] = 0
+    pairs = np.empty((1, rows, columns), np.complex64)
+    _random_phases(magnitude, rng, _phasors(), pairs[0])
+    invert(pairs, flags=0)
+    noise = np.ascontiguousarray(images_of(pairs, 1)[0][:height, :width])
+    noise -= noise.mean()
+    if enveloped:
+        short = min(height, width)
+        grid = rng.laplace(size=(round(4 * height / short), round(4 * width / short)))
+        noise *= (_lanczos(len(grid), height) @ grid @ _lanczos(len(grid[0]), width).T).astype(np.float32)
+    return noise / noise.std()
+
+
+@lru_cache(maxsize=16)
+def _log_frequency(height: int, width: int) -> NDArray[np.float64]:
+    y, x = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
+    return np.log(np.maximum(np.hypot(y, x), 1e-5))
+
+
+@lru_cache(maxsize=1)
+def _phasors() -> NDArray[np.complex64]:
+    """Numbers of absolute value 1, at 4096 angles."""
+    return np.exp(2j * np.pi * np.arange(4096) / 4096).astype(np.complex64)
+
+
+@lru_cache(maxsize=32)
+def _lanczos(points: int, size: int) -> NDArray[np.float64]:
+    """Weights [size, points] that resize a line of points to more pixels, through Lanczos' window of three points."""
+    distance = (np.arange(size)[:, None] + 0.5) * points / size - (np.arange(points)[None, :] + 0.5)
+    weights = np.where(np.abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
+    return weights / weights.sum(1, keepdims=True)
+
+
+@lru_cache(maxsize=1)
+def signed_wavelets() -> NDArray[np.float64]:
+    """Set A, [40, 9]: the signs of edges at 16 angles, and of lines at 8, spots, and the opposites of the last two."""
+    edges = [np.sign(_rotated(_EDGE, k)) for k in range(16)]
+    others = [np.sign(_rotated(_LINE, k)) for k in range(8)] + _SPOTS
+    return np.array(edges + others + [-one for one in others]).reshape(-1, 9)
+
+
+@lru_cache(maxsize=1)
+def wavelets() -> NDArray[np.float64]:
+    """Set B, [40, 9]: edges and lines at 8 angles each, spots, and the opposites of all."""
+    some = [_rotated(line, k) for line in (_EDGE, _LINE) for k in range(8)] + _SPOTS
+    return np.array(some + [-one for one in some]).reshape(-1, 9)
+
+
+_EDGE = np.sign(5.0 - np.arange(11))
+"""Along x, at 11 pixels around the middle."""
+_LINE = np.where(np.arange(11) == 5, -1.0, 1.0)
+_PLUS = np.array([[0.0, 1, 0], [1, 1, 1], [0, 1, 0]])
+_DELTA = np.array([[0.0, 0, 0], [0, 1, 0], [0, 0, 0]])
+_SPOTS = [_DELTA, 2 * _DELTA - 1, _PLUS, np.sign(_PLUS - 0.5)]
+
+
+def _rotated(profile: NDArray[np.float64], sixteenths: int) -> NDArray[np.float64]:
+    """A picture that changes along x only, turned by sixteenths of a turn: its middle 3x3 pixels, less their mean."""
+    angle = np.pi / 8 * sixteenths
+    y, x = np.mgrid[-1:2, -1:2]
+    picture = np.interp(x * np.cos(angle) + y * np.sin(angle), np.arange(11) - 5, profile)
+    # What is zero but for rounding must be zero: its sign counts.
+    return np.round(picture - picture.mean(), 12)
+
+
+@njit(cache=True)
+def _table(weights, signs, biases, reach, cells):
+    """The sum over channels of weight * relu(u + bias), as broken lines in u.
+
+    weights: float32 [n, taps]. signs, biases: float32 [n]; no bias is larger than reach. Returns offset and slope,
+    float32 [2, cells + 2, taps]: for channels of sign +1 and those of sign -1; in cell 0 lies what is below -reach, in
+    the last one what is above reach.
+    """
+    taps = weights.shape[1]
+    offset = np.zeros((2, cells + 2, taps), np.float32)
+    slope = np.zeros((2, cells + 2, taps), np.float32)
+    step = 2 * reach / cells
+    for s in range(2):
+        # At each node, the slope and the offset of the line that all channels beyond their bend make together.
+        slopes, offsets = np.zeros((cells + 1, taps)), np.zeros((cells + 1, taps))
+        for n in range(len(signs)):
+            if (signs[n] < 0) == (s == 1):
+                node = min(int((reach - biases[n]) / step) + 1, cells)
+                for t in range(taps):
+                    slopes[node, t] += weights[n, t]
+                    offsets[node, t] += weights[n, t] * biases[n]
+        for node in range(1, cells + 1):
+            for t in range(taps):
+                slopes[node, t] += slopes[node - 1, t]
+                offsets[node, t] += offsets[node - 1, t]
+                start, end = (node - 1) * step - reach, node * step - reach
+                low = slopes[node - 1, t] * start + offsets[node - 1, t]
+                high = slopes[node, t] * end + offsets[node, t]
+                rise = (high - low) / step
+                slope[s, node, t] = rise
+                offset[s, node, t] = low - rise * start
+        slope[s, cells + 1] = slopes[cells]
+        offset[s, cells + 1] = offsets[cells]
+    return offset, slope
+
+
+@njit(cache=True, inline="always")
+def _cell(u, reach, scale, cells):
+    return np.int32(min(max((u + reach) * scale + np.float32(1), np.float32(0)), np.float32(cells + 1)))
+
+
+@njit(cache=True)
+def _convolve(value, noise, offset, slope, reach, up, following):
+    """The next layer's map of a layer's map: nine taps of the table's response, each at its place.
+
+    value, noise: float32 [height, width]. offset, slope: those of `_table`. following: float32, added to: [height,
+    width], or [2 height + 1, 2 width + 1] where the layer doubles the size.
+    """
+    height, width = value.shape
+    cells = offset.shape[1] - 2
+    reach = np.float32(reach)
+    scale = np.float32(cells) / (2 * reach)
+    # Mixed [x, tap] as the table is, then tap by tap.
+    mixed, taps = np.empty((width, 9), np.float32), np.empty((9, width), np.float32)
+    for y in range(height):
+        for x in range(width):
+            u, v = noise[y, x] + value[y, x], noise[y, x] - value[y, x]
+            i, j = _cell(u, reach, scale, cells), _cell(v, reach, scale, cells)
+            for t in range(9):
+                mixed[x, t] = offset[0, i, t] + slope[0, i, t] * u + offset[1, j, t] + slope[1, j, t] * v
+        for t in range(9):
+            for x in range(width):
+                taps[t, x] = mixed[x, t]
+        for t in range(9):
+            ty, tx = t // 3, t % 3
+            if up:
+                line = following[2 * y + ty]
+                for x in range(width):
+                    line[2 * x + tx] += taps[t, x]
+            elif 0 <= y + 1 - ty < height:
+                line = following[y + 1 - ty]
+                for x in range(max(tx - 1, 0), min(width + tx - 1, width)):
+                    line[x + 1 - tx] += taps[t, x]
+
+
+@njit(cache=True)
+def _gather(response, following):
+    """Add float32 [9, height, width], each tap at its place, to float32 [height, width]; beyond the border is zero."""
+    _, height, width = response.shape
+    for t in range(9):
+        ty, tx = t // 3, t % 3
+        for y in range(max(ty - 1, 0), min(height + ty - 1, height)):
+            line = following[y + 1 - ty]
+            for x in range(max(tx - 1, 0), min(width + tx - 1, width)):
+                line[x + 1 - tx] += response[t, y, x]
+
+
+@njit(cache=True)
+def _add_colours(value, noise, offset, slope, reach, rgb):
+    """Add a layer's colours to float32 [height, width, 3]; the others as those of `_convolve`, with three taps."""
+    height, width = value.shape
+    cells = offset.shape[1] - 2
+    reach = np.float32(reach)
+    scale = np.float32(cells) / (2 * reach)
+    for y in range(height):
+        for x in range(width):
+            u, v = noise[y, x] + value[y, x], noise[y, x] - value[y, x]
+            i, j = _cell(u, reach, scale, cells), _cell(v, reach, scale, cells)
+            for c in range(3):
+                rgb[y, x, c] += offset[0, i, c] + slope[0, i, c] * u + offset[1, j, c] + slope[1, j, c] * v
+
+
+@njit(cache=True)
+def _random_phases(magnitude, rng, phasors, coefficients):
+    """Coefficients of a real image with a magnitude and random phases.
+
+    magnitude: float32 [height, width // 2 + 1]. phasors: complex64 [n]. coefficients: complex64 [height,
+    width], filled.
+    """
+    height, width = coefficients.shape
+    for y in range(height):
+        mirrored = (height - y) % height
+        for x in range(width // 2 + 1):
+            opposite = (width - x) % width
+            value = phasors[int(len(phasors) * rng.random())]
+            value = complex(value.real * magnitude[y, x], value.imag * magnitude[y, x])
+            if mirrored == y and opposite == x:
+                value = complex(value.real, np.float32(0))
+            coefficients[y, x] = value
+            coefficients[mirrored, opposite] = complex(value.real, -value.imag)
