@@ -10,7 +10,10 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import save_file
+from trainings import small_encoder, task_of, tone_and_noise
 
+from synpat_train.encoder import Encoder
+from synpat_train.evaluation.task import Task
 from synpat_train.vit import ARCHITECTURES, build_vit, vit_arguments
 
 
@@ -68,3 +71,16 @@ def tones(tmp_path, write_metadata) -> Path:
         rows.append((f"{index}.wav", label, str(index // 4)))
     write_metadata(folder, rows)
     return folder
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    """Of two blocks, on 80 mel bands."""
+    return small_encoder(80)
+
+
+@pytest.fixture(scope="session")
+def low_or_high() -> Task:
+    """Eighty clips of a low tone or a high one, in turn."""
+    high = np.arange(80) % 2 == 1
+    return task_of(tone_and_noise(np.stack([~high, high], axis=1)), np.where(high, "high", "low").tolist())

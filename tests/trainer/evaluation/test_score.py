@@ -57,10 +57,10 @@ def test_the_figure_is_the_mean_over_folds_however_large_they_are():
 
 
 def test_map_varies_over_other_clips_as_the_interval_says():
-    """Its width is that of the figures of 200 other draws of clips."""
-    intervals = [score_of(MAP, multi_label(400, seed)).interval for seed in range(20)]
+    """Its width is that of the figures of 100 other draws of clips."""
+    intervals = [score_of(MAP, multi_label(400, seed)).interval for seed in range(10)]
     width = np.mean([interval.high - interval.low for interval in intervals])
-    values = [score_of(MAP, multi_label(400, 1000 + seed)).value for seed in range(200)]
+    values = [score_of(MAP, multi_label(400, 1000 + seed)).value for seed in range(100)]
     assert width == pytest.approx(2 * 1.96 * np.std(values), rel=0.25)
 
 
