@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from synpat_train.config import make_config
-from synpat_train.flops import operations, peak
+from synpat_train.flops import operations, peak, stated_peak
 from synpat_train.mae import MaskedAutoencoder
 
 
@@ -33,3 +33,21 @@ def test_torch_counts_the_same():
 
 def test_the_peak_of_a_processor_is_a_plausible_number():
     assert 1e8 < peak(torch.device("cpu"), torch.float32) < 1e14
+
+
+@pytest.mark.parametrize(
+    ("gpu", "stated"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA L4", 121e12),
+        ("NVIDIA L40", 181e12),
+        ("NVIDIA L40S", 362e12),
+        ("NVIDIA A10G", 70e12),
+        ("NVIDIA RTX A1000 Laptop GPU", None),
+        ("Tesla T4", None),
+    ],
+)
+def test_a_gpu_is_not_taken_for_another_whose_name_begins_alike(gpu: str, stated: float | None):
+    assert stated_peak(gpu) == stated

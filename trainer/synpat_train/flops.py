@@ -5,6 +5,7 @@ Counted as usual for transformers (Kaplan et al., "Scaling Laws for Neural Langu
 backward pass is two forward passes.
 """
 
+import re
 import time
 
 import torch
@@ -14,19 +15,21 @@ from .vit import BLOCKS, WIDTHS
 
 PEAKS = {
     "B200": 2250e12,
+    "GH200": 989e12,
     "H200": 989e12,
     "H100 PCIe": 756e12,
     "H100 NVL": 835e12,
     "H100": 989e12,
     "A100": 312e12,
     "L40S": 362e12,
+    "L40": 181e12,
     "L4": 121e12,
     "A10G": 70e12,
     "A10": 125e12,
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
 }
-"""Dense bfloat16 operations a second by the makers' data sheets, for names that contain the key; the first counts."""
+"""Dense bfloat16 operations a second by the makers' data sheets, for names with these words; the first counts."""
 
 
 def operations(config: Config) -> float:
@@ -49,12 +52,13 @@ def _blocks(tokens: int, width: int, depth: int) -> float:
 
 def peak(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second that the device can do: from its data sheet, or what a large product of matrices reaches."""
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-        for part, operations_per_second in PEAKS.items():
-            if part in name:
-                return operations_per_second
-    return _measured_peak(device, dtype)
+    stated = stated_peak(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
+    return _measured_peak(device, dtype) if stated is None else stated
+
+
+def stated_peak(gpu: str) -> float | None:
+    """What the data sheet of a GPU of this name says; None for one that is not in PEAKS."""
+    return next((value for words, value in PEAKS.items() if re.search(rf"\b{words}\b", gpu)), None)
 
 
 def _measured_peak(device: torch.device, dtype: torch.dtype) -> float:
