@@ -39,3 +39,18 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(command: str
     done = start(f"from synpat_train.start import {command}; {command}()", {"torch"}, program, "--help")
     assert done.returncode == 1
     assert done.stderr == f"Error: {program} needs torch, which is not installed: pip install 'synpat[train]'\n"
+
+
+def test_a_gpu_that_is_full_is_said_in_one_line():
+    code = """
+import torch
+import synpat_train.cli
+def full(prog_name):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\\nAnd more of it")
+synpat_train.cli.main = full
+from synpat_train.start import train
+train()
+"""
+    done = start(code, set(), "synpat-train")
+    assert done.returncode == 1
+    assert done.stderr == "Error: the GPU's memory is full: CUDA out of memory. Tried to allocate 2.00 GiB.\n"

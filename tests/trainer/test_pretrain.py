@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from synpat_train.card import card
 from synpat_train.cli import main
 from synpat_train.config import Config, make_config
 from synpat_train.feed import mask_noise
-from synpat_train.pretrain import pretrain
+from synpat_train.pretrain import Objective, pretrain
 from synpat_train.schedule import learning_rate
 from synpat_train.settings import read_settings
 from synpat_train.timm_door import create_model
@@ -58,6 +59,25 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 def test_the_loss_falls(run: Path):
     losses = [line["loss"] for line in log(run)]
     assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize(("size", "fits", "pieces"), [(16, 4, 4), (14, 3, 7)])
+def test_a_batch_that_finds_no_memory_ends_with_the_pieces_that_do(
+    size: int, fits: int, pieces: int, perlin_set: Path, tmp_path: Path, monkeypatch
+):
+    class Hungry(Objective):
+        """As on a GPU with memory for so many images."""
+
+        def forward(self, images: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+            if len(images) > fits:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().forward(images, noise)
+
+    monkeypatch.setattr("synpat_train.pretrain.Objective", Hungry)
+    config = replace(CONFIG, batch_size=size)
+    with pytest.raises(ValueError, match=rf"for {size} samples at once; {fits} fit: --set accumulate={pieces} takes"):
+        train(tmp_path / "run", perlin_set, config)
+    train(tmp_path / "run", perlin_set, replace(config, accumulate=pieces))
 
 
 def test_a_run_that_another_process_is_at_is_left_alone(run: Path, perlin_set: Path):

@@ -77,8 +77,8 @@ class Config:
     pictures_every: Positive
     """Steps between two sheets of reconstructions."""
 
-    WATCHING: ClassVar = ("checkpoint_every", "keep_checkpoints", "log_every", "pictures_every")
-    """Settings that decide no weight: a run may go on with others."""
+    FREE: ClassVar = ("accumulate", "compile", "checkpoint_every", "keep_checkpoints", "log_every", "pictures_every")
+    """Settings that decide no weight, but for rounding: a run may go on with others."""
 
     def __post_init__(self) -> None:
         if self.height % self.patch or self.width % self.patch:
@@ -132,7 +132,7 @@ def differences(there: Config, here: Config) -> list[str]:
     return [
         f"{name} is {old[name]} there and {new[name]} here"
         for name in old
-        if old[name] != new[name] and name not in Config.WATCHING
+        if old[name] != new[name] and name not in Config.FREE
     ]
 
 

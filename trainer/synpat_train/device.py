@@ -42,17 +42,24 @@ def compile_model(model: nn.Module, images: Tensor, noise: Tensor, low_precision
     return compiled
 
 
-def what_fits(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool) -> int:
-    """The largest half, quarter, ... of these inputs for which a step finds memory; 0 if none does."""
+def what_fits(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool, reserve: int) -> int:
+    """The largest half, quarter, ... of these inputs for which a step finds memory; 0 if none does.
+
+    reserve: bytes that must be left.
+    """
     size = len(images) // 2
-    while size:
-        try:
-            _rehearse(model, images[:size], noise[:size], low_precision)
-        except torch.OutOfMemoryError:
-            size //= 2
-        else:
-            return size
-    return 0
+    while size and not _finds_memory(model, images[:size], noise[:size], low_precision, reserve):
+        size //= 2
+    return size
+
+
+def _finds_memory(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool, reserve: int) -> bool:
+    try:
+        _held = torch.empty(reserve, dtype=torch.uint8, device=images.device)
+        _rehearse(model, images, noise, low_precision)
+    except torch.OutOfMemoryError:
+        return False
+    return True
 
 
 def _rehearse(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool) -> None:

@@ -192,13 +192,15 @@ def _too_large(run: Run, training: Training) -> ValueError:
     torch.cuda.empty_cache()
     images, noise = _blank(run)
     low_precision = uses_bfloat16(run.config.precision, run.ranks.device)
-    fits = what_fits(Objective(training.model, run.mean, run.std), images, noise, low_precision)
+    # The optimiser takes two numbers a weight, in its first step only.
+    reserve = 0 if training.optimizer.state else 2 * sum(weight.nbytes for weight in training.model.parameters())
+    fits = what_fits(Objective(training.model, run.mean, run.std), images, noise, low_precision, reserve)
     if not fits:
         return ValueError("the GPU has not enough memory for a single sample: take a smaller --model")
-    pieces = len(images) // fits * run.config.accumulate
+    pieces = run.config.accumulate * next(n for n in range(2, len(images) + 1) if len(images) / n in range(fits + 1))
     return ValueError(
-        f"the GPU has not enough memory for {len(images)} samples at once; {fits} fit: --set accumulate={pieces}, or "
-        f"--batch-size {run.config.batch_size * fits // len(images)}"
+        f"the GPU has not enough memory for {len(images)} samples at once; {fits} fit: --set accumulate={pieces} takes "
+        f"them in turn, and the run goes on; --batch-size {run.config.batch_size * fits // len(images)} is another run"
     )
 
 

@@ -29,3 +29,7 @@ def _run(program: str, module: str) -> None:
         command(prog_name=program)
     except (ValueError, OSError) as mistake:
         sys.exit(f"Error: {mistake}")
+    except RuntimeError as fault:
+        if type(fault).__name__ != "OutOfMemoryError":  # torch's own; torch may be what is not installed
+            raise
+        sys.exit(f"Error: the GPU's memory is full: {fault}".partition("\n")[0])
