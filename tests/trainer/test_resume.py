@@ -264,9 +264,11 @@ def test_weights_that_are_no_numbers_never_replace_a_good_checkpoint(perlin_set:
     assert keys[0].startswith(str(perlin_set / "perlin-00000"))
 
 
-def test_a_shard_that_vanishes_stops_the_run_with_a_checkpoint(perlin_set: Path, tmp_path: Path):
+def test_a_shard_that_vanishes_stops_the_run_with_a_checkpoint_and_the_next_one_may_skip_it(
+    perlin_set: Path, tmp_path: Path
+):
     shutil.copytree(perlin_set, tmp_path / "set")
-    settings = SETTINGS | {"stream": True, "window": 25, "checkpoint_every": 100}
+    config = make_config("msm-mae", SETTINGS | {"stream": True, "window": 100, "checkpoint_every": 100})
 
     def watch() -> None:
         while not (tmp_path / "run" / "log.jsonl").exists() or not log(tmp_path / "run"):
@@ -275,9 +277,12 @@ def test_a_shard_that_vanishes_stops_the_run_with_a_checkpoint(perlin_set: Path,
 
     threading.Thread(target=watch, daemon=True).start()
     with pytest.raises(OSError, match=r"perlin-000002\.tar"):
-        train(tmp_path / "run", tmp_path / "set", make_config("msm-mae", settings))
+        train(tmp_path / "run", tmp_path / "set", config)
     [left] = checkpoints(tmp_path / "run")
     assert torch.load(left, weights_only=True)["step"] == len(log(tmp_path / "run"))
+    train(tmp_path / "run", tmp_path / "set", dataclasses.replace(config, skip_damaged=True))
+    assert log(tmp_path / "run")[-1]["step"] == 16
+    assert log(tmp_path / "run")[-1]["skipped"] > 0
 
 
 def test_a_store_that_goes_away_stops_the_run_with_a_checkpoint_and_the_next_one_goes_on(

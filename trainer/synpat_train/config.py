@@ -77,8 +77,11 @@ class Config:
     pictures_every: Positive
     """Steps between two sheets of reconstructions."""
 
-    FREE: ClassVar = ("accumulate", "compile", "checkpoint_every", "keep_checkpoints", "log_every", "pictures_every")
-    """Settings that decide no weight, but for rounding: a run may go on with others."""
+    FREE: ClassVar = (
+        "accumulate", "compile", "skip_damaged",
+        "checkpoint_every", "keep_checkpoints", "log_every", "pictures_every",
+    )  # fmt: skip
+    """Settings that decide no weight, but for rounding and damage: a run may go on with others."""
 
     def __post_init__(self) -> None:
         if self.height % self.patch or self.width % self.patch:

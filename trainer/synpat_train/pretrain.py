@@ -264,7 +264,7 @@ def _diverged(run: Run, step: int, what: str) -> ValueError:
     return ValueError(
         f"{what} at step {step + 1}, on {key_of(run.sets, int(samples[0]))} and {len(samples) - 1} other samples, "
         f"which {run.folder / BAD_BATCH} names. The last good checkpoint is {there[-1] if there else 'none'}. "
-        "Lower base_lr, or set precision=float32"
+        "Train into another --out, with a lower base_lr or with precision=float32"
     )
 
 

@@ -44,7 +44,7 @@ def opened_run(
 
     Arguments as for `pretrain`. Raises ValueError for what cannot be trained on, or into.
     """
-    sets = open_sets(shards, config.height, cache)
+    sets = open_sets(shards, config.height, cache, config.skip_damaged)
     stream = _streams(folder, sets, config, cache)
     order = Order(
         seed=config.seed,

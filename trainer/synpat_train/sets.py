@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from synpat_shards import Manifest, decode_png, is_url, open_set, open_store
+from synpat_shards import Manifest, decode_png, is_url, open_set, open_store, read_manifest
 
 from .remote import Remote, fetch_tars
 from .tar_index import Place, index_shard
@@ -82,15 +82,15 @@ class ShardSet:
         return np.asarray(resized)
 
 
-def open_sets(given: Iterable[str], height: int, cache: Path) -> tuple[ShardSet, ...]:
+def open_sets(given: Iterable[str], height: int, cache: Path, skip_damaged: bool = False) -> tuple[ShardSet, ...]:
     """Open what `--shards` named, for a model that reads images of this height.
 
     Each is PLACE or PLACE=WEIGHT. The place is a folder or a URL, with a set of ours or any tars of images, or one
-    tar. cache: where shards from a URL are kept. Raises ValueError, naming the place or file, for a set that is not
-    whole, for one of ours with another height or with colour, and for a weight that is no positive number; OSError for
-    a store that cannot be reached.
+    tar. cache: where shards from a URL are kept. skip_damaged: take sets of ours that lack shards, too. Raises
+    ValueError, naming the place or file, for a set that is not whole, for one of ours with another height or with
+    colour, and for a weight that is no positive number; OSError for a store that cannot be reached.
     """
-    return tuple(_open(place, weight, height, cache) for place, weight in map(parse_weight, given))
+    return tuple(_open(place, weight, height, cache, skip_damaged) for place, weight in map(parse_weight, given))
 
 
 def parse_weight(given: str) -> tuple[str, float]:
@@ -107,17 +107,18 @@ def parse_weight(given: str) -> tuple[str, float]:
     return place, weight
 
 
-def _open(place: str, weight: float, height: int, cache: Path) -> ShardSet:
+def _open(place: str, weight: float, height: int, cache: Path, skip_damaged: bool) -> ShardSet:
+    read = read_manifest if skip_damaged else open_set
     path, fetched = Path(place), cache / "shards" / hashlib.sha256(place.encode()).hexdigest()[:16]
     if is_url(place):
         store = open_store(place)
         if store.exists(MANIFEST):
-            return _ours(place, weight, open_set(store), height, fetched)
+            return _ours(place, weight, read(store), height, fetched)
         tars = fetch_tars(store, fetched)
     else:
         tars = [path] if path.suffix == ".tar" else sorted(path.glob("*.tar"))
     if (path / MANIFEST).parent.exists() or not tars:
-        return _ours(place, weight, open_set(place), height, path)
+        return _ours(place, weight, read(place), height, path)
     return _anybodys(place, weight, tars, height)
 
 
