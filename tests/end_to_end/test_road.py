@@ -59,7 +59,7 @@ def test_timm_and_we_load_the_same_encoder(run: Path):
         ("--set chekpoint_every=5", 1, "the nearest known one is 'checkpoint_every'"),
         ("--preset m3d", 2, "Invalid value for '--preset'"),
         ("--set width=200", 1, "height and width must be multiples of the patch, 16 pixels, got 80x200"),
-        ("--set height=96", 1, "holds 80x208 images in mode L, the model reads images of height 96"),
+        ("--set height=96", 1, "holds images of 80x208, the model reads a height of 96"),
         ("--shards nowhere", 1, "nowhere has no .synpat/manifest.json"),
     ],
 )

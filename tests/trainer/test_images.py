@@ -115,10 +115,15 @@ def test_a_shard_that_breaks_while_streaming_is_named_or_skipped(fault, words, p
 
 
 def test_a_set_of_another_height_is_refused_with_the_way_out(perlin_set: Path):
-    with pytest.raises(
-        ValueError, match=r"holds 80x208 images in mode L, the model reads images of height 128 .*--size"
-    ):
+    with pytest.raises(ValueError, match=r"holds images of 80x208, .* height of 128: .*--size 128x208, .* height=80"):
         open_sets([str(perlin_set)], 128, CACHE)
+
+
+def test_a_set_in_colour_is_refused_with_the_way_out(tmp_path: Path):
+    recipe = make_recipe("perlin", 2, height=32, width=32, mode="RGB")
+    render_set(tmp_path / "set", recipe, workers=1, progress=lambda *_: None)
+    with pytest.raises(ValueError, match=r"holds images in mode RGB, .*: render with --mode L"):
+        open_sets([str(tmp_path / "set")], 32, CACHE)
 
 
 def foreign(folder: Path, images: dict[str, np.ndarray]) -> Path:

@@ -89,7 +89,9 @@ def _streams(folder: Path, sets: Sequence[ShardSet], config: Config, cache: Path
 def _steps(samples: int, config: Config, ranks: Ranks) -> int:
     """Updates of a whole run on so many samples an epoch."""
     if samples < config.batch_size:
-        raise ValueError(f"the sets hold {samples} samples, less than one batch of {config.batch_size}")
+        raise ValueError(
+            f"the sets hold {samples} samples, less than one batch of {config.batch_size}: take a smaller --batch-size"
+        )
     if config.batch_size % (ranks.count * config.accumulate):
         raise ValueError(
             f"batch_size must be a multiple of the number of processes times accumulate, "

@@ -61,7 +61,9 @@ def read_data(run: Path) -> Data:
         sets = tuple(SetRecord(**record) for record in content["sets"])
         return Data(sets=sets, stream=content["stream"], device=content["device"])
     except (ValueError, TypeError, KeyError) as fault:
-        raise ValueError(f"{run / SETS} is damaged, or of another version of synpat: {fault}") from None
+        raise ValueError(
+            f"{run / SETS} is damaged, or of another version of synpat: {fault}. Choose another --out"
+        ) from None
 
 
 def check(run: Path, config: Config, data: Data) -> None:

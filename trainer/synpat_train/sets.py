@@ -125,10 +125,12 @@ def _open(place: str, weight: float, height: int, cache: Path, skip_damaged: boo
 def _ours(place: str, weight: float, manifest: Manifest, height: int, folder: Path) -> ShardSet:
     """folder: where the shards are, or will be once they are needed."""
     recipe, store = manifest.recipe, open_store(place)
-    if (recipe.height, recipe.mode) != (height, "L"):
+    if recipe.mode != "L":
+        raise ValueError(f"{place} holds images in mode {recipe.mode}, the model reads grey ones: render with --mode L")
+    if recipe.height != height:
         raise ValueError(
-            f"{place} holds {recipe.height}x{recipe.width} images in mode {recipe.mode}, the model reads images of "
-            f"height {height} in mode L: render with --size {height}x{recipe.width}, or --set height"
+            f"{place} holds images of {recipe.height}x{recipe.width}, the model reads a height of {height}: render "
+            f"with --size {height}x{recipe.width}, or train with --set height={recipe.height}"
         )
     return ShardSet(
         name=store.url if is_url(place) else place,
