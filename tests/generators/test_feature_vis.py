@@ -150,6 +150,26 @@ def test_parameters_out_of_range_are_refused(parameters: dict[str, Any]):
         FeatureVisRandom(**parameters)
 
 
+def test_a_device_that_torch_does_not_know_is_refused():
+    with pytest.raises(ValueError, match="device must be cpu, cuda or cuda:N, got 'gpu'"):
+        FeatureVisRandom(first=0, device="gpu")
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match=r"there is no cuda:1: torch sees 1 GPUs\. Leave the parameter device out"):
+        paint("feature-vis-random", 0, 0, 32, 32, parameters=SMALL | {"device": "cuda:1"})
+
+
+def test_a_batch_that_finds_no_memory_is_refused(monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(feature_vis, "_ascended", full)
+    with pytest.raises(ValueError, match="no memory for a batch of 3: take a smaller one, or fewer workers"):
+        paint("feature-vis-random", 0, 0, 32, 32, parameters=SMALL | {"batch": 3})
+
+
 def test_a_batch_climbs_as_its_samples_do_alone():
     patterns = [FeatureVisRandom(first=3, steps=3, width=4), FeatureVisRandom(first=9, second=1, steps=3, width=4)]
     together = FeatureVisRandom.render_batch(patterns, [np.random.default_rng(i) for i in range(2)], 48, 64)

@@ -11,6 +11,7 @@ torch adds up the gradients of a resampled image there in no fixed order. `batch
 """
 
 import hashlib
+import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,12 +62,14 @@ class FeatureVis(Family):
     steps: int = 128
     """Of the ascent, at least 1."""
     device: str = "cpu"
-    """That torch computes on."""
+    """That torch computes on: cpu, cuda or cuda:N."""
     batch: int = 1
     """Samples that are painted together, at least 1."""
 
     def __post_init__(self) -> None:
         _refuse_few(first=(self.first, 0), second=(self.second, -1), steps=(self.steps, 1), batch=(self.batch, 1))
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"device must be cpu, cuda or cuda:N, got {self.device!r}")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -81,9 +84,14 @@ class FeatureVis(Family):
         cls, patterns: Sequence[Any], rngs: Sequence[np.random.Generator], height: int, width: int
     ) -> list[Image]:
         one, units = patterns[0], [(pattern.first, pattern.second) for pattern in patterns]
-        weights = one.weights()
-        with _one_thread():
-            return _ascended(rngs, weights, units, one.steps, height, width, one.device)
+        _refuse_absent(one.device)
+        try:
+            with _one_thread():
+                return _ascended(rngs, one.weights(), units, one.steps, height, width, one.device)
+        except _torch().OutOfMemoryError:
+            raise ValueError(
+                f"{one.device} has no memory for a batch of {len(patterns)}: take a smaller one, or fewer workers"
+            ) from None
 
     @abstractmethod
     def weights(self) -> Weights:
@@ -129,6 +137,13 @@ def _refuse_few(**parameters: tuple[int, int]) -> None:
     for name, (value, least) in parameters.items():
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def _refuse_absent(device: str) -> None:
+    kind, _, number = device.partition(":")
+    there = _torch().cuda.device_count()
+    if kind == "cuda" and int(number or 0) >= there:
+        raise ValueError(f"there is no {device}: torch sees {there} GPUs. Leave the parameter device out")
 
 
 def _refuse_missing(encoder: str) -> None:
