@@ -61,8 +61,7 @@ def test_radii_follow_the_published_power_law(rng):
 
 
 def test_a_polygon_is_filled_as_opencv_fills_it(rng):
-    differing = filled = 0
-    for _ in range(300):
+    for _ in range(600):
         corners, radius = int(rng.integers(3, 5)), int(rng.integers(1, 60))
         angle = np.sort(rng.uniform(0, 2 * np.pi, corners))
         points = (64 + radius * np.stack([np.sin(angle), np.cos(angle)])).astype(np.int64)
@@ -71,11 +70,7 @@ def test_a_polygon_is_filled_as_opencv_fills_it(rng):
         ours = _painted((_convex(ys, xs, corners, left, right), left, right), 128, 128)
         theirs = np.zeros((128, 128), np.uint8)
         cv2.fillPoly(theirs, [points[::-1].T.astype(np.int32)], [1])
-        differing, filled = differing + np.sum(ours != theirs), filled + np.sum(theirs)
-        # They may only disagree where an edge runs just between two pixels.
-        assert not np.any((ours != theirs) & (cv2.erode(theirs, np.ones((3, 3))) > 0))
-        assert np.all(cv2.dilate(theirs, np.ones((3, 3))) >= ours)
-    assert differing < 0.005 * filled
+        assert np.array_equal(ours, theirs)
 
 
 def test_a_polygon_cut_by_the_border_is_the_rest_of_the_whole_one(rng):
