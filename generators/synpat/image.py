@@ -20,6 +20,12 @@ def in_mode(image: Image, mode: str) -> Image:
 
 def resized(image: Image, height: int, width: int) -> Image:
     """The image at another size; each new pixel is the mean over the area that it covers."""
+    # Where one side grows, OpenCV would also take the other from two pixels of the many that it covers.
+    least = min(height, image.shape[0]), min(width, image.shape[1])
+    return _by_area(_by_area(image, *least), height, width)
+
+
+def _by_area(image: Image, height: int, width: int) -> Image:
     if image.shape[:2] == (height, width):
         return image
     return cast(Image, cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))

@@ -74,6 +74,13 @@ def test_via_paints_at_one_size_and_averages_areas_down_to_another():
     assert np.array_equal(via, cv2.resize(square, (104, 80), interpolation=cv2.INTER_AREA))
 
 
+def test_via_averages_the_whole_area_along_a_side_that_shrinks_while_the_other_grows():
+    square = paint("white-noise", 0, 0, 64, 64).image
+    via = paint("white-noise", 0, 0, 16, 128, via=(64, 64)).image
+    wanted = square.reshape(16, 4, 64).mean(1).repeat(2, axis=1)
+    assert np.abs(wanted - via).max() <= 0.5
+
+
 def test_a_given_parameter_replaces_the_drawn_one_and_leaves_the_others():
     drawn, given = (paint("perlin", 0, 4, 80, 208, parameters=p).pattern for p in ({}, {"octaves": 1}))
     assert given.octaves == 1  # pyright: ignore[reportAttributeAccessIssue]
