@@ -80,10 +80,24 @@ def test_colour_image_has_three_channels_and_uses_the_whole_range():
 
 
 @pytest.mark.parametrize("family", [Wmm, SpectrumColor, SpectrumColorWmm])
-def test_no_round_of_imposing_is_refused(family: type):
+@pytest.mark.parametrize("iterations", [0, 10**9])
+def test_no_round_of_imposing_and_rounds_without_end_are_refused(family: type, iterations: int):
     fields = {} if family is Wmm else {"slope_y": 1.0, "slope_x": 1.0}
-    with pytest.raises(ValueError, match="iterations must be at least 1, got 0"):
-        family(iterations=0, **fields)
+    with pytest.raises(ValueError, match=f"iterations must lie between 1 and 1000, got {iterations}"):
+        family(iterations=iterations, **fields)
+
+
+@pytest.mark.parametrize("family", [Spectrum, SpectrumColor, SpectrumColorWmm])
+@pytest.mark.parametrize("slope", [-1.0, 4.5, float("nan"), float("inf")])
+def test_a_slope_that_is_no_falling_spectrum_is_refused(family: type, slope: float):
+    for name, other in (("slope_y", "slope_x"), ("slope_x", "slope_y")):
+        with pytest.raises(ValueError, match=f"{name} must lie between 0 and 4, got {slope}"):
+            family(**{name: slope, other: 1.0})
+
+
+def test_the_steepest_slope_that_is_taken_paints_the_longest_image():
+    image = Spectrum(slope_y=4.0, slope_x=4.0).render(np.random.default_rng(0), 16, 16384)
+    assert image.std() > 4
 
 
 @pytest.mark.parametrize("bins", [256, 801])

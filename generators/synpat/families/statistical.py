@@ -23,6 +23,9 @@ COLOUR_BINS = 256
 """Of the colours' histograms."""
 COEFFICIENTS = np.arange(-200, 200.5, 0.5)
 """Wavelet coefficients at which their density is sampled."""
+STEEPEST = 4.0
+"""Largest slope of a spectrum: a published one stays below, and steeper ones leave single precision in long images."""
+MOST_ITERATIONS = 1000
 _LOG_COEFFICIENTS = np.log(np.maximum(COEFFICIENTS[400:], 1e-300))
 
 
@@ -48,9 +51,12 @@ class Spectrum(Family):
     version: ClassVar[int] = 2
 
     slope_y: float
-    """Power of the frequency along the height by which the magnitude falls."""
+    """Power of the frequency along the height by which the magnitude falls, 0 to 4; published about 0.5 to 3.5."""
     slope_x: float
-    """Power of the frequency along the width by which the magnitude falls."""
+    """Power of the frequency along the width by which the magnitude falls, 0 to 4."""
+
+    def __post_init__(self) -> None:
+        _refuse_slopes(self.slope_y, self.slope_x)
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -73,10 +79,10 @@ class Wmm(Family):
     version: ClassVar[int] = 2
 
     iterations: int = 10
-    """Rounds of imposing, at least 1; the published model takes 10."""
+    """Rounds of imposing, 1 to 1000; the published model takes 10."""
 
     def __post_init__(self) -> None:
-        _refuse_no_iteration(self.iterations)
+        _refuse_iterations(self.iterations)
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -100,14 +106,15 @@ class SpectrumColor(Family):
     version: ClassVar[int] = 2
 
     slope_y: float
-    """Power of the frequency along the height by which the magnitude falls."""
+    """Power of the frequency along the height by which the magnitude falls, 0 to 4; published about 0.5 to 3.5."""
     slope_x: float
-    """Power of the frequency along the width by which the magnitude falls."""
+    """Power of the frequency along the width by which the magnitude falls, 0 to 4."""
     iterations: int = 10
-    """Rounds of imposing, at least 1; the published model takes 10."""
+    """Rounds of imposing, 1 to 1000; the published model takes 10."""
 
     def __post_init__(self) -> None:
-        _refuse_no_iteration(self.iterations)
+        _refuse_slopes(self.slope_y, self.slope_x)
+        _refuse_iterations(self.iterations)
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -133,14 +140,15 @@ class SpectrumColorWmm(Family):
     version: ClassVar[int] = 2
 
     slope_y: float
-    """Power of the frequency along the height by which the magnitude falls."""
+    """Power of the frequency along the height by which the magnitude falls, 0 to 4; published about 0.5 to 3.5."""
     slope_x: float
-    """Power of the frequency along the width by which the magnitude falls."""
+    """Power of the frequency along the width by which the magnitude falls, 0 to 4."""
     iterations: int = 10
-    """Rounds of imposing, at least 1; the published model takes 10."""
+    """Rounds of imposing, 1 to 1000; the published model takes 10."""
 
     def __post_init__(self) -> None:
-        _refuse_no_iteration(self.iterations)
+        _refuse_slopes(self.slope_y, self.slope_x)
+        _refuse_iterations(self.iterations)
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -162,9 +170,15 @@ class SpectrumColorWmm(Family):
         return _stretched_rgb(pairs, mean, axes)
 
 
-def _refuse_no_iteration(iterations: int) -> None:
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1, got {iterations}")
+def _refuse_slopes(slope_y: float, slope_x: float) -> None:
+    for name, slope in (("slope_y", slope_y), ("slope_x", slope_x)):
+        if not 0 <= slope <= STEEPEST:
+            raise ValueError(f"{name} must lie between 0 and {STEEPEST:g}, got {slope}")
+
+
+def _refuse_iterations(iterations: int) -> None:
+    if not 1 <= iterations <= MOST_ITERATIONS:
+        raise ValueError(f"iterations must lie between 1 and {MOST_ITERATIONS}, got {iterations}")
 
 
 def _slopes(rng: np.random.Generator) -> tuple[float, float]:
