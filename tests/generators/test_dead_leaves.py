@@ -150,6 +150,7 @@ def test_textures_are_smooth_across_their_seam():
         assert seam < 1.5 * inside
 
 
-def test_leaves_without_textures_are_refused():
-    with pytest.raises(ValueError, match="textures must be at least 1, got 0"):
-        DeadLeavesTextures(textures=0)
+@pytest.mark.parametrize("textures", [0, 10**9])
+def test_no_texture_and_textures_beyond_all_memory_are_refused(textures):
+    with pytest.raises(ValueError, match=f"textures must lie between 1 and 10000, got {textures}"):
+        DeadLeavesTextures(textures=textures)

@@ -27,6 +27,9 @@ _BORDERS = (_CUMULATIVE[1:] + _CUMULATIVE[:-1]) / 2
 LEAVES_PER_SQUARE = 5000
 """Leaves after which the published model stops, covered or not, in a square image; scaled with the area in others."""
 
+MOST_TEXTURES = 10_000
+"""As many as the published images draw from: 470 MB of them."""
+
 CIRCLE, SQUARE, ORIENTED, RECTANGLE, TRIANGLE, QUADRILATERAL = range(6)
 """The shapes of a leaf: all but the first are inscribed in the circle of the leaf's radius."""
 
@@ -91,11 +94,11 @@ class DeadLeavesTextures(Family):
     version: ClassVar[int] = 3
 
     textures: int = 128
-    """How many there are, at least 1; the same in all images. The first image waits for all of them."""
+    """How many there are, 1 to the published 10,000; the same in all images. The first image waits for all of them."""
 
     def __post_init__(self) -> None:
-        if self.textures < 1:
-            raise ValueError(f"textures must be at least 1, got {self.textures}")
+        if not 1 <= self.textures <= MOST_TEXTURES:
+            raise ValueError(f"textures must lie between 1 and {MOST_TEXTURES}, got {self.textures}")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
