@@ -141,6 +141,13 @@ def test_a_run_folder_of_another_configuration_is_refused(run: Path, perlin_set:
         train(run, perlin_set, other)
 
 
+def test_a_run_that_came_to_nothing_may_try_again_with_other_settings(run: Path, perlin_set: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match="the loss is nan"):
+        train(tmp_path / "out", perlin_set, make_config("msm-mae", SETTINGS | {"base_lr": 1e30, "clip": None}))
+    again = weights(train(tmp_path / "out", perlin_set))
+    assert all(torch.equal(tensor, again[name]) for name, tensor in weights(run).items())
+
+
 def test_a_run_folder_of_other_shard_sets_is_refused(run: Path, tmp_path: Path):
     render_set(tmp_path / "noise", make_recipe("white-noise", 50), workers=1, progress=lambda *_: None)
     with pytest.raises(ValueError, match="holds another run: it learned from other shard sets"):

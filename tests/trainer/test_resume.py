@@ -243,6 +243,15 @@ def test_how_a_run_is_watched_may_change(straight: Path, config: Config, perlin_
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
 
 
+def test_a_run_may_go_on_with_its_batches_in_smaller_pieces(
+    straight: Path, config: Config, perlin_set: Path, tmp_path: Path
+):
+    shutil.copytree(straight, tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "step-000000016.pt").unlink()
+    train(tmp_path / "run", perlin_set, dataclasses.replace(config, accumulate=4))
+    assert log(tmp_path / "run")[-1]["loss"] == pytest.approx(log(straight)[-1]["loss"], rel=1e-4)
+
+
 def test_a_damaged_checkpoint_is_named_with_the_way_out(
     straight: Path, config: Config, perlin_set: Path, tmp_path: Path
 ):

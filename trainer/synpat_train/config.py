@@ -77,7 +77,7 @@ class Config:
     pictures_every: Positive
     """Steps between two sheets of reconstructions."""
 
-    FREE: ClassVar = (
+    CHANGEABLE: ClassVar = (
         "accumulate", "compile", "skip_damaged",
         "checkpoint_every", "keep_checkpoints", "log_every", "pictures_every",
     )  # fmt: skip
@@ -135,7 +135,7 @@ def differences(there: Config, here: Config) -> list[str]:
     return [
         f"{name} is {old[name]} there and {new[name]} here"
         for name in old
-        if old[name] != new[name] and name not in Config.FREE
+        if old[name] != new[name] and name not in Config.CHANGEABLE
     ]
 
 

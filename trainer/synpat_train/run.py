@@ -10,7 +10,7 @@ from .device import device_name
 from .images import Cached, Images, Streamed, room_for_cache, statistics
 from .order import Order
 from .ranks import Ranks
-from .run_folder import CONFIG, check, claim, describe, read_data, sole_trainer
+from .run_folder import check, claim, describe, has_learned, read_data, sole_trainer
 from .sets import ShardSet, open_sets
 
 
@@ -81,7 +81,7 @@ def _streams(folder: Path, sets: Sequence[ShardSet], config: Config, cache: Path
     """Whether images come straight from the shards: as it was when the run began, since the order depends on it."""
     if config.stream != "auto":
         return config.stream
-    if (folder / CONFIG).exists():
+    if has_learned(folder):
         return read_data(folder).stream
     return config.skip_damaged or not room_for_cache(sets, cache)  # the cache is of whole sets alone
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from synpat_shards import locked, write_whole
 
+from .checkpoint import checkpoints
 from .config import Config, differences, make_config, to_yaml
 from .sets import ShardSet
 from .settings import read_settings
@@ -66,13 +67,20 @@ def read_data(run: Path) -> Data:
         ) from None
 
 
+def has_learned(run: Path) -> bool:
+    """Whether the run of a folder has left anything that another one would spoil."""
+    return bool(checkpoints(run)) or (run / "encoder").exists()
+
+
 def check(run: Path, config: Config, data: Data) -> None:
     """Refuse a folder that this run must not go into.
 
-    Raises ValueError for a folder with other things, with another configuration or with other sets. Whether the images
-    were streamed is for the run that is there to say.
+    Raises ValueError for a folder with other things, and for one where a run has learned something with another
+    configuration or from other sets. Whether the images were streamed is for the run that is there to say.
     """
     if (run / CONFIG).exists():
+        if not has_learned(run):  # such as one whose batch found no memory: it may try again with another
+            return
         faults = differences(read_config(run), config)
         if [(s.digest, s.weight) for s in read_data(run).sets] != [(s.digest, s.weight) for s in data.sets]:
             faults.append("it learned from other shard sets, or from the same in another order or with other weights")
