@@ -262,6 +262,25 @@ def test_a_damaged_checkpoint_is_named_with_the_way_out(
         train(tmp_path / "run", perlin_set, config)
 
 
+def test_a_flipped_bit_in_a_checkpoint_is_noticed(straight: Path, config: Config, perlin_set: Path, tmp_path: Path):
+    shutil.copytree(straight, tmp_path / "run")
+    last = checkpoints(tmp_path / "run")[-1]
+    data = bytearray(last.read_bytes())
+    data[len(data) // 2] ^= 1
+    last.write_bytes(data)
+    with pytest.raises(ValueError, match=r"step-000000016.pt is damaged: the checksum of \S+ is wrong. Remove it"):
+        train(tmp_path / "run", perlin_set, config)
+
+
+def test_a_file_that_is_no_checkpoint_of_ours_is_named(
+    straight: Path, config: Config, perlin_set: Path, tmp_path: Path
+):
+    shutil.copytree(straight, tmp_path / "run")
+    torch.save(torch.zeros(3), checkpoints(tmp_path / "run")[-1])
+    with pytest.raises(ValueError, match=r"step-000000016.pt is damaged: .* Remove it"):
+        train(tmp_path / "run", perlin_set, config)
+
+
 def test_weights_that_are_no_numbers_never_replace_a_good_checkpoint(perlin_set: Path, tmp_path: Path):
     """The first step of a warm-up has a rate of zero; the second one breaks the weights, before any loss shows it."""
     wild = make_config("msm-mae", SETTINGS | {"base_lr": 1e41, "log_every": 100, "checkpoint_every": 1, "clip": None})

@@ -6,7 +6,7 @@ draws nothing. A file is whole or not there at all, and is loaded without unpick
 
 import copy
 import io
-import pickle
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,19 +99,34 @@ def load_checkpoint(run: Path, training: Training, config: Config, digests: list
         return
     path = there[-1]
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _read(path)
         faults = differences(make_config("msm-mae", state["config"]), config)
         if state["sets"] != digests:
             faults.append("it learned from other shard sets")
-        if faults:
-            raise ValueError(f"{path} is of another run: {', '.join(faults)}. Choose another --out")
-        training.model.load_state_dict(state["model"])
-        training.optimizer.load_state_dict(state["optimizer"])
-        if training.average is not None:
-            training.average.load_state_dict(state["average"])
-    except (RuntimeError, KeyError, TypeError, OSError, EOFError, pickle.UnpicklingError) as fault:
-        reason = str(fault).partition("\n")[0]
+        if not faults:
+            _restore(training, state)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as fault:  # zip files, pickles, torch and its parts fail each in their own way
+        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
         raise ValueError(f"{path} is damaged: {reason}. Remove it to go on from the one before") from None
+    if faults:
+        raise ValueError(f"{path} is of another run: {', '.join(faults)}. Choose another --out")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, once all its checksums are right: torch writes them, but does not look at them."""
+    with zipfile.ZipFile(path) as parts:
+        if wrong := parts.testzip():
+            raise ValueError(f"the checksum of {wrong} is wrong")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _restore(training: Training, state: dict[str, Any]) -> None:
+    training.model.load_state_dict(state["model"])
+    training.optimizer.load_state_dict(state["optimizer"])
+    if training.average is not None:
+        training.average.load_state_dict(state["average"])
     training.step, training.losses = state["step"], [loss.to(training.device) for loss in state["losses"]]
 
 
