@@ -60,6 +60,8 @@ def test_settings_are_read_as_yaml():
         ({"accumulate": 3}, "batch_size must be a multiple of accumulate, got 256 and 3"),
         ({"compile": "maybe"}, "compile: input should be 'auto'"),
         ({"decoder_width": 100}, "decoder_width must be a multiple of twice decoder_heads, got 100 and 6"),
+        ({"seed": 1 << 32}, "seed: input should be less than 4294967296, got 4294967296"),
+        ({"betas": [0.9, 2]}, "betas: input should be less than 1, got 2"),
         ({"steps": 5, "epochs": 5}, "give either epochs or steps, got epochs=5 and steps=5"),
     ],
 )
@@ -78,3 +80,14 @@ def test_a_file_that_holds_no_settings_is_refused(text: str, words: str, tmp_pat
 def test_a_setting_without_a_value_is_refused():
     with pytest.raises(ValueError, match="'seed' is no setting: write key=value"):
         parse_settings(["seed"])
+
+
+def test_a_value_that_is_no_yaml_is_refused():
+    with pytest.raises(ValueError, match=r"'betas=\[0\.9' is no YAML: .*expected ',' or ']'"):
+        parse_settings(["betas=[0.9"])
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path):
+    (tmp_path / "c.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"c\.yaml is no YAML: .*utf-8"):
+        read_settings(tmp_path / "c.yaml")

@@ -20,6 +20,7 @@ from synpat_train.feed import mask_noise
 from synpat_train.pretrain import Objective, pretrain
 from synpat_train.schedule import learning_rate
 from synpat_train.settings import read_settings
+from synpat_train.standing import standing
 from synpat_train.timm_door import create_model
 
 SETTINGS = {
@@ -219,6 +220,12 @@ def test_inspect_says_where_a_run_stands_and_draws_its_loss(run: Path):
 
 def test_inspect_refuses_a_folder_without_a_run(tmp_path: Path):
     assert "holds no run of synpat-train" in str(CliRunner().invoke(main, ["inspect", str(tmp_path)]).exception)
+
+
+def test_a_damaged_configuration_of_a_run_is_named(tmp_path: Path):
+    (tmp_path / "config.yaml").write_text("model: tiny\nheight: 80\npatch:")
+    with pytest.raises(ValueError, match=r"config\.yaml is damaged, or of another .*patch: input should be"):
+        standing(tmp_path)
 
 
 def test_pictures_show_the_original_in_the_last_column(run: Path, perlin_set: Path):

@@ -12,6 +12,7 @@ from .presets import PRESETS
 from .settings import filled, refuse_unknown
 
 Positive = Annotated[int, Field(gt=0)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -47,7 +48,7 @@ class Config:
     lr_batch: Positive
     warmup: Annotated[float, Field(ge=0, lt=1)]
     """Share of the steps over which the learning rate rises; half a cosine leads to zero after it."""
-    betas: tuple[float, float]
+    betas: tuple[Decay, Decay]
     """Of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)]
     """Of AdamW; not for biases and norms."""
@@ -55,7 +56,7 @@ class Config:
     """Largest norm of the gradient; None leaves it alone."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None
     """Decay of the running mean of the encoder's weights that is exported in their place; None exports them."""
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)]
     """Of the weights, the order of the samples and the masks."""
     precision: Literal["auto", "bfloat16", "float32"]
     """Of matrix products; auto takes bfloat16 where the hardware multiplies it."""

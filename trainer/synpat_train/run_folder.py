@@ -48,11 +48,15 @@ def describe(sets: Sequence[ShardSet], stream: bool, device: str) -> Data:
 def read_config(run: Path) -> Config:
     """The configuration of a run.
 
-    Raises ValueError if the folder holds none.
+    Raises ValueError if the folder holds none, or one that is damaged.
     """
     if not (run / CONFIG).exists():
         raise ValueError(f"{run} holds no run of synpat-train: it has no {CONFIG}")
-    return make_config("msm-mae", read_settings(run / CONFIG))
+    settings = read_settings(run / CONFIG)
+    try:
+        return make_config("msm-mae", settings)
+    except ValueError as fault:
+        raise ValueError(f"{run / CONFIG} is damaged, or of another version of synpat: {fault}") from None
 
 
 def read_data(run: Path) -> Data:

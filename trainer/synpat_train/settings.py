@@ -46,7 +46,10 @@ def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise ValueError(f"{assignment!r} is no setting: write key=value, such as checkpoint_every=500")
-        settings[name] = yaml.safe_load(text)
+        try:
+            settings[name] = yaml.safe_load(text)
+        except yaml.YAMLError as fault:
+            raise ValueError(f"{assignment!r} is no YAML: {' '.join(str(fault).split())}") from None
     return settings
 
 
@@ -57,7 +60,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as fault:
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
         raise ValueError(f"{path} is no YAML: {' '.join(str(fault).split())}") from None
     if not isinstance(settings, dict):
         raise ValueError(f"{path} must hold settings, one `key: value` a line")
