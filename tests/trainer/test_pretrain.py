@@ -17,6 +17,7 @@ from synpat_train.card import card
 from synpat_train.cli import main
 from synpat_train.config import Config, make_config
 from synpat_train.feed import mask_noise
+from synpat_train.log import read_log
 from synpat_train.pretrain import Objective, pretrain
 from synpat_train.schedule import learning_rate
 from synpat_train.settings import read_settings
@@ -226,6 +227,14 @@ def test_a_damaged_configuration_of_a_run_is_named(tmp_path: Path):
     (tmp_path / "config.yaml").write_text("model: tiny\nheight: 80\npatch:")
     with pytest.raises(ValueError, match=r"config\.yaml is damaged, or of another .*patch: input should be"):
         standing(tmp_path)
+
+
+@pytest.mark.parametrize("line", [b"\0\0\xff\n", b"[1]\n", b'{"step": 4}\n'])
+def test_a_damaged_line_of_the_log_is_named(line: bytes, run: Path, tmp_path: Path):
+    first = (run / "log.jsonl").read_bytes().splitlines(keepends=True)[0]
+    (tmp_path / "log.jsonl").write_bytes(first + line + first)
+    with pytest.raises(ValueError, match=r"log\.jsonl is damaged at line 2: remove that line"):
+        read_log(tmp_path)
 
 
 def test_pictures_show_the_original_in_the_last_column(run: Path, perlin_set: Path):

@@ -2,7 +2,7 @@
 
 import json
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,14 +14,27 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from synpat_shards import write_whole
 
 LOG = "log.jsonl"
+NUMBERS = {"step", "loss", "lr", "samples_per_s", "mfu", "data_wait", "memory_gb"}
+"""What every line of it says at least."""
 SECONDS_BETWEEN_LINES = 10.0
 
 
 def read_log(run: Path) -> list[dict[str, float]]:
-    """What a run has recorded: a step and its numbers, line by line."""
-    lines = (run / LOG).read_text().splitlines(keepends=True) if (run / LOG).exists() else []
+    """What a run has recorded: a step and its numbers, line by line.
+
+    Raises ValueError that names a line which holds anything else.
+    """
+    lines = (run / LOG).read_bytes().splitlines(keepends=True) if (run / LOG).exists() else []
     # A killed run may have left half a line at the end: only a whole one has its newline.
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return [_numbers(run, place, line) for place, line in enumerate(lines, 1) if line.endswith(b"\n")]
+
+
+def _numbers(run: Path, place: int, line: bytes) -> dict[str, float]:
+    with suppress(ValueError):  # from what is no JSON, or no text at all
+        numbers = json.loads(line)
+        if isinstance(numbers, dict) and NUMBERS <= numbers.keys():
+            return numbers
+    raise ValueError(f"{run / LOG} is damaged at line {place}: remove that line, the run itself does not need it")
 
 
 class RunLog:
