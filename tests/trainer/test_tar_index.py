@@ -1,6 +1,7 @@
 """The places of images in a tar, whoever wrote it."""
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -43,6 +44,17 @@ def test_a_torn_tar_is_refused_by_name(length: int, perlin_set: Path, tmp_path: 
     torn.write_bytes((perlin_set / "perlin-000000.tar").read_bytes()[:length])
     with pytest.raises(ValueError, match=r"torn\.tar is (torn|no whole tar)"):
         index_shard(torn)
+
+
+@pytest.mark.parametrize("style", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT])
+def test_a_tar_that_is_torn_between_two_images_is_refused(style: int, tmp_path: Path):
+    path = tar(tmp_path / "torn.tar", {"é1.png": b"one", "é2.png": b"two"}, style)
+    second = path.read_bytes().index(b"two")
+    start = path.read_bytes().index(b"one") + 512
+    assert start < second
+    os.truncate(path, start)
+    with pytest.raises(ValueError, match=r"torn\.tar is no whole tar file: its closing zeros are missing"):
+        index_shard(path)
 
 
 def test_an_image_that_claims_to_be_huge_is_refused(tmp_path: Path):

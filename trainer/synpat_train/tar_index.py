@@ -63,6 +63,8 @@ def _members(file: BinaryIO) -> Iterator[tuple[str, int, int]]:
     file.seek(0)
     with tarfile.open(fileobj=file, mode="r:") as tar:
         yield from ((member.name, member.offset_data, member.size) for member in tar if member.isreg())
+        if not os.pread(file.fileno(), BLOCK, tar.offset):  # the standard library does not miss them
+            raise tarfile.ReadError("its closing zeros are missing")
 
 
 def _plain_members(file: BinaryIO) -> list[tuple[str, int, int]] | None:
