@@ -152,6 +152,17 @@ def test_anybodys_images_are_read_in_grey_and_resized_to_the_height(tmp_path: Pa
     assert np.array_equal(read(Streamed(open_sets([str(folder)], 80, CACHE), 100, 1, False), 0, 1, 2), found)
 
 
+def test_a_damaged_image_of_anybodys_is_named_or_skipped(tmp_path: Path):
+    grey = np.random.default_rng(0).integers(0, 256, (80, 208), np.uint8)
+    folder = foreign(tmp_path / "set", {"a.png": grey, "b.png": grey})
+    tar = folder / "any.tar"
+    tar.write_bytes(tar.read_bytes().replace(b"IHDR", b"IHDX", 1))
+    with pytest.raises(ValueError, match=r"any\.tar is damaged at 'a': not a whole PNG"):
+        cached(folder, tmp_path / "cache")
+    going_on = Streamed(open_sets([str(folder)], 80, CACHE), 208, 1, skip_damaged=True)
+    assert np.array_equal(read(going_on, 0, 1), np.stack([grey, grey]))
+
+
 def test_a_weight_is_read_and_a_wrong_one_refused():
     assert parse_weight("sets/a=2.5") == ("sets/a", 2.5)
     assert parse_weight("sets/a") == ("sets/a", 1.0)

@@ -155,23 +155,26 @@ def _ours(place: str, weight: float, manifest: Manifest, height: int, folder: Pa
 
 def _anybodys(place: str, weight: float, tars: Sequence[Path], height: int) -> ShardSet:
     """A set without a manifest. The first image tells its size if it has the model's height; if not, all are resized
-    to that height, keeping the first one's proportions."""
+    to that height, keeping the first one's proportions. Damaged images are passed over here: whoever reads them names
+    or skips them."""
     places = [(tar, place) for tar in tars for place in index_shard(tar)]
     if not places:
         raise ValueError(f"{place} holds no images: its tars have no members named key.png, .jpg, .jpeg or .webp")
-    first = decode_grey(read_file(*places[0]))
+    few = [places[i] for i in np.linspace(0, len(places) - 1, min(len(places), LOOKED_AT), dtype=int)]
+    images = [image for tar, where in few if (image := _whole(tar, where)) is not None]
+    if not images:
+        raise ValueError(f"{place} holds no image that can be read: {len(few)} were looked at")
+    levels = np.concatenate([image.ravel() for image in images])
     counts = {tar: 0 for tar in tars}
     for tar, _ in places:
         counts[tar] += 1
     known = "".join(f"{tar.name}/{place.key} {place.offset} {place.size}\n" for tar, place in places)
-    few = [places[i] for i in np.linspace(0, len(places) - 1, min(len(places), LOOKED_AT), dtype=int)]
-    levels = np.concatenate([decode_grey(read_file(*place)).ravel() for place in few])
     return ShardSet(
         name=place,
         weight=weight,
         digest=hashlib.sha256(known.encode()).hexdigest(),
         height=height,
-        width=max(round(first.shape[1] * height / first.shape[0]), 1),
+        width=max(round(images[0].shape[1] * height / images[0].shape[0]), 1),
         resized=True,
         shards=tuple(Shard(path=tar, count=count, sha256=None) for tar, count in counts.items() if count),
         mean=float(levels.mean()),
@@ -179,11 +182,15 @@ def _anybodys(place: str, weight: float, tars: Sequence[Path], height: int) -> S
     )
 
 
-def read_file(tar: Path, place: Place) -> bytes:
-    """The bytes of one image."""
+def _whole(tar: Path, place: Place) -> NDArray[np.uint8] | None:
+    """One image; None if it is damaged."""
     with tar.open("rb") as file:
         file.seek(place.offset)
-        return file.read(place.size)
+        data = file.read(place.size)
+    try:
+        return decode_grey(data)
+    except ValueError:
+        return None
 
 
 def decode_grey(data: bytes) -> NDArray[np.uint8]:
