@@ -32,7 +32,7 @@ def read_log(run: Path) -> list[dict[str, float]]:
 def _numbers(run: Path, place: int, line: bytes) -> dict[str, float]:
     with suppress(ValueError):  # from what is no JSON, or no text at all
         numbers = json.loads(line)
-        if isinstance(numbers, dict) and NUMBERS <= numbers.keys():
+        if isinstance(numbers, dict) and numbers.keys() >= NUMBERS:
             return numbers
     raise ValueError(f"{run / LOG} is damaged at line {place}: remove that line, the run itself does not need it")
 
