@@ -69,5 +69,10 @@ def test_a_batch_is_its_clips_one_by_one():
     torch.testing.assert_close(log_mel(clips), expected, atol=1e-4, rtol=1e-4)
 
 
+def test_clips_of_several_channels_keep_their_shape():
+    clips = torch.randn(3, 2, 2000, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(log_mel(clips), log_mel(clips.reshape(6, 2000)).reshape(3, 2, 80, 13))
+
+
 def test_digital_silence_is_the_logarithm_of_epsilon():
     np.testing.assert_allclose(log_mel(torch.zeros(1600)).numpy(), math.log(2.0**-23), rtol=1e-6)

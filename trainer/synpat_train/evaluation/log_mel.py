@@ -29,6 +29,8 @@ def log_mel(waveform: Tensor) -> Tensor:
     shorter than the window is first filled up with zeros at its end to 400 samples, because fewer than 201 cannot be
     mirrored.
     """
+    if waveform.ndim > 2:  # more than torch.stft takes
+        return log_mel(waveform.flatten(0, -2)).unflatten(0, waveform.shape[:-1])
     missing = max(WINDOW - waveform.shape[-1], 0)
     waveform = functional.pad(waveform.float(), (0, missing))
     window = torch.hann_window(WINDOW, periodic=True, device=waveform.device)
