@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import tarfile
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,17 @@ def test_a_damaged_image_of_anybodys_is_named_or_skipped(tmp_path: Path):
         cached(folder, tmp_path / "cache")
     going_on = Streamed(open_sets([str(folder)], 80, CACHE), 208, 1, skip_damaged=True)
     assert np.array_equal(read(going_on, 0, 1), np.stack([grey, grey]))
+
+
+def test_statistics_of_anybodys_images_hold_one_of_them_at_a_time(tmp_path: Path):
+    ramp = np.tile(np.arange(250, dtype=np.uint8), (500, 2))
+    folder = foreign(tmp_path / "set", {f"{number}.png": ramp for number in range(60)})
+    tracemalloc.start()
+    [found] = open_sets([str(folder)], 80, CACHE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found.mean, found.std) == pytest.approx((ramp.mean(), ramp.std()))
+    assert peak < 60 * ramp.size // 2
 
 
 def test_a_weight_is_read_and_a_wrong_one_refused():

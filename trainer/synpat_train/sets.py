@@ -161,10 +161,15 @@ def _anybodys(place: str, weight: float, tars: Sequence[Path], height: int) -> S
     if not places:
         raise ValueError(f"{place} holds no images: its tars have no members named key.png, .jpg, .jpeg or .webp")
     few = [places[i] for i in np.linspace(0, len(places) - 1, min(len(places), LOOKED_AT), dtype=int)]
-    images = [image for tar, where in few if (image := _whole(tar, where)) is not None]
-    if not images:
+    levels, shapes = np.zeros(256, np.int64), []  # how often each grey level comes: the images may be large
+    for tar, where in few:
+        if (image := _whole(tar, where)) is not None:
+            levels += np.bincount(image.ravel(), minlength=256)
+            shapes.append(image.shape)
+    if not shapes:
         raise ValueError(f"{place} holds no image that can be read: {len(few)} were looked at")
-    levels = np.concatenate([image.ravel() for image in images])
+    mean = float(np.average(np.arange(256), weights=levels))
+    std = math.sqrt(np.average((np.arange(256) - mean) ** 2, weights=levels))
     counts = {tar: 0 for tar in tars}
     for tar, _ in places:
         counts[tar] += 1
@@ -174,11 +179,11 @@ def _anybodys(place: str, weight: float, tars: Sequence[Path], height: int) -> S
         weight=weight,
         digest=hashlib.sha256(known.encode()).hexdigest(),
         height=height,
-        width=max(round(images[0].shape[1] * height / images[0].shape[0]), 1),
+        width=max(round(shapes[0][1] * height / shapes[0][0]), 1),
         resized=True,
         shards=tuple(Shard(path=tar, count=count, sha256=None) for tar, count in counts.items() if count),
-        mean=float(levels.mean()),
-        std=float(levels.std()) or 1.0,
+        mean=mean,
+        std=std or 1.0,
     )
 
 
