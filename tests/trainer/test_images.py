@@ -64,6 +64,15 @@ def test_the_cache_is_read_the_second_time(perlin_set: Path, tmp_path: Path):
     assert [(path, path.stat().st_mtime_ns) for path in tmp_path.iterdir()] == [(file, written)]
 
 
+@pytest.mark.parametrize("length", [0, 50, 5000])
+def test_a_damaged_cache_is_named_with_the_way_out(length: int, perlin_set: Path, tmp_path: Path):
+    cached(perlin_set, tmp_path)
+    [file] = tmp_path.iterdir()
+    os.truncate(file, length)
+    with pytest.raises(ValueError, match=r"perlin-\w+\.npy is damaged: remove it, and it will be decoded again"):
+        cached(perlin_set, tmp_path)
+
+
 def test_sets_stand_one_after_the_other_and_share_their_statistics(perlin_set: Path, tmp_path: Path):
     render_set(tmp_path / "noise", make_recipe("white-noise", 50), workers=1, progress=lambda *_: None)
     sets = open_sets([str(perlin_set), f"{tmp_path / 'noise'}=2"], 80, CACHE)

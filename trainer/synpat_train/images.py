@@ -127,7 +127,10 @@ def _decoded(shard_set: ShardSet, cache: Path) -> NDArray[np.uint8]:
                 leftover.unlink()
             if not path.exists():
                 _decode(shard_set, path)
-    return np.load(path, mmap_mode="r").view(np.ndarray)  # a memmap is slow to index
+    try:
+        return np.load(path, mmap_mode="r").view(np.ndarray)  # a memmap is slow to index
+    except (ValueError, EOFError):
+        raise ValueError(f"{path} is damaged: remove it, and it will be decoded again") from None
 
 
 @contextmanager
