@@ -114,7 +114,8 @@ def _paint_row(
 
 def _given_up(family: str, seed: int, index: int) -> ValueError:
     return ValueError(
-        f"{family} rejected {ATTEMPTS} draws in a row for seed {seed}, index {index}: relax its parameters"
+        f"{family} rejected {ATTEMPTS} draws in a row for seed {seed}, index {index}: relax its parameters or take a "
+        "larger size"
     )
 
 

@@ -52,7 +52,9 @@ def test_rejected_draws_are_replaced_and_counted(monkeypatch: pytest.MonkeyPatch
 
 def test_a_family_that_rejects_everything_is_given_up_with_a_reason(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sampling, "FAMILIES", {"moody": Moody})
-    with pytest.raises(ValueError, match="moody rejected 100 draws in a row for seed 0, index 3"):
+    with pytest.raises(
+        ValueError, match="100 draws in a row for seed 0, index 3: relax its parameters or take a larger"
+    ):
         paint("moody", 0, 3, 4, 4, parameters={"mood": 0.1})
 
 
