@@ -78,6 +78,13 @@ def test_few_draws_are_rejected(rng):
     assert rejected <= 4
 
 
+@pytest.mark.parametrize("category", [311, 508])  # of few contours
+def test_a_thin_class_is_painted_large_too(category):
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        assert np.any(RCDB.draw(rng, category).render(rng, 2048, 2048))
+
+
 def test_parameters_survive_json(rng):
     pattern = RCDB.draw(rng, 7)
     assert RCDB(**json.loads(json.dumps(dataclasses.asdict(pattern)))) == pattern

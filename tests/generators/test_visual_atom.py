@@ -119,6 +119,12 @@ def test_most_classes_paint_at_first_try(rng):
     assert rejected <= 4
 
 
+@pytest.mark.parametrize("category", [480, 488, 419, 899])  # of thin contours
+def test_a_thin_class_is_painted_large_too(category, rng):
+    image = VisualAtom.draw(rng, category).render(rng, 2048, 2048)
+    assert image.any()
+
+
 def test_parameters_survive_json(rng):
     pattern = VisualAtom.draw(rng, 7)
     assert VisualAtom(**json.loads(json.dumps(dataclasses.asdict(pattern)))) == pattern

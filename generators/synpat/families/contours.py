@@ -51,6 +51,14 @@ def length(radius: float, growth: float, orbits: int) -> float:
     return 2 * np.pi * orbits * (radius + orbits * growth / 2)
 
 
+def least_drawn(share: float, height: int, width: int) -> float:
+    """Pixels on which an image must have contours: this share of all at the published side and below.
+
+    Beyond it the share falls as the side grows, as that of a line of one pixel does.
+    """
+    return share * min(PUBLISHED_SIDE / min(height, width), 1) * height * width
+
+
 def centres(rng: np.random.Generator, height: int, width: int, margin: float = 0.0) -> list[tuple[float, float]]:
     """A random row and column in each square that a long image is divided into along its longer side.
 

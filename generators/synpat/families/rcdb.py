@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from .contours import PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, length
+from .contours import PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, least_drawn, length
 from .family import Family, Image, Rejected, category_generator
 
 MEAN_RADIUS = 50 * 1.5
@@ -21,7 +21,7 @@ MEAN_RADIUS = 50 * 1.5
 MARGIN = 56 / 512
 """What the centre of a figure keeps from the borders of its square, in sides of the square."""
 EMPTIEST = 0.005
-"""Share of drawn pixels below which an image is rejected."""
+"""Share of drawn pixels below which an image is rejected: see `least_drawn`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,7 @@ class RCDB(Family):
     """Polygons grown from one another around a centre; a class is their number, their corners and their noise."""
 
     source: ClassVar[str] = "Kataoka et al., Replacing labeled real-image datasets with auto-generated contours, 2022"
+    version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
 
     vertices: int
@@ -94,6 +95,7 @@ class RCDB(Family):
                 orbits=self.orbits,
                 greys=257,
             )
-        if np.count_nonzero(image != 255) < EMPTIEST * image.size:
-            raise Rejected(f"less than {EMPTIEST:.1%} of the image is drawn on")
+        least = least_drawn(EMPTIEST, height, width)
+        if np.count_nonzero(image != 255) < least:
+            raise Rejected(f"fewer than {least:.0f} pixels are drawn on")
         return 255 - image if self.inverted else image

@@ -11,11 +11,11 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from .contours import PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, length
+from .contours import PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, least_drawn, length
 from .family import Family, Image, Rejected, category_generator
 
 EMPTIEST = 0.01
-"""Share of lit pixels below which an image is rejected."""
+"""Share of lit pixels below which an image is rejected: see `least_drawn`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,7 @@ class VisualAtom(Family):
     """Wavy contours around a nucleus on black; a class is a shape of the wave, an instance its noise and its place."""
 
     source: ClassVar[str] = "Takashima et al., Visual atoms, 2023"
+    version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
 
     vertices: int
@@ -100,8 +101,9 @@ class VisualAtom(Family):
                 orbits=self.orbits,
                 greys=256,
             )
-        if np.count_nonzero(image) < EMPTIEST * image.size:
-            raise Rejected(f"less than {EMPTIEST:.1%} of the image is lit")
+        least = least_drawn(EMPTIEST, height, width)
+        if np.count_nonzero(image) < least:
+            raise Rejected(f"fewer than {least:.0f} pixels are lit")
         return image
 
 
