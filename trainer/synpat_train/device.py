@@ -62,6 +62,11 @@ def _finds_memory(model: nn.Module, images: Tensor, noise: Tensor, low_precision
     return True
 
 
+def equal_pieces(count: int, most: int) -> int:
+    """How few equal pieces of so many samples hold at most so many each."""
+    return next(number for number in range(-(-count // most), count + 1) if count % number == 0)
+
+
 def _rehearse(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool) -> None:
     """One step forward and back that changes nothing."""
     try:

@@ -18,7 +18,7 @@ from .ahead import ahead
 from .card import write_card
 from .checkpoint import Training, begin, checkpoints, load_checkpoint, save_checkpoint
 from .config import Config
-from .device import Marker, autocast, compile_model, memory, uses_bfloat16, what_fits
+from .device import Marker, autocast, compile_model, equal_pieces, memory, uses_bfloat16, what_fits
 from .export import export_encoder
 from .feed import Batch, batch_samples, make_batch, mask_noise
 from .flops import operations, peak
@@ -197,7 +197,7 @@ def _too_large(run: Run, training: Training) -> ValueError:
     fits = what_fits(Objective(training.model, run.mean, run.std), images, noise, low_precision, reserve)
     if not fits:
         return ValueError("the GPU has not enough memory for a single sample: take a smaller --model")
-    pieces = run.config.accumulate * next(n for n in range(2, len(images) + 1) if len(images) / n in range(fits + 1))
+    pieces = equal_pieces(len(images), fits) * run.config.accumulate
     return ValueError(
         f"the GPU has not enough memory for {len(images)} samples at once; {fits} fit: --set accumulate={pieces} takes "
         f"them in turn, and the run goes on; --batch-size {run.config.batch_size * fits // len(images)} is another run"
