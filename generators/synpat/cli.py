@@ -12,7 +12,7 @@ from synpat_shards import encode_png, open_store, write_whole
 from .cluster import dask_engine
 from .families import FAMILIES
 from .render import made_with, make_recipe
-from .sampling import paint, parse_parameters
+from .sampling import paint, parameter_ranges, parse_parameters
 from .set_commands import (
     PlaceType,
     extend,
@@ -110,7 +110,7 @@ def main() -> None:
 
 @main.command()
 def families() -> None:
-    """List the families: name, what it is, where it comes from.
+    """List the families: name, what it is, where it comes from, and what --param may fix.
 
     \b
     Example:
@@ -119,6 +119,8 @@ def families() -> None:
     width = max(map(len, FAMILIES))
     for name, family in FAMILIES.items():
         click.echo(f"{name:{width}}  {(family.__doc__ or '').splitlines()[0]} [{family.source}]")
+        if known := parameter_ranges(name):
+            click.echo(f"{'':{width}}  --param {', '.join(known)}")
 
 
 @main.command()

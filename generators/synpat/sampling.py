@@ -144,12 +144,19 @@ class _State(ISeedSequence):
         return self.words
 
 
+def parameter_ranges(family: str) -> list[str]:
+    """The fields of a family with what they may be, such as "octaves=1..16" and "folder=TEXT"."""
+    ranges = {name: f"{low}..{high}" for name, (low, high) in FAMILIES[family].bounds.items()}
+    words = {bool: "|".join(TRUTH), int: "0..", str: "TEXT"}
+    return [f"{name}={ranges.get(name) or words[kind]}" for name, kind in _kinds(family).items()]
+
+
 def parse_parameters(family: str, assignments: tuple[str, ...]) -> dict[str, Any]:
     """Turn "name=value" texts into values of a family's fields.
 
     Raises ValueError for a field that the family does not have and for a value of another type.
     """
-    kinds = {field.name: get_type_hints(FAMILIES[family])[field.name] for field in fields(FAMILIES[family])}
+    kinds = _kinds(family)
     values = {}
     for assignment in assignments:
         name, _, text = assignment.partition("=")
@@ -161,3 +168,9 @@ def parse_parameters(family: str, assignments: tuple[str, ...]) -> dict[str, Any
         except (ValueError, KeyError):
             raise ValueError(f"{name} of {family} must be {kinds[name].__name__}, got {text!r}") from None
     return values
+
+
+def _kinds(family: str) -> dict[str, type]:
+    """The types of a family's fields, by their names."""
+    hints = get_type_hints(FAMILIES[family])
+    return {field.name: hints[field.name] for field in fields(FAMILIES[family])}

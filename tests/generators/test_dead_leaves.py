@@ -14,7 +14,6 @@ from synpat.families.dead_leaves import (
     RECTANGLE,
     SQUARE,
     TRIANGLE,
-    DeadLeavesTextures,
     _circle,
     _convex,
     _dress,
@@ -148,9 +147,3 @@ def test_textures_are_smooth_across_their_seam():
     for texture in _textures(3, 64).astype(int):
         inside, seam = np.abs(np.diff(texture, axis=1)).mean(), np.abs(texture[:, 0] - texture[:, -1]).mean()
         assert seam < 1.5 * inside
-
-
-@pytest.mark.parametrize("textures", [0, 10**9])
-def test_no_texture_and_textures_beyond_all_memory_are_refused(textures):
-    with pytest.raises(ValueError, match=f"textures must lie between 1 and 10000, got {textures}"):
-        DeadLeavesTextures(textures=textures)

@@ -1,8 +1,5 @@
 """What ExFractalDB promises: categories that are deep along every axis, and a camera that sees as geometry says."""
 
-import dataclasses
-import json
-
 import numpy as np
 import pytest
 
@@ -91,24 +88,6 @@ def test_few_draws_are_rejected(rng):
         else:
             assert set(np.unique(image)) == {0, 255}
     assert rejected < 15
-
-
-def test_parameters_survive_json(rng):
-    pattern = ExFractalDB.draw(rng, 7)
-    assert ExFractalDB(**json.loads(json.dumps(dataclasses.asdict(pattern)))) == pattern
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"category": 1000}, "category must lie between 0 and 999, got 1000"),
-        ({"weight": -1}, "weight must lie between 0 and 24, got -1"),
-        ({"density": 0.0}, "density must be above 0 and at most 100, got 0.0"),
-    ],
-)
-def test_parameters_out_of_range_are_refused(parameters, message):
-    with pytest.raises(ValueError, match=message):
-        ExFractalDB(**{"category": 0, "weight": 0, **parameters})
 
 
 def test_the_thinnest_category_serves_large_images_too():

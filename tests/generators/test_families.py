@@ -1,7 +1,7 @@
 """What every family promises, asked of each line of the table."""
 
 import json
-from dataclasses import FrozenInstanceError, asdict, fields
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ CHEAP: dict[str, dict[str, Any]] = {
 """Parameters with which the dear families keep the same promises at a small part of their price."""
 CHAOTIC = {"feature-vis-random", "feature-vis-dead-leaves"}
 """Gradient ascent carries a last bit that processors differ in to the whole picture: no golden pixels."""
+
+BOUNDED = [(family, name) for family, model in FAMILIES.items() for name in model.bounds]
+"""Parameters that must lie between two numbers."""
 
 every_family = pytest.mark.parametrize("family", list(FAMILIES))
 
@@ -129,3 +132,19 @@ def test_golden_pixels(family: str, height: int, width: int, request: pytest.Fix
     # Sine, cosine and power may differ in the last bit between processors: that moves a grey level by one at most,
     # or a point by a pixel in very few places.
     assert np.mean(np.abs(golden - sheet) > 1) < 0.001
+
+
+@pytest.mark.parametrize(("family", "name"), BOUNDED)
+def test_a_parameter_out_of_its_bounds_is_refused(family: str, name: str):
+    model = FAMILIES[family]
+    pattern = model.draw(np.random.default_rng(0), 0)
+    low, high = model.bounds[name]
+    for wrong in (low - 1, high + 1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"{name} must lie between {low} and {high}, got {wrong}"):
+            replace(pattern, **{name: wrong})
+
+
+@every_family
+def test_every_number_among_the_parameters_has_bounds(family: str):
+    numbers = {field.name for field in fields(FAMILIES[family]) if field.type in (int, float)}
+    assert numbers - {"category"} <= FAMILIES[family].bounds.keys()  # the classes of a folder of shaders are its files

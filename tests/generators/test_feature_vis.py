@@ -144,12 +144,6 @@ def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
         FeatureVisRandom(first=0, **SMALL).render(np.random.default_rng(0), 16, 16)
 
 
-@pytest.mark.parametrize("parameters", [{"first": -1}, {"first": 0, "steps": 0}, {"first": 0, "width": 0}])
-def test_parameters_out_of_range_are_refused(parameters: dict[str, Any]):
-    with pytest.raises(ValueError, match="must be at least"):
-        FeatureVisRandom(**parameters)
-
-
 def test_a_device_that_torch_does_not_know_is_refused():
     with pytest.raises(ValueError, match="device must be cpu, cuda or cuda:N, got 'gpu'"):
         FeatureVisRandom(first=0, device="gpu")
@@ -185,8 +179,3 @@ def test_a_batch_is_the_same_whichever_of_its_samples_is_asked_for():
     backwards = [paint("feature-vis-random", 0, index, 24, 32, parameters=given).image for index in reversed(range(5))]
     assert all(np.array_equal(*pair) for pair in zip(forwards, reversed(backwards), strict=True))
     assert len({image.tobytes() for image in forwards}) == 5
-
-
-def test_an_empty_batch_is_refused():
-    with pytest.raises(ValueError, match="batch must be at least 1, got 0"):
-        paint("feature-vis-random", 0, 0, 24, 32, parameters=SMALL | {"batch": 0})

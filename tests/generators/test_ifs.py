@@ -1,8 +1,6 @@
 """What the IFS family promises: systems that contract to the sigma factor, attractors that fill what the paper's do."""
 
 import colorsys
-import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -122,15 +120,3 @@ def test_grey_levels_reach_white_on_black(rng):
     image = IFS(category=1, colour=False).render(rng, 128, 128)
     assert image.shape == (128, 128)
     assert (image.min(), image.max()) == (0, 255)
-
-
-def test_parameters_survive_json(rng):
-    pattern = IFS.draw(rng, 7)
-    assert IFS(**json.loads(json.dumps(dataclasses.asdict(pattern)))) == pattern
-
-
-def test_parameters_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="category must lie between 0 and 999, got -1"):
-        IFS(category=-1)
-    with pytest.raises(ValueError, match="density must be above 0 and at most 100, got 101"):
-        IFS(category=0, density=101)

@@ -1,7 +1,6 @@
 """What RCDB promises: the published prior, polygons with the corners that the class says, black or white ground."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -83,13 +82,3 @@ def test_a_thin_class_is_painted_large_too(category):
     for seed in range(8):
         rng = np.random.default_rng(seed)
         assert np.any(RCDB.draw(rng, category).render(rng, 2048, 2048))
-
-
-def test_parameters_survive_json(rng):
-    pattern = RCDB.draw(rng, 7)
-    assert RCDB(**json.loads(json.dumps(dataclasses.asdict(pattern)))) == pattern
-
-
-def test_parameters_out_of_range_are_refused(rng):
-    with pytest.raises(ValueError, match="orbits must lie between 1 and 10000, got 0"):
-        dataclasses.replace(RCDB.draw(rng, 0), orbits=0)

@@ -7,9 +7,6 @@ from synpat.families.fourier import images_of, pairs_of
 from synpat.families.statistical import (
     COEFFICIENTS,
     Spectrum,
-    SpectrumColor,
-    SpectrumColorWmm,
-    Wmm,
     _colour_bands,
     _colour_histograms,
     _colour_space,
@@ -77,22 +74,6 @@ def test_colour_image_has_three_channels_and_uses_the_whole_range():
     image = Spectrum(slope_y=1.5, slope_x=1.5).render(np.random.default_rng(0), 80, 208)
     assert image.shape == (80, 208, 3)
     assert (image.min(), image.max()) == (0, 255)
-
-
-@pytest.mark.parametrize("family", [Wmm, SpectrumColor, SpectrumColorWmm])
-@pytest.mark.parametrize("iterations", [0, 10**9])
-def test_no_round_of_imposing_and_rounds_without_end_are_refused(family: type, iterations: int):
-    fields = {} if family is Wmm else {"slope_y": 1.0, "slope_x": 1.0}
-    with pytest.raises(ValueError, match=f"iterations must lie between 1 and 1000, got {iterations}"):
-        family(iterations=iterations, **fields)
-
-
-@pytest.mark.parametrize("family", [Spectrum, SpectrumColor, SpectrumColorWmm])
-@pytest.mark.parametrize("slope", [-1.0, 4.5, float("nan"), float("inf")])
-def test_a_slope_that_is_no_falling_spectrum_is_refused(family: type, slope: float):
-    for name, other in (("slope_y", "slope_x"), ("slope_x", "slope_y")):
-        with pytest.raises(ValueError, match=f"{name} must lie between 0 and 4, got {slope}"):
-            family(**{name: slope, other: 1.0})
 
 
 def test_the_steepest_slope_that_is_taken_paints_the_longest_image():

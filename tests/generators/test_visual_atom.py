@@ -1,8 +1,5 @@
 """What VisualAtom promises: the published prior, contours that wave as often as the class says, no empty images."""
 
-import dataclasses
-import json
-
 import numpy as np
 import pytest
 
@@ -123,13 +120,3 @@ def test_most_classes_paint_at_first_try(rng):
 def test_a_thin_class_is_painted_large_too(category, rng):
     image = VisualAtom.draw(rng, category).render(rng, 2048, 2048)
     assert image.any()
-
-
-def test_parameters_survive_json(rng):
-    pattern = VisualAtom.draw(rng, 7)
-    assert VisualAtom(**json.loads(json.dumps(dataclasses.asdict(pattern)))) == pattern
-
-
-def test_parameters_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="vertices must lie between 3 and 10000, got 2"):
-        _atom(vertices=2)

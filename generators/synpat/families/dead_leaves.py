@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Family, Image, category_generator
+from .family import Bounds, Family, Image, category_generator
 from .statistical import SpectrumColorWmm
 
 RADII = np.linspace(0.03, 1, 200)
@@ -92,13 +92,10 @@ class DeadLeavesTextures(Family):
 
     source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
     version: ClassVar[int] = 3
+    bounds: ClassVar[Bounds] = {"textures": (1, MOST_TEXTURES)}
 
     textures: int = 128
     """How many there are, 1 to the published 10,000; the same in all images. The first image waits for all of them."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.textures <= MOST_TEXTURES:
-            raise ValueError(f"textures must lie between 1 and {MOST_TEXTURES}, got {self.textures}")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:

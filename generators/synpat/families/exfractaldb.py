@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Family, Image, Rejected, category_generator
+from .family import Bounds, Family, Image, Rejected, category_generator
 
 SEARCH_POINTS = 10_000
 """Points of an object in the published search and pictures."""
@@ -40,6 +40,11 @@ class ExFractalDB(Family):
 
     source: ClassVar[str] = "Kataoka et al., Replacing labeled real-image datasets with auto-generated contours, 2022"
     categories: ClassVar[int] = 1000
+    bounds: ClassVar[Bounds] = {
+        "category": (0, 999),
+        "weight": (0, 24),
+        "density": (0.001, 100),
+    }
 
     category: int
     """Which system, from 0."""
@@ -47,14 +52,6 @@ class ExFractalDB(Family):
     """Which of the 25 variations of the system, from 0, which is the system itself: see `weight_vector`."""
     density: float = DENSITY
     """Points for each pixel of the image, above 0 and at most 100; by default what the published images have."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.category < self.categories:
-            raise ValueError(f"category must lie between 0 and {self.categories - 1}, got {self.category}")
-        if not 0 <= self.weight < 25:
-            raise ValueError(f"weight must lie between 0 and 24, got {self.weight}")
-        if not 0 < self.density <= 100:
-            raise ValueError(f"density must be above 0 and at most 100, got {self.density}")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 """Grey [height, width] or RGB [height, width, 3]; height is frequency, width is time."""
 
+Bounds = Mapping[str, tuple[float, float]]
+"""The least and the largest value of parameters, by their names."""
+
 
 class Rejected(Exception):
     """The parameters at hand paint nothing worth keeping (empty, exploding, flat)."""
@@ -31,6 +34,13 @@ class Family(ABC):
     """How many samples in a row are of the same class."""
     dear: ClassVar[bool] = False
     """Whether an image takes about a second or more, or needs a file of the user's: `all` leaves such a family out."""
+    bounds: ClassVar[Bounds] = {}
+    """What parameters may be, both ends included."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in self.bounds.items():
+            if not low <= getattr(self, name) <= high:  # neither is a value that is no number
+                raise ValueError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
 
     @classmethod
     def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .family import Family, Image, Rejected, category_generator
+from .family import Bounds, Family, Image, Rejected, category_generator
 
 SOURCE = "Baradad et al., Learning to see by looking at noise, 2021; Olah et al., Feature visualization, 2017"
 UNITS = 2048
@@ -54,6 +54,7 @@ class FeatureVis(Family):
 
     source: ClassVar[str] = SOURCE
     dear: ClassVar[bool] = True
+    bounds: ClassVar[Bounds] = {"first": (0, 65535), "second": (-1, 65535), "steps": (1, 100_000), "batch": (1, 4096)}
 
     first: int
     """A unit, from 0; counted round in a network that has fewer."""
@@ -67,7 +68,7 @@ class FeatureVis(Family):
     """Samples that are painted together, at least 1."""
 
     def __post_init__(self) -> None:
-        _refuse_few(first=(self.first, 0), second=(self.second, -1), steps=(self.steps, 1), batch=(self.batch, 1))
+        super().__post_init__()
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"device must be cpu, cuda or cuda:N, got {self.device!r}")
 
@@ -102,12 +103,10 @@ class FeatureVis(Family):
 class FeatureVisRandom(FeatureVis):
     """What excites one unit or two of a ResNet-50 with random weights."""
 
+    bounds: ClassVar[Bounds] = {**FeatureVis.bounds, "width": (1, 1024)}
+
     width: int = 64
     """Channels of the first layer, at least 1: 64 in ResNet-50, 16 costs a sixth."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _refuse_few(width=(self.width, 1))
 
     def weights(self) -> Weights:
         return _random_weights(self.width, self.device)
@@ -131,12 +130,6 @@ class FeatureVisDeadLeaves(FeatureVis):
     def weights(self) -> Weights:
         _refuse_missing(self.encoder)
         return _trained_weights(self.encoder, self.sha256, self.device)
-
-
-def _refuse_few(**parameters: tuple[int, int]) -> None:
-    for name, (value, least) in parameters.items():
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
 def _refuse_absent(device: str) -> None:

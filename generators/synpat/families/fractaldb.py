@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Family, Image, Rejected, category_generator
+from .family import Bounds, Family, Image, Rejected, category_generator
 
 SEARCH_POINTS, SEARCH_SIDE, SEARCH_FILLING = 100_000, 512, 0.2
 """The published search accepts a system of which this many points light this share of a square of this side."""
@@ -48,6 +48,11 @@ class FractalDB(Family):
     source: ClassVar[str] = "Kataoka et al., Pre-training without natural images, 2020"
     version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
+    bounds: ClassVar[Bounds] = {
+        "category": (0, 999),
+        "weight": (0, 24),
+        "density": (0.001, 100),
+    }
 
     category: int
     """Which of the 1,000 systems, from 0."""
@@ -59,14 +64,6 @@ class FractalDB(Family):
     """Whether the image is mirrored left to right."""
     density: float = DENSITY
     """Points of the orbit for each pixel of the image, above 0; by default what the published images have."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.category < self.categories:
-            raise ValueError(f"category must lie between 0 and {self.categories - 1}, got {self.category}")
-        if not 0 <= self.weight < 25:
-            raise ValueError(f"weight must lie between 0 and 24, got {self.weight}")
-        if not 0 < self.density <= 100:
-            raise ValueError(f"density must be above 0 and at most 100, got {self.density}")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:

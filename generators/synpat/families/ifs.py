@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Family, Image, category_generator
+from .family import Bounds, Family, Image, category_generator
 
 DENSITY = 100_000 / 224**2
 """Points of the orbit for each pixel in the published setting."""
@@ -29,6 +29,7 @@ class IFS(Family):
 
     source: ClassVar[str] = "Anderson and Farrell, Improving fractal pre-training, 2022"
     categories: ClassVar[int] = 1000
+    bounds: ClassVar[Bounds] = {"category": (0, 999), "density": (0.001, 100)}
 
     category: int
     """Which system, from 0."""
@@ -36,12 +37,6 @@ class IFS(Family):
     """Whether hues follow the density of the points, over a background; else grey levels do, on black."""
     density: float = DENSITY
     """Points of the orbit for each pixel of the image, above 0 and at most 100."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.category < self.categories:
-            raise ValueError(f"category must lie between 0 and {self.categories - 1}, got {self.category}")
-        if not 0 < self.density <= 100:
-            raise ValueError(f"density must be above 0 and at most 100, got {self.density}")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:

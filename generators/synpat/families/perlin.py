@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numba import njit
 
-from .family import Family, Image
+from .family import Bounds, Family, Image
 
 FREQUENCIES = range(2, 12)
 """Lattice cells along one axis that a category may have."""
@@ -31,6 +31,12 @@ class Perlin(Family):
 
     source: ClassVar[str] = "Perlin, An image synthesizer, 1985; Improving noise, 2002"
     categories: ClassVar[int] = len(FREQUENCIES) ** 2
+    bounds: ClassVar[Bounds] = {
+        "rows": (1, 16384),
+        "columns": (1, 16384),
+        "octaves": (1, 16),
+        "persistence": (0, 1),
+    }
 
     rows: int
     """Lattice cells along the height in the first octave; at least 1, and coarsened to cells of 4 pixels."""
@@ -39,15 +45,7 @@ class Perlin(Family):
     octaves: int
     """How many octaves at most, 1 to 16; one whose cells fall below 4 pixels is left out with all finer ones."""
     persistence: float = 0.5
-    """Amplitude of an octave over that of the one before, above 0 and at most 1."""
-
-    def __post_init__(self) -> None:
-        if min(self.rows, self.columns) < 1:
-            raise ValueError(f"rows and columns must be at least 1, got rows={self.rows} and columns={self.columns}")
-        if not 1 <= self.octaves <= 16:
-            raise ValueError(f"octaves must lie between 1 and 16, got {self.octaves}")
-        if not 0 < self.persistence <= 1:
-            raise ValueError(f"persistence must be above 0 and at most 1, got {self.persistence}")
+    """Amplitude of an octave over that of the one before, 0 to 1."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:

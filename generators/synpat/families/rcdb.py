@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from .contours import PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, least_drawn, length
-from .family import Family, Image, Rejected, category_generator
+from .family import Bounds, Family, Image, Rejected, category_generator
 
 MEAN_RADIUS = 50 * 1.5
 """The mean of the radius times that of the factors of the oval."""
@@ -31,6 +31,15 @@ class RCDB(Family):
     source: ClassVar[str] = "Kataoka et al., Replacing labeled real-image datasets with auto-generated contours, 2022"
     version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
+    bounds: ClassVar[Bounds] = {
+        "vertices": (3, 10_000),
+        "orbits": (1, 10_000),
+        "roughness": (0, 100),
+        "spacing": (0, 100),
+        "radius": (0, 1000),
+        "oval_y": (0, 10),
+        "oval_x": (0, 10),
+    }
 
     vertices: int
     """Vertices of a contour, 3 or more; published up to 200."""
@@ -48,19 +57,6 @@ class RCDB(Family):
     """Factor of the radius along the width."""
     inverted: bool = True
     """Whether the contours are drawn on black, with the grey levels turned around."""
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("vertices", 3, 10_000),
-            ("orbits", 1, 10_000),
-            ("roughness", 0, 100),
-            ("spacing", 0, 100),
-            ("radius", 0, 1000),
-            ("oval_y", 0, 10),
-            ("oval_x", 0, 10),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:

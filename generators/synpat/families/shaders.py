@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Family, Image, Rejected, category_generator
+from .family import Bounds, Family, Image, Rejected, category_generator
 from .gl_shaders import check_shaders, run_shader, shader_files
 
 JITTER = 0.05
@@ -103,6 +103,7 @@ class Shaders(Family):
     source: ClassVar[str] = "synpat's own, after Baradad et al., Procedural image programs, 2022"
     version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
+    bounds: ClassVar[Bounds] = {"time": (0, 1000), "jitter": (0, 1)}
 
     category: int
     """Which program, from 0."""
@@ -115,12 +116,6 @@ class Shaders(Family):
     same only where the OpenGL driver is."""
     sha256: str = ""
     """Of the files in the folder: filled in when a set is begun, which then takes no others."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.time <= 1000:
-            raise ValueError(f"time must lie between 0 and 1000, got {self.time}")
-        if not 0 <= self.jitter <= 1:
-            raise ValueError(f"jitter must lie between 0 and 1, got {self.jitter}")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -210,7 +205,7 @@ def is_flat(program: Program, rng: np.random.Generator) -> bool:
 
 
 def random_program(rng: np.random.Generator) -> Program:
-    """10 to 60 steps, every one of which has its part in the picture."""
+    """About 10 to 60 steps, every one of which has its part in the picture."""
     grower = _Grower(rng)
     steps = grower.integer(10, 61)
     shape = grower.number(steps - steps // 4)

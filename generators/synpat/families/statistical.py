@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Family, Image
+from .family import Bounds, Family, Image
 from .fourier import Pairs, images_of, invert, join, pairs_of, split, transform
 from .steerable_pyramid import ORIENTATIONS, Pyramid, level_count
 
@@ -23,9 +23,10 @@ COLOUR_BINS = 256
 """Of the colours' histograms."""
 COEFFICIENTS = np.arange(-200, 200.5, 0.5)
 """Wavelet coefficients at which their density is sampled."""
-STEEPEST = 4.0
+STEEPEST = 4
 """Largest slope of a spectrum: a published one stays below, and steeper ones leave single precision in long images."""
-MOST_ITERATIONS = 1000
+SLOPES = {"slope_y": (0, STEEPEST), "slope_x": (0, STEEPEST)}
+ITERATIONS = {"iterations": (1, 1000)}
 _LOG_COEFFICIENTS = np.log(np.maximum(COEFFICIENTS[400:], 1e-300))
 
 
@@ -49,14 +50,12 @@ class Spectrum(Family):
 
     source: ClassVar[str] = SOURCE
     version: ClassVar[int] = 2
+    bounds: ClassVar[Bounds] = SLOPES
 
     slope_y: float
     """Power of the frequency along the height by which the magnitude falls, 0 to 4; published about 0.5 to 3.5."""
     slope_x: float
     """Power of the frequency along the width by which the magnitude falls, 0 to 4."""
-
-    def __post_init__(self) -> None:
-        _refuse_slopes(self.slope_y, self.slope_x)
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -77,12 +76,10 @@ class Wmm(Family):
 
     source: ClassVar[str] = f"{SOURCE}; Simoncelli and Freeman, The steerable pyramid, 1995"
     version: ClassVar[int] = 2
+    bounds: ClassVar[Bounds] = ITERATIONS
 
     iterations: int = 10
     """Rounds of imposing, 1 to 1000; the published model takes 10."""
-
-    def __post_init__(self) -> None:
-        _refuse_iterations(self.iterations)
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -104,6 +101,7 @@ class SpectrumColor(Family):
 
     source: ClassVar[str] = SOURCE
     version: ClassVar[int] = 2
+    bounds: ClassVar[Bounds] = {**SLOPES, **ITERATIONS}
 
     slope_y: float
     """Power of the frequency along the height by which the magnitude falls, 0 to 4; published about 0.5 to 3.5."""
@@ -111,10 +109,6 @@ class SpectrumColor(Family):
     """Power of the frequency along the width by which the magnitude falls, 0 to 4."""
     iterations: int = 10
     """Rounds of imposing, 1 to 1000; the published model takes 10."""
-
-    def __post_init__(self) -> None:
-        _refuse_slopes(self.slope_y, self.slope_x)
-        _refuse_iterations(self.iterations)
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -138,6 +132,7 @@ class SpectrumColorWmm(Family):
 
     source: ClassVar[str] = f"{SOURCE}; Simoncelli and Freeman, The steerable pyramid, 1995"
     version: ClassVar[int] = 2
+    bounds: ClassVar[Bounds] = {**SLOPES, **ITERATIONS}
 
     slope_y: float
     """Power of the frequency along the height by which the magnitude falls, 0 to 4; published about 0.5 to 3.5."""
@@ -145,10 +140,6 @@ class SpectrumColorWmm(Family):
     """Power of the frequency along the width by which the magnitude falls, 0 to 4."""
     iterations: int = 10
     """Rounds of imposing, 1 to 1000; the published model takes 10."""
-
-    def __post_init__(self) -> None:
-        _refuse_slopes(self.slope_y, self.slope_x)
-        _refuse_iterations(self.iterations)
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -168,17 +159,6 @@ class SpectrumColorWmm(Family):
             _impose_marginals(pairs, pyramid, marginals)
             _impose_colours(pairs, targets)
         return _stretched_rgb(pairs, mean, axes)
-
-
-def _refuse_slopes(slope_y: float, slope_x: float) -> None:
-    for name, slope in (("slope_y", slope_y), ("slope_x", slope_x)):
-        if not 0 <= slope <= STEEPEST:
-            raise ValueError(f"{name} must lie between 0 and {STEEPEST:g}, got {slope}")
-
-
-def _refuse_iterations(iterations: int) -> None:
-    if not 1 <= iterations <= MOST_ITERATIONS:
-        raise ValueError(f"iterations must lie between 1 and {MOST_ITERATIONS}, got {iterations}")
 
 
 def _slopes(rng: np.random.Generator) -> tuple[float, float]:

@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Family, Image
+from .family import Bounds, Family, Image, Rejected
 from .fourier import images_of, invert
 from .stylegan import SOURCE, Grid, Map, channel_count, double, draw_styles, finished, smoothed
 
@@ -31,12 +31,10 @@ class StyleganHighfreq(Family):
     """Layers of signed edges, lines and spots, pink noise, no bias: the energy is in the finest detail."""
 
     source: ClassVar[str] = SOURCE
+    bounds: ClassVar[Bounds] = {"noise": (0, 1000)}
 
     noise: float = 0.3
-    """Highest strength of a layer's noise; 0 or more."""
-
-    def __post_init__(self) -> None:
-        _refuse_negative(noise=self.noise)
+    """Highest strength of a layer's noise, 0 or more."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -53,14 +51,12 @@ class StyleganSparse(Family):
     """Layers of a few edges, lines and spots each, biases, and pink noise that is strong in few places."""
 
     source: ClassVar[str] = SOURCE
+    bounds: ClassVar[Bounds] = {"noise": (0, 1000), "bias": (0, 1000)}
 
     noise: float = 0.3
-    """Highest strength of a layer's noise; 0 or more."""
+    """Highest strength of a layer's noise, 0 or more."""
     bias: float = 0.2
-    """Largest bias of a channel, either sign; 0 or more."""
-
-    def __post_init__(self) -> None:
-        _refuse_negative(noise=self.noise, bias=self.bias)
+    """Largest bias of a channel, either sign, 0 or more."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -88,12 +84,6 @@ class StyleganOriented(StyleganSparse):
         return [sizes[layer] for layer in grid.layers]
 
 
-def _refuse_negative(**parameters: float) -> None:
-    for name, value in parameters.items():
-        if value < 0:
-            raise ValueError(f"{name} must be 0 or more, got {value}")
-
-
 def _collapsed(
     rng: np.random.Generator,
     grid: Grid,
@@ -110,7 +100,7 @@ def _collapsed(
 
     maps: the noise of each layer, before its strength. filters: [n, 9]; with subsets each layer uses 5 to all of them.
     """
-    reach = 1.25 * bias if bias else 0.25
+    reach = 1.25 * bias if bias > 1e-6 else 0.25  # a table of nothing would be divided by its width
     value, previous, rgb = np.empty((0, 0), np.float32), np.empty((0, 0), np.float32), None
     signs, biases = np.empty(0, np.float32), np.empty(0, np.float32)
     for number, (doubled, pink) in enumerate(zip(grid.layers, maps, strict=True)):
@@ -171,7 +161,10 @@ def _pink(rng: np.random.Generator, height: int, width: int, *, enveloped: bool 
         short = min(height, width)
         grid = rng.laplace(size=(round(4 * height / short), round(4 * width / short)))
         noise *= (_lanczos(len(grid), height) @ grid @ _lanczos(len(grid[0]), width).T).astype(np.float32)
-    return noise / noise.std()
+    deviation = noise.std()
+    if not deviation > 0:
+        raise Rejected("noise needs more than one pixel")
+    return noise / deviation
 
 
 @lru_cache(maxsize=16)

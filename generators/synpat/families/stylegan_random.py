@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from threadpoolctl import threadpool_limits
 
-from .family import Family, Image, category_generator
+from .family import Bounds, Family, Image, category_generator
 from .stylegan import CHANNELS, SOURCE, Grid, Map, channel_count, double, draw_styles, finished, smoothed
 
 TILES = 1024
@@ -32,17 +32,12 @@ class StyleganRandom(Family):
     categories: ClassVar[int] = NETWORKS
     streak: ClassVar[int] = 25
     dear: ClassVar[bool] = True
+    bounds: ClassVar[Bounds] = {"network": (0, 2**32 - 1), "width": (1, 4096)}
 
     network: int
     """Which weights, from 0."""
     width: int = CHANNELS
     """Channels of the widest layers, 1 or more: 512 as published; 64 costs a tenth."""
-
-    def __post_init__(self) -> None:
-        if self.network < 0:
-            raise ValueError(f"network must be 0 or more, got {self.network}")
-        if self.width < 1:
-            raise ValueError(f"width must be 1 or more, got {self.width}")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:

@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from .contours import PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, least_drawn, length
-from .family import Family, Image, Rejected, category_generator
+from .family import Bounds, Family, Image, Rejected, category_generator
 
 EMPTIEST = 0.01
 """Share of lit pixels below which an image is rejected: see `least_drawn`."""
@@ -25,6 +25,17 @@ class VisualAtom(Family):
     source: ClassVar[str] = "Takashima et al., Visual atoms, 2023"
     version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
+    bounds: ClassVar[Bounds] = {
+        "vertices": (3, 10_000),
+        "orbits": (1, 10_000),
+        "roughness": (0, 100),
+        "spacing": (0, 100),
+        "radius": (0, 1000),
+        "wave_1": (0, 1000),
+        "wave_2": (0, 1000),
+        "oval_y": (0, 10),
+        "oval_x": (0, 10),
+    }
 
     vertices: int
     """Vertices of a contour, 3 or more; published 200 to 1000."""
@@ -44,21 +55,6 @@ class VisualAtom(Family):
     """Factor of the radius along the height, 1 to 2 as published."""
     oval_x: float
     """Factor of the radius along the width."""
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("vertices", 3, 10_000),
-            ("orbits", 1, 10_000),
-            ("roughness", 0, 100),
-            ("spacing", 0, 100),
-            ("radius", 0, 1000),
-            ("wave_1", 0, 1000),
-            ("wave_2", 0, 1000),
-            ("oval_y", 0, 10),
-            ("oval_x", 0, 10),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
