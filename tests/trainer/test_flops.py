@@ -51,3 +51,10 @@ def test_the_peak_of_a_processor_is_a_plausible_number():
 )
 def test_a_gpu_is_not_taken_for_another_whose_name_begins_alike(gpu: str, stated: float | None):
     assert stated_peak(gpu) == stated
+
+
+def test_the_peak_is_that_of_the_faster_precision(monkeypatch: pytest.MonkeyPatch):
+    """A processor without bfloat16 units multiplies it many times slower than float32."""
+    measured = {torch.bfloat16: 1e9, torch.float32: 5e10}
+    monkeypatch.setattr("synpat_train.flops._measured_peak", lambda device, dtype: measured[dtype])
+    assert peak(torch.device("cpu"), torch.bfloat16) == 5e10
