@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -97,3 +98,15 @@ def sftp(sftp_server: "SftpServer", monkeypatch: pytest.MonkeyPatch, request: py
     monkeypatch.setenv("FSSPEC_SFTP_PASSWORD", PASSWORD)  # for commands that tests start
     monkeypatch.setitem(conf, "sftp", {"password": PASSWORD})  # for this process, which has read the environment
     return f"{sftp_server.url}/{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A file system of two megabytes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield disk
+    subprocess.run(["umount", disk], check=True)

@@ -37,6 +37,9 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
             os.replace(partial, path)
         else:
             os.link(partial, path)
+    except OSError as fault:
+        fault.filename = fault.filename or str(path)  # a full disk does not say where
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -127,18 +127,6 @@ def test_ctrl_c_leaves_nothing_half_written_and_says_how_to_go_on(straight: dict
     assert contents(tmp_path / "set") == straight
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path):
-    """A file system of two megabytes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 def test_a_full_disk_ends_in_one_line_and_the_set_can_be_finished(straight: dict[str, bytes], small_disk: Path):
     done = subprocess.run(command(small_disk / "set"), capture_output=True, text=True)
     assert done.returncode == 1

@@ -218,7 +218,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_and_the_run_going_on(
 
     threading.Thread(target=watch, daemon=True).start()
     train(run, perlin_set, config)
-    assert "no checkpoint at step 10, training goes on; the one before it stays" in capfd.readouterr().err
+    assert "no checkpoint at step 10, the one before it stays, training goes on: " in capfd.readouterr().err
     assert [path.name for path in checkpoints(run)] == ["step-000000015.pt", "step-000000016.pt"]
     assert not list(run.rglob("*.partial"))
     assert_equal(run, straight)

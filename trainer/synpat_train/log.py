@@ -1,15 +1,22 @@
 """What a run tells: log.jsonl for programs, TensorBoard for browsers, a bar or plain lines for whoever waits."""
 
+import errno
+import io
 import json
+import os
+import socket
 import time
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch.utils.tensorboard.writer import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]  (generated)
+from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]  (generated)
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from synpat_shards import write_whole
 
@@ -44,8 +51,7 @@ class RunLog:
         path = run / LOG
         kept = [json.dumps(line) + "\n" for line in read_log(run) if line["step"] <= start]
         write_whole(path, "".join(kept).encode())
-        self.file = path.open("a", buffering=1)
-        self.board = SummaryWriter(run / "tensorboard", purge_step=start)
+        self.file, self.board = _Whole(str(path), "a"), _Board(run / "tensorboard", start)
         self.console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -72,10 +78,10 @@ class RunLog:
         self.console.print(text, highlight=False, soft_wrap=True)
 
     def numbers(self, step: int, **numbers: float) -> None:
-        """Record what was measured up to a step."""
-        self.file.write(json.dumps({"step": step} | numbers) + "\n")
-        for name, number in numbers.items():
-            self.board.add_scalar(name, number, step)
+        """Record what was measured up to a step; a full disk is said, and no fault."""
+        with going_on(self, f"step {step} is not in the log"):
+            self.file.write(json.dumps({"step": step} | numbers).encode() + b"\n")
+            self.board.put(step, numbers)
         line = f"loss {numbers['loss']:.4f}, {numbers['samples_per_s']:,.0f} samples/s"
         self.bar.update(self.task, completed=step, description=line)
         if self.bar.disable and (time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES or step == self.total):
@@ -87,6 +93,43 @@ class RunLog:
             )
 
 
+class _Whole(io.FileIO):
+    """A file that takes what is written to it whole or, where the disk is full, not at all."""
+
+    def write(self, data: Any, /) -> int:
+        end = self.seek(0, os.SEEK_END)
+        try:
+            if super().write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.name)
+        except OSError:
+            self.truncate(end)
+            raise
+        return len(data)
+
+
+class _Board:
+    """Numbers for TensorBoard. Its own writer does this in a thread, which a full disk ends in a traceback."""
+
+    def __init__(self, folder: Path, start: int) -> None:
+        """start: the step from which on it does not show what an earlier, killed run wrote."""
+        folder.mkdir(exist_ok=True)
+        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+        self.events = RecordWriter(_Whole(str(folder / name), "a"))
+        self._write(Event(file_version="brain.Event:2"))
+        self._write(Event(step=start + 1, session_log=SessionLog(status=SessionLog.START)))
+
+    def put(self, step: int, numbers: dict[str, float]) -> None:
+        values = [Summary.Value(tag=name, simple_value=number) for name, number in numbers.items()]
+        self._write(Event(step=step, summary=Summary(value=values)))
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self.events.write(event.SerializeToString())
+
+    def close(self) -> None:
+        self.events.close()
+
+
 class Silence:
     """What the other ranks have for a log."""
 
@@ -95,6 +138,15 @@ class Silence:
 
     def numbers(self, step: int, **numbers: float) -> None:
         """Nothing."""
+
+
+@contextmanager
+def going_on(log: RunLog | Silence, lost: str) -> Iterator[None]:
+    """Go on past what cannot be written inside, and say what is lost by it."""
+    try:
+        yield
+    except OSError as full:
+        log.say(f"{lost}, training goes on: {full}")
 
 
 def open_log(run: Path, start: int, total: int, aloud: bool) -> AbstractContextManager[RunLog | Silence]:

@@ -23,7 +23,7 @@ from .export import export_encoder
 from .feed import Batch, batch_samples, make_batch, mask_noise
 from .flops import operations, peak
 from .images import key_of
-from .log import RunLog, Silence, open_log
+from .log import RunLog, Silence, going_on, open_log
 from .mae import MaskedAutoencoder
 from .pictures import reconstructions
 from .ranks import joined_ranks
@@ -139,12 +139,11 @@ def _train(run: Run, training: Training, log: RunLog | Silence, stop: StopSignal
             training.losses.clear()
             waited, since, logged = 0.0, time.monotonic(), done
         if ranks.first and (done % config.pictures_every == 0 or last):
-            _draw_pictures(run, training)
+            with going_on(log, f"no pictures at step {done}"):
+                _draw_pictures(run, training)
         if done % config.checkpoint_every == 0 and not last:
-            try:
+            with going_on(log, f"no checkpoint at step {done}, the one before it stays"):
                 _save(run, training)
-            except OSError as full:
-                log.say(f"no checkpoint at step {done}, training goes on; the one before it stays: {full}")
     batches.close()
     if training.step > start:
         _save(run, training)
