@@ -31,7 +31,7 @@ class RenderProgress:
         self.started = self.last_line = time.monotonic()
         self.console = Console(stderr=True)
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -50,7 +50,7 @@ class RenderProgress:
 
     def say(self, text: str) -> None:
         """A line above the bar."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def preparing(self, family: str) -> Iterator[None]:
@@ -87,7 +87,7 @@ class CopyProgress:
         self.name, self.total, self.done = name, 0, 0
         self.last_line = time.monotonic()
         self.console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         self.bar = Progress(
             *columns, TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal, transient=True
         )
@@ -110,4 +110,4 @@ class CopyProgress:
         if self.bar.disable and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = time.monotonic()
             line = f"{self.name}: {self.done / 1e6:,.1f} of {self.total / 1e6:,.1f} MB"
-            self.console.print(line, highlight=False, soft_wrap=True)
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)

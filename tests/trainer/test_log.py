@@ -51,3 +51,9 @@ def test_a_full_disk_leaves_whole_lines_and_the_log_goes_on_when_there_is_room(s
     assert (steps[0], steps[-1]) == (1, 100)
     assert len(steps) < 100
     assert {1, 100} <= losses_shown(run).keys() <= set(range(1, 101))
+
+
+def test_brackets_in_a_path_are_said_as_they_are(tmp_path: Path, capfd):
+    with RunLog(tmp_path, 0, 1) as log:
+        log.say("runs/[tiny] [/a]: stopped")
+    assert "runs/[tiny] [/a]: stopped\n" in capfd.readouterr().err

@@ -54,7 +54,7 @@ class RunLog:
         self.file, self.board = _Whole(str(path), "a"), _Board(run / "tensorboard", start)
         self.console = Console(stderr=True)
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
@@ -75,7 +75,7 @@ class RunLog:
 
     def say(self, text: str) -> None:
         """A line for whoever watches."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def numbers(self, step: int, **numbers: float) -> None:
         """Record what was measured up to a step; a full disk is said, and no fault."""
