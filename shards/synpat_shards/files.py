@@ -1,5 +1,6 @@
 """Files that appear under their name only when they are whole, and folders that one process at a time writes to."""
 
+import errno
 import fcntl
 import os
 import secrets
@@ -10,8 +11,8 @@ from typing import BinaryIO
 
 PARTIAL = ".*.partial"
 """What a file that is still being written is called, as a pattern; a killed process leaves one behind."""
-
-
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What writing ends in where there is no room: the system does not say for which file."""
 BUFFER = 1 << 20
 """Bytes that are gathered before they are written: a shard comes in pieces of some kilobytes."""
 
@@ -38,7 +39,8 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
         else:
             os.link(partial, path)
     except OSError as fault:
-        fault.filename = fault.filename or str(path)  # a full disk does not say where
+        if fault.errno in FULL and fault.filename is None:
+            fault.filename = str(path)
         raise
     finally:
         partial.unlink(missing_ok=True)

@@ -130,7 +130,7 @@ def test_ctrl_c_leaves_nothing_half_written_and_says_how_to_go_on(straight: dict
 def test_a_full_disk_ends_in_one_line_and_the_set_can_be_finished(straight: dict[str, bytes], small_disk: Path):
     done = subprocess.run(command(small_disk / "set"), capture_output=True, text=True)
     assert done.returncode == 1
-    assert "No space left on device" in done.stderr.splitlines()[-1]
+    assert ".tar: No space left on device" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     finished = {name: data for name, data in contents(small_disk / "set").items() if name.endswith(".tar")}
     assert finished
