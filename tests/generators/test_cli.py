@@ -20,7 +20,7 @@ def run(*arguments: object) -> Result:
 def test_families_prints_each_with_its_name_first_and_what_may_be_fixed():
     said = run("families").stdout
     assert [line.split()[0] for line in said.splitlines() if not line.startswith(" ")] == list(FAMILIES)
-    assert "  --param rows=1..16384, columns=1..16384, octaves=1..16, persistence=0..1\n" in said
+    assert "  --param rows=1..16384, columns=1..16384, octaves=1..16, persistence=0.001..1\n" in said
 
 
 def test_show_paints_the_sample_and_prints_its_parameters(tmp_path: Path):

@@ -54,7 +54,7 @@ def peak(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second that the device can do: from its data sheet, or what a large product of matrices reaches."""
     stated = stated_peak(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
     # Where bfloat16 is emulated, a model that is only partly in it would come out as busier than the device can be.
-    return stated or max(_measured_peak(device, kind) for kind in (dtype, torch.float32))
+    return stated or max(_measured_peak(device, kind) for kind in {dtype, torch.float32})
 
 
 def stated_peak(gpu: str) -> float | None:

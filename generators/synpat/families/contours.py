@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .family import Bounds
+
 # fmt: off
 PERMUTATION = np.array([
     151, 160, 137, 91, 90, 15, 131, 13, 201, 95, 96, 53, 194, 233, 7, 225, 140, 36, 103, 30, 69, 142, 8, 99, 37, 240,
@@ -44,19 +46,21 @@ PUBLISHED_SIDE = 512
 """Pixels of the published images, of which all published lengths are given."""
 SHORTEST = 0.02 * PUBLISHED_SIDE**2
 """Pixels at the published side: a class of contours shorter than this together paints next to nothing: not taken."""
+BOUNDS: Bounds = {
+    "vertices": (3, 10_000),
+    "orbits": (1, 10_000),
+    "roughness": (0, 100),
+    "spacing": (0, 100),
+    "radius": (0, 1000),
+    "oval_y": (0, 10),
+    "oval_x": (0, 10),
+}
+"""Of the parameters that all families of contours have."""
 
 
 def length(radius: float, growth: float, orbits: int) -> float:
     """About how long `orbits` rings are together, the first of this radius and each next one wider by `growth`."""
     return 2 * np.pi * orbits * (radius + orbits * growth / 2)
-
-
-def least_drawn(share: float, height: int, width: int) -> float:
-    """Pixels on which an image must have contours: this share of all at the published side and below.
-
-    Beyond it the share falls as the side grows, as that of a line of one pixel does.
-    """
-    return share * min(PUBLISHED_SIDE / min(height, width), 1) * height * width
 
 
 def centres(rng: np.random.Generator, height: int, width: int, margin: float = 0.0) -> list[tuple[float, float]]:

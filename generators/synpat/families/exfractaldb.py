@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image, Rejected, category_generator
+from .family import Bounds, Family, Image, Rejected, category_generator, least_drawn
 
 SEARCH_POINTS = 10_000
 """Points of an object in the published search and pictures."""
@@ -51,7 +51,7 @@ class ExFractalDB(Family):
     weight: int
     """Which of the 25 variations of the system, from 0, which is the system itself: see `weight_vector`."""
     density: float = DENSITY
-    """Points for each pixel of the image, above 0 and at most 100; by default what the published images have."""
+    """Points for each pixel of the image, 0.001 to 100; by default what the published images have."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -71,9 +71,9 @@ class ExFractalDB(Family):
             reach = min(height, width) / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW / 2))
             # Rounding hides the last bit of sine and cosine, in which mathematical libraries differ.
             _project(image, points_here, round(np.sin(yaw), 12), round(np.cos(yaw), 12), round(reach, 9), *centre)
-        least = EMPTIEST * min(EMPTIEST_SIDE / min(height, width), 1)
-        if np.count_nonzero(image) < least * height * width:
-            raise Rejected(f"less than {least:.2%} of the image is lit")
+        least = least_drawn(EMPTIEST, EMPTIEST_SIDE, height, width)
+        if np.count_nonzero(image) < least:
+            raise Rejected(f"fewer than {least:.0f} pixels are lit")
         return image
 
 

@@ -84,3 +84,11 @@ class Family(ABC):
 def category_generator(family: str, category: int) -> np.random.Generator:
     """What a category's own parameters are drawn from: the same class in every set, whatever the set's seed."""
     return np.random.default_rng([zlib.crc32(family.encode()), category])
+
+
+def least_drawn(share: float, side: float, height: int, width: int) -> float:
+    """Pixels on which an image of thin lines must be drawn: a share of all while the shorter side is at most `side`.
+
+    Beyond it the share falls as the side grows, as that of a line of one pixel does.
+    """
+    return share * min(side / min(height, width), 1) * height * width

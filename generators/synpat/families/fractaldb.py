@@ -63,7 +63,7 @@ class FractalDB(Family):
     flip_x: bool = False
     """Whether the image is mirrored left to right."""
     density: float = DENSITY
-    """Points of the orbit for each pixel of the image, above 0; by default what the published images have."""
+    """Points of the orbit for each pixel of the image, 0.001 to 100; by default what the published images have."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:

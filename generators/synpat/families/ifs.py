@@ -36,7 +36,7 @@ class IFS(Family):
     colour: bool = True
     """Whether hues follow the density of the points, over a background; else grey levels do, on black."""
     density: float = DENSITY
-    """Points of the orbit for each pixel of the image, above 0 and at most 100."""
+    """Points of the orbit for each pixel of the image, 0.001 to 100."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:

@@ -35,7 +35,7 @@ class Perlin(Family):
         "rows": (1, 16384),
         "columns": (1, 16384),
         "octaves": (1, 16),
-        "persistence": (0, 1),
+        "persistence": (0.001, 1),
     }
 
     rows: int
@@ -45,7 +45,7 @@ class Perlin(Family):
     octaves: int
     """How many octaves at most, 1 to 16; one whose cells fall below 4 pixels is left out with all finer ones."""
     persistence: float = 0.5
-    """Amplitude of an octave over that of the one before, 0 to 1."""
+    """Amplitude of an octave over that of the one before, 0.001 to 1."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:

@@ -13,8 +13,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from .contours import PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, least_drawn, length
-from .family import Bounds, Family, Image, Rejected, category_generator
+from .contours import BOUNDS, PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, length
+from .family import Bounds, Family, Image, Rejected, category_generator, least_drawn
 
 MEAN_RADIUS = 50 * 1.5
 """The mean of the radius times that of the factors of the oval."""
@@ -31,15 +31,7 @@ class RCDB(Family):
     source: ClassVar[str] = "Kataoka et al., Replacing labeled real-image datasets with auto-generated contours, 2022"
     version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
-    bounds: ClassVar[Bounds] = {
-        "vertices": (3, 10_000),
-        "orbits": (1, 10_000),
-        "roughness": (0, 100),
-        "spacing": (0, 100),
-        "radius": (0, 1000),
-        "oval_y": (0, 10),
-        "oval_x": (0, 10),
-    }
+    bounds: ClassVar[Bounds] = BOUNDS
 
     vertices: int
     """Vertices of a contour, 3 or more; published up to 200."""
@@ -91,7 +83,7 @@ class RCDB(Family):
                 orbits=self.orbits,
                 greys=257,
             )
-        least = least_drawn(EMPTIEST, height, width)
+        least = least_drawn(EMPTIEST, PUBLISHED_SIDE, height, width)
         if np.count_nonzero(image != 255) < least:
             raise Rejected(f"fewer than {least:.0f} pixels are drawn on")
         return 255 - image if self.inverted else image

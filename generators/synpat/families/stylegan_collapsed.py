@@ -34,7 +34,7 @@ class StyleganHighfreq(Family):
     bounds: ClassVar[Bounds] = {"noise": (0, 1000)}
 
     noise: float = 0.3
-    """Highest strength of a layer's noise, 0 or more."""
+    """Highest strength of a layer's noise, 0 to 1000."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -54,9 +54,9 @@ class StyleganSparse(Family):
     bounds: ClassVar[Bounds] = {"noise": (0, 1000), "bias": (0, 1000)}
 
     noise: float = 0.3
-    """Highest strength of a layer's noise, 0 or more."""
+    """Highest strength of a layer's noise, 0 to 1000."""
     bias: float = 0.2
-    """Largest bias of a channel, either sign, 0 or more."""
+    """Largest bias of a channel, either sign, 0 to 1000."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:

@@ -11,8 +11,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from .contours import PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, least_drawn, length
-from .family import Bounds, Family, Image, Rejected, category_generator
+from .contours import BOUNDS, PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, length
+from .family import Bounds, Family, Image, Rejected, category_generator, least_drawn
 
 EMPTIEST = 0.01
 """Share of lit pixels below which an image is rejected: see `least_drawn`."""
@@ -25,17 +25,7 @@ class VisualAtom(Family):
     source: ClassVar[str] = "Takashima et al., Visual atoms, 2023"
     version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
-    bounds: ClassVar[Bounds] = {
-        "vertices": (3, 10_000),
-        "orbits": (1, 10_000),
-        "roughness": (0, 100),
-        "spacing": (0, 100),
-        "radius": (0, 1000),
-        "wave_1": (0, 1000),
-        "wave_2": (0, 1000),
-        "oval_y": (0, 10),
-        "oval_x": (0, 10),
-    }
+    bounds: ClassVar[Bounds] = {**BOUNDS, "wave_1": (0, 1000), "wave_2": (0, 1000)}
 
     vertices: int
     """Vertices of a contour, 3 or more; published 200 to 1000."""
@@ -97,7 +87,7 @@ class VisualAtom(Family):
                 orbits=self.orbits,
                 greys=256,
             )
-        least = least_drawn(EMPTIEST, height, width)
+        least = least_drawn(EMPTIEST, PUBLISHED_SIDE, height, width)
         if np.count_nonzero(image) < least:
             raise Rejected(f"fewer than {least:.0f} pixels are lit")
         return image
