@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from synpat.render import make_recipe, render_set
+from synpat.rendering.render import make_recipe, render_set
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -15,11 +15,11 @@ import numpy as np
 import soundfile
 import torch
 
-from synpat_train.encoder import Encoder, random_encoder
-from synpat_train.evaluation.embedding import Normalisation, batches_of_equal_steps, embed, encoder_embedder
-from synpat_train.evaluation.front_end import FRONT_ENDS
-from synpat_train.evaluation.recordings import Recordings, decode
-from synpat_train.vit import build_vit
+from synpat_train.audio.front_end import FRONT_ENDS
+from synpat_train.evaluation.probes.embedding import Normalisation, batches_of_equal_steps, embed, encoder_embedder
+from synpat_train.evaluation.tasks.recordings import Recordings, decode
+from synpat_train.model.encoder import Encoder, random_encoder
+from synpat_train.model.vit import build_vit
 
 RATE, SECONDS = 16_000, 4.0
 FILES = 1000

@@ -27,8 +27,8 @@ import click
 import cv2
 
 from synpat.families import FAMILIES
-from synpat.render import make_recipe, render_set
-from synpat.sampling import paint
+from synpat.rendering.render import make_recipe, render_set
+from synpat.rendering.sampling import paint
 from synpat_shards import decode_png, encode_png, shard_set
 
 REPORT = Path(__file__).parents[1] / "docs" / "bench_families.json"

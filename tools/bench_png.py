@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from synpat.families import FAMILIES, Image
-from synpat.sampling import sample
+from synpat.rendering.sampling import sample
 from synpat_shards import decode_png, encode_png
 
 IMAGES, ROUNDS = 20, 5

@@ -28,17 +28,17 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from synpat.render import make_recipe, render_set  # noqa: E402
+from synpat.rendering.render import make_recipe, render_set  # noqa: E402
 from synpat_shards import decode_png  # noqa: E402
 from synpat_train.config import Config, make_config  # noqa: E402
+from synpat_train.data.images import Cached, Images, Streamed  # noqa: E402
+from synpat_train.data.shard_sets import open_sets  # noqa: E402
+from synpat_train.data.shuffle import Order  # noqa: E402
+from synpat_train.data.tar_index import index_shard  # noqa: E402
 from synpat_train.device import memory, uses_bfloat16  # noqa: E402
-from synpat_train.flops import operations, peak  # noqa: E402
-from synpat_train.images import Cached, Images, Streamed  # noqa: E402
-from synpat_train.mae import MaskedAutoencoder, patchify, standardise  # noqa: E402
-from synpat_train.order import Order  # noqa: E402
-from synpat_train.pretrain import pretrain  # noqa: E402
-from synpat_train.sets import open_sets  # noqa: E402
-from synpat_train.tar_index import index_shard  # noqa: E402
+from synpat_train.model.flops import operations, peak  # noqa: E402
+from synpat_train.model.mae import MaskedAutoencoder, patchify, standardise  # noqa: E402
+from synpat_train.pretraining.train import pretrain  # noqa: E402
 
 FAMILY = "perlin"
 READ_SECONDS = 2.0

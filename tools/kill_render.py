@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from synpat.render import make_recipe, render_set
+from synpat.rendering.render import make_recipe, render_set
 from synpat_shards import begin_set, open_store
 
 OPTIONS = "render --family perlin --size 32x64 --samples-per-shard 50 --workers 2"

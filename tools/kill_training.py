@@ -13,7 +13,7 @@ import click
 import torch
 from safetensors.torch import load_file
 
-from synpat.render import make_recipe, render_set
+from synpat.rendering.render import make_recipe, render_set
 
 SAMPLES, BATCH = 500, 16
 SETTINGS = (

@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from synpat.sheet import contact_sheet
+from synpat.inspection.sheet import contact_sheet
 from synpat_shards import encode_png, read_manifest, write_whole
 
 STYLE = """

@@ -19,7 +19,7 @@ from scipy import stats
 
 from synpat.families import FAMILIES
 from synpat_shards import atomic_file, write_whole
-from synpat_train.evaluation.benchmarks import BENCHMARKS
+from synpat_train.evaluation.tasks.benchmarks import BENCHMARKS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as nn
 
 from synpat.families.feature_vis import DEVIATION, MEAN, encoder_digest, pooled_features, random_weights
-from synpat.image import in_mode
+from synpat.painting.image import in_mode
 from synpat_shards import decode_png, open_set, read_members
 
 FEATURES = 128

@@ -9,11 +9,7 @@ import click
 
 from synpat_shards import encode_png, open_store, write_whole
 
-from .cluster import dask_engine
-from .families import FAMILIES
-from .render import made_with, make_recipe
-from .sampling import paint, parameter_ranges, parse_parameters
-from .set_commands import (
+from .commands.sets import (
     PlaceType,
     extend,
     finalize_command,
@@ -24,11 +20,15 @@ from .set_commands import (
     verify_command,
     workers_option,
 )
-from .sheet import contact_sheet
-from .slices import WHOLE, Slice
-from .statistics import set_statistics
-from .statistics_table import picture, table
-from .workers import local_engine
+from .families import FAMILIES
+from .inspection.sheet import contact_sheet
+from .inspection.statistics import set_statistics
+from .inspection.statistics_table import picture, table
+from .rendering.dask_engine import dask_engine
+from .rendering.local_engine import local_engine
+from .rendering.render import made_with, make_recipe
+from .rendering.sampling import paint, parameter_ranges, parse_parameters
+from .rendering.slices import WHOLE, Slice
 
 
 class Size(click.ParamType):

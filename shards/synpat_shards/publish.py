@@ -14,7 +14,14 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from .manifest import FOLDER, MANIFEST, Manifest, ShardRecord, read_manifest, to_json
+from .manifest import (
+    FOLDER,
+    MANIFEST,
+    Manifest,
+    ShardRecord,
+    read_manifest,
+    to_json,
+)
 from .shard_set import PUBLISHING, RECIPE, Place, clear_scaffold, open_set
 from .sidecars import index_name, sidecars
 from .store import CHUNK, Store, open_store

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .manifest import MANIFEST, Manifest, Recipe, ShardRecord, read_manifest, summarise
+from .manifest import (
+    MANIFEST,
+    Manifest,
+    Recipe,
+    ShardRecord,
+    read_manifest,
+    summarise,
+)
 from .png import decode_png
 from .reading import Stream
 from .shard_set import LOCK, PUBLISHING, RECIPE, RECORDS, Place

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from webdataset import WebDataset  # pyright: ignore[reportAttributeAccessIssue]
 
-from synpat.sampling import sample
+from synpat.rendering.sampling import sample
 from synpat_shards import read_manifest
 
 
@@ -53,7 +53,7 @@ def test_hugging_face_datasets_stream_the_folder(perlin_set: Path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_timm_reads_the_set_by_its_info(perlin_set: Path):
-    import synpat_train.timm_door  # noqa: F401  (before timm, where torch is a CPU build)
+    import synpat_train.model.timm_compat  # noqa: F401  (before timm, where torch is a CPU build)
 
     from timm.data.dataset_factory import create_dataset  # isort: skip
 

@@ -12,8 +12,8 @@ For other programs, imported when they are asked for, because they bring torch:
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .encoder import Encoder, load_encoder
-    from .evaluation.log_mel import log_mel
+    from .audio.log_mel import log_mel
+    from .model.encoder import Encoder, load_encoder
 
 __all__ = ["Encoder", "load_encoder", "log_mel"]
 
@@ -21,7 +21,7 @@ __all__ = ["Encoder", "load_encoder", "log_mel"]
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import encoder
-    from .evaluation import log_mel
+    from .audio import log_mel
+    from .model import encoder
 
     return getattr(log_mel if name == "log_mel" else encoder, name)

@@ -4,6 +4,7 @@ import resource
 from contextlib import nullcontext
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +26,15 @@ def device_name(device: torch.device) -> str:
 def autocast(device: torch.device, low_precision: bool) -> torch.autocast | nullcontext:
     """Matrix products in bfloat16, or nothing."""
     return torch.autocast(device.type, torch.bfloat16) if low_precision else nullcontext()
+
+
+def to_device(array: np.ndarray, device: torch.device) -> Tensor:
+    """Copy an array to the device without waiting for it.
+
+    A copy from memory that is not pinned would first wait for all queued work.
+    """
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def compile_model(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool) -> nn.Module:

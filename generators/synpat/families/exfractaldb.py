@@ -17,7 +17,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image, Rejected, category_generator, least_drawn
+from synpat.family import (
+    Bounds,
+    Family,
+    Image,
+    Rejected,
+    category_generator,
+    least_drawn,
+)
 
 SEARCH_POINTS = 10_000
 """Points of an object in the published search and pictures."""

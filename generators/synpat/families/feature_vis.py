@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image, Rejected, category_generator
+from synpat.family import Bounds, Family, Image, Rejected, category_generator
 
 SOURCE = "Baradad et al., Learning to see by looking at noise, 2021; Olah et al., Feature visualization, 2017"
 UNITS = 2048

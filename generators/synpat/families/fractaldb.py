@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image, Rejected, category_generator
+from synpat.family import Bounds, Family, Image, Rejected, category_generator
 
 SEARCH_POINTS, SEARCH_SIDE, SEARCH_FILLING = 100_000, 512, 0.2
 """The published search accepts a system of which this many points light this share of a square of this side."""

@@ -13,8 +13,22 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from .contours import BOUNDS, PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, length
-from .family import Bounds, Family, Image, Rejected, category_generator, least_drawn
+from synpat.family import (
+    Bounds,
+    Family,
+    Image,
+    Rejected,
+    category_generator,
+    least_drawn,
+)
+from synpat.painting.contours import (
+    BOUNDS,
+    PUBLISHED_SIDE,
+    SHORTEST,
+    centres,
+    draw_orbits,
+    length,
+)
 
 MEAN_RADIUS = 50 * 1.5
 """The mean of the radius times that of the factors of the oval."""

@@ -20,8 +20,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image, Rejected, category_generator
-from .gl_shaders import check_shaders, run_shader, shader_files
+from synpat.family import Bounds, Family, Image, Rejected, category_generator
+from synpat.painting.gl import check_shaders, run_shader, shader_files
 
 JITTER = 0.05
 """Deviation of the factor by which an instance changes each number of its program."""

@@ -11,8 +11,22 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from .contours import BOUNDS, PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, length
-from .family import Bounds, Family, Image, Rejected, category_generator, least_drawn
+from synpat.family import (
+    Bounds,
+    Family,
+    Image,
+    Rejected,
+    category_generator,
+    least_drawn,
+)
+from synpat.painting.contours import (
+    BOUNDS,
+    PUBLISHED_SIDE,
+    SHORTEST,
+    centres,
+    draw_orbits,
+    length,
+)
 
 EMPTIEST = 0.01
 """Share of lit pixels below which an image is rejected: see `least_drawn`."""

@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from synpat_train import start
+from synpat_train import entry_points as start
+from synpat_train.audio.fbank import fbank
+from synpat_train.audio.read import read_audio
 from synpat_train.evaluation import cli
-from synpat_train.evaluation.audio import read_audio
 from synpat_train.evaluation.cli import main
-from synpat_train.evaluation.fbank import fbank
 from synpat_train.evaluation.protocols import PROTOCOLS, Probe
-from synpat_train.evaluation.published import PUBLISHED, Published
+from synpat_train.evaluation.reference_results import PUBLISHED, Published
 from synpat_train.evaluation.results import table
 
 QUICK = ["--protocol", "logistic"]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from synpat_train.evaluation import linear as evar
-from synpat_train.evaluation.metrics import mean_average_precision
+from synpat_train.evaluation.probes import linear as evar
 from synpat_train.evaluation.protocols import LINEAR, PROTOCOLS, Probe, described, suffix
-from synpat_train.evaluation.task import Split
+from synpat_train.evaluation.scoring.metrics import mean_average_precision
+from synpat_train.evaluation.tasks.task import Split
 
 CLIPS = 6000
 HALVES = Split(name="test", train=np.arange(CLIPS // 2), test=np.arange(CLIPS // 2, CLIPS))

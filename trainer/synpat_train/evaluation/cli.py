@@ -7,22 +7,23 @@ from pathlib import Path
 
 import click
 
-from ..card import write_card
-from ..encoder import Encoder, find_encoder, load_encoder, resampled
-from ..progress import say
-from ..run_folder import CONFIG
-from ..settings import parse_settings
-from .benchmarks import BENCHMARKS
-from .check import check_copy, report
+from synpat_train.audio.front_end import FRONT_ENDS
+from synpat_train.audio.log_mel import BANDS
+from synpat_train.model.encoder import Encoder, find_encoder, load_encoder, resampled
+from synpat_train.pretraining.model_card import write_card
+from synpat_train.pretraining.run_folder import CONFIG
+from synpat_train.progress import say
+from synpat_train.settings import parse_settings
+
 from .comparison import comparison, draw_comparison, read_evaluated
 from .evaluate import evaluate
-from .front_end import FRONT_ENDS
-from .log_mel import BANDS
 from .protocols import LINEAR, PROTOCOLS
-from .published import PUBLISHED
+from .reference_results import PUBLISHED
 from .results import RESULTS, add_result, read_results, table, untested
-from .task import Source
-from .tasks import TASKS, described
+from .tasks.benchmarks import BENCHMARKS
+from .tasks.check import check_copy, report
+from .tasks.registry import TASKS, described
+from .tasks.task import Source
 
 
 @click.group(

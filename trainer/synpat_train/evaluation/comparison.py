@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from synpat_shards import atomic_file
 
 from .evaluate import ENCODER, LOG_MEL, RANDOM_INIT
-from .published import Published
+from .reference_results import Published
 from .results import RESULTS, markdown, percent, read_results, read_score
-from .score import Score
+from .scoring.score import Score
 
 
 @dataclass(frozen=True)

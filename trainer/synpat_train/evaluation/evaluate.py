@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..encoder import Encoder, random_encoder
-from .embedding import Embedder, Normalisation, encoder_embedder, measure, statistics_embedder
-from .embedding_cache import embeddings
-from .finetune import finetune
-from .front_end import FRONT_ENDS
-from .metrics import ACCURACY, MAP, METRICS
+from synpat_train.audio.front_end import FRONT_ENDS
+from synpat_train.model.encoder import Encoder, random_encoder
+
+from .finetuning.finetune import finetune
+from .probes.embedding import Embedder, Normalisation, encoder_embedder, measure, statistics_embedder
+from .probes.embedding_cache import embeddings
 from .protocols import LINEAR, Probe, Recipes, described
-from .recordings import digest_of
-from .rounds import Round, forget, run_rounds
-from .score import Score
-from .task import Task
+from .scoring.metrics import ACCURACY, MAP, METRICS
+from .scoring.score import Score
+from .tasks.recordings import digest_of
+from .tasks.task import Task
+from .trials import Round, forget, run_rounds
 
 RANDOM_SEEDS = (0, 1, 2)
 """Seeds of the random-init encoders, whose figures are averaged."""

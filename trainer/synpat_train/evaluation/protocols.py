@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..settings import filled
-from .finetune_recipes import AUDIOMAE, M2D, FineTuning
-from .linear import Linear, linear
-from .logistic import Logistic, logistic
-from .neighbours import Neighbours, knn
-from .task import Split
+from synpat_train.settings import filled
+
+from .finetuning.recipes import AUDIOMAE, M2D, FineTuning
+from .probes.knn import Neighbours, knn
+from .probes.linear import Linear, linear
+from .probes.logistic import Logistic, logistic
+from .tasks.task import Split
 
 
 @dataclass(frozen=True, kw_only=True)

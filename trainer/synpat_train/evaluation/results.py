@@ -13,12 +13,12 @@ import numpy as np
 
 from synpat_shards import atomic_file, write_whole
 
-from .cache import alone
 from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result
-from .intervals import Interval
+from .lock import alone
 from .protocols import described, suffix
-from .score import Score
-from .task import names_of
+from .scoring.intervals import Interval
+from .scoring.score import Score
+from .tasks.task import names_of
 
 RESULTS = "results.json"
 ANSWERS = "answers"

@@ -1,0 +1,58 @@
+"""What one step learns from: images and masks, a pure function of configuration, sets and step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from synpat_train.config import Config
+from synpat_train.distributed import Ranks
+
+from .images import Images
+from .shuffle import Order
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A rank's share of a step."""
+
+    images: Tensor
+    """uint8 [batch, height, width]."""
+    noise: Tensor
+    """Uniform [batch, patches]: the patches of the lowest numbers are kept."""
+
+
+def make_batch(step: int, config: Config, order: Order, images: Images, ranks: Ranks) -> Batch:
+    """This rank's share of what step `step` learns from, in memory that a GPU copies without waiting.
+
+    The ranks cut the same batch into equal shares, so that a sample goes to one of them and all take equal steps.
+    """
+    share = config.batch_size // ranks.count
+    mine = slice(ranks.rank * share, (ranks.rank + 1) * share)
+    images.prepare(batch_samples(step + config.window // config.batch_size, config, order))
+    shifts = _shifts(config, step)[mine]
+    pixels = torch.from_numpy(images.read(batch_samples(step, config, order)[mine], shifts))
+    noise = mask_noise(config, step)[mine]
+    if ranks.device.type == "cuda":
+        torch.cuda.set_device(ranks.device)  # of this thread
+        return Batch(pixels.pin_memory(), noise.pin_memory())
+    return Batch(pixels, noise)
+
+
+def batch_samples(step: int, config: Config, order: Order) -> NDArray[np.int64]:
+    """The numbers of the samples of a step, on all ranks. What does not fill a batch is left out of an epoch."""
+    epoch, place = divmod(step, len(order) // config.batch_size)
+    return order.samples(epoch, place * config.batch_size, (place + 1) * config.batch_size)
+
+
+def mask_noise(config: Config, step: int) -> Tensor:
+    """Which patches step `step` hides: uniform [batch, patches], the same for every device and number of ranks."""
+    generator = torch.Generator().manual_seed((config.seed << 32) + step)
+    return torch.rand(config.batch_size, config.patches, generator=generator)
+
+
+def _shifts(config: Config, step: int) -> NDArray[np.float64]:
+    """Where the images of a step are cut or put in time: 0 <= shift < 1, [batch]."""
+    return np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(step,))).random(config.batch_size)

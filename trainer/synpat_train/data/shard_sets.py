@@ -1,0 +1,222 @@
+"""The shard sets that a run learns from: ours, described by a manifest, and anybody's WebDataset of images."""
+
+import hashlib
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from synpat_shards import (
+    Manifest,
+    decode_png,
+    is_url,
+    open_set,
+    open_store,
+    read_manifest,
+)
+
+from .remote import Remote, fetch_tars
+from .tar_index import Place, index_shard
+
+MANIFEST = ".synpat/manifest.json"
+"""What a set of ours is told by."""
+LARGEST = 1 << 26
+"""Pixels of an image; a header that asks for more is refused before anything is allocated."""
+LOOKED_AT = 1000
+"""Images, at most, from which mean and standard deviation of a set without a manifest are estimated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A tar of images."""
+
+    path: Path
+    """On this machine."""
+    count: int
+    """Images."""
+    sha256: str | None
+    """Of the file; None if nobody wrote it down."""
+    remote: Remote | None = None
+    """Where it is fetched from when it is needed; None if it lies at its path for good."""
+
+    def present(self) -> Path:
+        """Its path, once it is there. Raises as `Remote.fetch`."""
+        if self.remote is not None:
+            self.remote.fetch(self.path)
+        return self.path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardSet:
+    """A set as the trainer sees it: grey images of one size."""
+
+    name: str
+    """Path or URL that it was given by."""
+    weight: float
+    """How often an epoch takes each of its samples."""
+    digest: str
+    """What tells it from any other set: of all pixels where there is a manifest, else of the names, places and sizes
+    of all images."""
+    height: int
+    width: int
+    resized: bool
+    """Whether images of another size are brought to this one, instead of being refused."""
+    shards: tuple[Shard, ...]
+    mean: float
+    """Of all pixels, in grey levels 0..255."""
+    std: float
+    """Of all pixels, in grey levels."""
+
+    def __len__(self) -> int:
+        return sum(shard.count for shard in self.shards)
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """An image file of the set as uint8 [height, width].
+
+        Raises ValueError for what is no whole image, or of a size that the set does not hold.
+        """
+        image = decode_grey(data)
+        if image.shape == (self.height, self.width):
+            return image
+        if not self.resized:
+            raise ValueError(f"{image.shape[0]}x{image.shape[1]} pixels instead of {self.height}x{self.width}")
+        resized = Image.fromarray(image).resize((self.width, self.height), Image.Resampling.BILINEAR)
+        return np.asarray(resized)
+
+
+def open_sets(given: Iterable[str], height: int, cache: Path, skip_damaged: bool = False) -> tuple[ShardSet, ...]:
+    """Open what `--shards` named, for a model that reads images of this height.
+
+    Each is PLACE or PLACE=WEIGHT. The place is a folder or a URL, with a set of ours or any tars of images, or one
+    tar. cache: where shards from a URL are kept. skip_damaged: take sets of ours that lack shards, too. Raises
+    ValueError, naming the place or file, for a set that is not whole, for one of ours with another height or with
+    colour, and for a weight that is no positive number; OSError for a store that cannot be reached.
+    """
+    return tuple(_open(place, weight, height, cache, skip_damaged) for place, weight in map(parse_weight, given))
+
+
+def parse_weight(given: str) -> tuple[str, float]:
+    """ "sets/perlin=2" as place and weight; a weight of 1 if there is none."""
+    place, equals, number = given.rpartition("=")
+    if not equals or Path(given).exists():
+        return given, 1.0
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        raise ValueError(f"{given}: the weight must be a positive number, got {number!r}")
+    return place, weight
+
+
+def _open(place: str, weight: float, height: int, cache: Path, skip_damaged: bool) -> ShardSet:
+    read = read_manifest if skip_damaged else open_set
+    path, fetched = Path(place), cache / "shards" / hashlib.sha256(place.encode()).hexdigest()[:16]
+    if is_url(place):
+        store = open_store(place)
+        if store.exists(MANIFEST):
+            return _ours(place, weight, read(store), height, fetched)
+        tars = fetch_tars(store, fetched)
+    else:
+        tars = [path] if path.suffix == ".tar" else sorted(path.glob("*.tar"))
+    if (path / MANIFEST).parent.exists() or not tars:
+        return _ours(place, weight, read(place), height, path)
+    return _anybodys(place, weight, tars, height)
+
+
+def _ours(place: str, weight: float, manifest: Manifest, height: int, folder: Path) -> ShardSet:
+    """folder: where the shards are, or will be once they are needed."""
+    recipe, store = manifest.recipe, open_store(place)
+    if recipe.mode != "L":
+        raise ValueError(f"{place} holds images in mode {recipe.mode}, the model reads grey ones: render with --mode L")
+    if recipe.height != height:
+        raise ValueError(
+            f"{place} holds images of {recipe.height}x{recipe.width}, the model reads a height of {height}: render "
+            f"with --size {height}x{recipe.width}, or train with --set height={recipe.height}"
+        )
+    return ShardSet(
+        name=store.url if is_url(place) else place,
+        weight=weight,
+        digest=hashlib.sha256("".join(shard.pixels_sha256 for shard in manifest.shards).encode()).hexdigest(),
+        height=recipe.height,
+        width=recipe.width,
+        resized=False,
+        shards=tuple(
+            Shard(
+                path=folder / shard.file,
+                count=shard.count,
+                sha256=shard.sha256,
+                remote=Remote(store, shard.file, shard.bytes, shard.sha256) if is_url(place) else None,
+            )
+            for shard in manifest.shards
+        ),
+        mean=manifest.mean,
+        std=manifest.std,
+    )
+
+
+def _anybodys(place: str, weight: float, tars: Sequence[Path], height: int) -> ShardSet:
+    """A set without a manifest. The first image tells its size if it has the model's height; if not, all are resized
+    to that height, keeping the first one's proportions. Damaged images are passed over here: whoever reads them names
+    or skips them."""
+    places = [(tar, place) for tar in tars for place in index_shard(tar)]
+    if not places:
+        raise ValueError(f"{place} holds no images: its tars have no members named key.png, .jpg, .jpeg or .webp")
+    few = [places[i] for i in np.linspace(0, len(places) - 1, min(len(places), LOOKED_AT), dtype=int)]
+    levels, shapes = np.zeros(256, np.int64), []  # how often each grey level comes: the images may be large
+    for tar, where in few:
+        if (image := _whole(tar, where)) is not None:
+            levels += np.bincount(image.ravel(), minlength=256)
+            shapes.append(image.shape)
+    if not shapes:
+        raise ValueError(f"{place} holds no image that can be read: {len(few)} were looked at")
+    mean = float(np.average(np.arange(256), weights=levels))
+    std = math.sqrt(np.average((np.arange(256) - mean) ** 2, weights=levels))
+    counts = {tar: 0 for tar in tars}
+    for tar, _ in places:
+        counts[tar] += 1
+    known = "".join(f"{tar.name}/{place.key} {place.offset} {place.size}\n" for tar, place in places)
+    return ShardSet(
+        name=place,
+        weight=weight,
+        digest=hashlib.sha256(known.encode()).hexdigest(),
+        height=height,
+        width=max(round(shapes[0][1] * height / shapes[0][0]), 1),
+        resized=True,
+        shards=tuple(Shard(path=tar, count=count, sha256=None) for tar, count in counts.items() if count),
+        mean=mean,
+        std=std or 1.0,
+    )
+
+
+def _whole(tar: Path, place: Place) -> NDArray[np.uint8] | None:
+    """One image; None if it is damaged."""
+    with tar.open("rb") as file:
+        file.seek(place.offset)
+        data = file.read(place.size)
+    try:
+        return decode_grey(data)
+    except ValueError:
+        return None
+
+
+def decode_grey(data: bytes) -> NDArray[np.uint8]:
+    """A PNG, JPEG or WebP file as uint8 [height, width]; colour is turned grey by Rec. 601.
+
+    Raises ValueError for anything else, and for an image that is broken or too large.
+    """
+    if data.startswith(b"\x89PNG"):
+        image = decode_png(data)
+        return image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L"))
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG", "WEBP"]) as image:
+            if image.width * image.height > LARGEST:
+                raise ValueError(f"an image of {image.height}x{image.width} pixels is refused: {LARGEST} are the most")
+            return np.asarray(image.convert("L"))
+    except (UnidentifiedImageError, OSError, SyntaxError, EOFError, Image.DecompressionBombError) as broken:
+        raise ValueError(f"not a whole image: {broken}") from None

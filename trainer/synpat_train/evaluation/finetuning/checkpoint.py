@@ -1,0 +1,89 @@
+"""The file of a fine-tuning that goes on: plain tensors, numbers and texts, whole or not there at all.
+
+There is no state of a random generator in it: each step's is made from the seed and the place of the step.
+"""
+
+import io
+import pickle
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from synpat_shards import atomic_file
+from synpat_train.evaluation.probes.embedding import Normalisation
+from synpat_train.evaluation.tasks.recordings import digest_of
+from synpat_train.evaluation.tasks.task import Split, Task
+from synpat_train.model.encoder import Encoder
+
+from .recipes import FineTuning
+
+SECONDS_BETWEEN_WRITES = 60.0
+
+
+@dataclass
+class Unfinished:
+    """Where a training is kept until it is done."""
+
+    path: Path
+    training: dict[str, Any]
+    """All that decides the training, as `identity` tells it."""
+    written: float = field(default_factory=time.monotonic)
+    """When the file was last written, or the training began."""
+
+    def save(self, model: nn.Module, optimizer: Optimizer, epochs: int) -> None:
+        """Write the state after so many epochs, unless it was written within the last minute.
+
+        Raises OSError if the disk is full, and then the earlier file is as it was.
+        """
+        if time.monotonic() - self.written < SECONDS_BETWEEN_WRITES:
+            return
+        state = {
+            "training": self.training,
+            "epochs": epochs,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
+        whole = io.BytesIO()  # torch.save has no OSError where it writes to a full disk itself
+        torch.save(state, whole)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(self.path) as file:
+            file.write(whole.getbuffer())
+        self.written = time.monotonic()
+
+    def load(self, model: nn.Module, optimizer: Optimizer) -> int:
+        """Restore what is written, and return how many epochs are done; 0 if nothing is, or of another training."""
+        if not self.path.exists():
+            return 0
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            if state["training"] != self.training:
+                return 0
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, KeyError, TypeError, ValueError, OSError, EOFError, pickle.UnpicklingError) as fault:
+            raise ValueError(
+                f"{self.path} is damaged: {str(fault).partition(chr(10))[0]}. Remove it to train anew"
+            ) from None
+        return state["epochs"]
+
+
+def identity(
+    encoder: Encoder, task: Task, split: Split, normalisation: Normalisation, recipe: FineTuning, seed: int
+) -> dict[str, Any]:
+    """What decides a training, in plain numbers and texts: two that are equal are one training."""
+    return {
+        "task": task.name,
+        "split": split.name,
+        "clips": task.whole.digest,
+        "unit": task.unit,
+        "targets": digest_of("", split.train, task.targets),
+        "encoder": encoder.digest,
+        "normalisation": asdict(normalisation),
+        "recipe": asdict(recipe),  # pyright: ignore[reportArgumentType]
+        "seed": seed,
+    }

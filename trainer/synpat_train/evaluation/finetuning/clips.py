@@ -1,0 +1,119 @@
+"""What a classifier hears: the clips of a step, cut, augmented, and made into normalised log-mels.
+
+Axes in this file: B clips, S samples, C classes, F bands, T frames.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synpat_train.audio.front_end import FrontEnd
+from synpat_train.device import to_device
+from synpat_train.evaluation.probes.embedding import Normalisation
+from synpat_train.evaluation.tasks.recordings import FULL_SCALE, Recordings
+from synpat_train.evaluation.tasks.task import Split, Task
+
+from .augmentation import add_noise, change_loudness, mixup, random_resize_crop, spec_augment
+from .recipes import FineTuning
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One training and its test: all but the network."""
+
+    task: Task
+    split: Split
+    normalisation: Normalisation
+    recipe: FineTuning
+    seed: int
+    front_end: FrontEnd
+    unit: int
+    """Samples that clips are cut or filled up to."""
+    device: torch.device
+
+    @property
+    def steps(self) -> int:
+        """Updates in an epoch."""
+        return -(-len(self.split.train) // self.recipe.batch_size)
+
+    def dice(self, *place: int) -> np.random.Generator:
+        """A generator for one place of the training: an epoch; or epoch, step and purpose."""
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=place))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The clips of a step before they are augmented."""
+
+    waveforms: Tensor
+    """Int16 [B, S], filled up with zeros, on the device."""
+    lengths: np.ndarray
+    """Samples of each without what was filled up: int64 [B]."""
+    targets: Tensor
+    """Float32 [B, C], on the device."""
+
+
+def training_batch(trial: Trial, place: tuple[int, int]) -> Batch:
+    """The clips of a step of an epoch, each cut at random and, if the recipe says so, rolled round within its cut."""
+    epoch, step = place
+    order = trial.dice(epoch).permutation(trial.split.train)
+    # Batches of one size, but for one clip: none is so small that its variance means nothing.
+    clips = np.array_split(order, trial.steps)[step]
+    dice, whole = trial.dice(epoch, step, 0), trial.task.whole
+    offsets = dice.integers(np.maximum(whole.lengths[clips] - trial.unit, 0) + 1)
+    waveforms, lengths = gather(whole, clips, offsets, trial.unit)
+    if trial.recipe.roll:
+        for waveform, length, shift in zip(waveforms, lengths, dice.integers(lengths), strict=True):
+            waveform[:length] = np.roll(waveform[:length], shift)
+    targets = trial.task.targets[clips]
+    if not trial.task.multi_label:
+        targets = targets[:, None] == np.arange(len(trial.task.classes))
+    return Batch(to_device(waveforms, trial.device), lengths, to_device(targets, trial.device).float())
+
+
+def tested_log_mels(trial: Trial) -> Iterator[Tensor]:
+    """The tested clips in order, each cut at its start: normalised log-mels [B, F, T]."""
+    clips = trial.split.test
+    for start in range(0, len(clips), trial.recipe.batch_size):
+        batch = clips[start : start + trial.recipe.batch_size]
+        waveforms, lengths = gather(trial.task.recordings, batch, np.zeros_like(batch), trial.unit)
+        yield normalised(to_device(waveforms, trial.device).float() / FULL_SCALE, lengths, trial)
+
+
+def gather(recordings: Recordings, clips: np.ndarray, offsets: np.ndarray, unit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Clips from their offsets on, filled up with zeros: int16 [B, unit]; and how many samples they have, int64 [B]."""
+    lengths = np.minimum(recordings.lengths[clips] - offsets, unit)
+    waveforms = np.zeros((len(clips), unit), np.int16)
+    for waveform, start, length in zip(waveforms, recordings.starts[clips] + offsets, lengths, strict=True):
+        waveform[:length] = recordings.samples[start : start + length]
+    return waveforms, lengths
+
+
+def augmented(batch: Batch, trial: Trial, dice: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Normalised log-mels [B, F, T] and targets [B, C], changed as the recipe says."""
+    recipe, lengths, targets = trial.recipe, batch.lengths, batch.targets
+    waveforms = batch.waveforms.float() / FULL_SCALE
+    if recipe.roll:
+        waveforms = change_loudness(waveforms, dice)
+    if recipe.noise is not None:
+        waveforms = add_noise(waveforms, lengths, recipe.noise, dice)
+    if recipe.mixup:
+        waveforms, targets, partners = mixup(waveforms, targets, recipe.mixup, recipe.mixup_alpha, dice)
+        lengths = np.maximum(lengths, lengths[partners])
+    log_mels = normalised(waveforms, lengths, trial)
+    log_mels = spec_augment(log_mels, recipe.frequency_mask, recipe.time_mask, recipe.mask_shared, dice)
+    return random_resize_crop(log_mels, dice) if recipe.resize_crop else log_mels, targets
+
+
+def normalised(waveforms: Tensor, lengths: np.ndarray, trial: Trial) -> Tensor:
+    """Log-mels [B, F, T] of waveforms [B, S] with zeros, the mean, behind the last frame of each clip's own samples.
+
+    The last frame or two of a clip that was filled up hear silence where alone they would hear its mirror image.
+    """
+    log_mels = (trial.front_end.spectrogram(waveforms) - trial.normalisation.mean) / trial.normalisation.std
+    frames = np.array([trial.front_end.frames(length) for length in lengths.tolist()])
+    behind = torch.arange(log_mels.shape[2], device=trial.device) >= to_device(frames[:, None], trial.device)
+    return log_mels.masked_fill(behind[:, None], 0)

@@ -1,0 +1,191 @@
+"""The protocol `finetune`: the encoder and a linear layer behind it are trained on a task, and then tested once.
+
+After Niizumi et al. ("Masked Modeling Duo", 2024) or Huang et al. ("Masked Autoencoders that Listen", 2022), with the
+settings of `finetune_recipes`. Reported are the scores after the last epoch: a validation part is not used, and nothing
+is chosen by the tested clips. (EVAR takes the epoch that is best on the validation part, and where there is none, on
+the tested clips.)
+
+Axes in this file: B clips, S samples, C classes, F bands, T frames.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.optim import SGD, AdamW, Optimizer
+
+from synpat_train.audio.front_end import FRONT_ENDS
+from synpat_train.audio.log_mel import SAMPLE_RATE
+from synpat_train.device import autocast, to_device, uses_bfloat16
+from synpat_train.evaluation.probes.embedding import Normalisation
+from synpat_train.evaluation.tasks.task import Split, Task
+from synpat_train.model.encoder import Encoder
+from synpat_train.model.timm_compat import VisionTransformer, param_groups_layer_decay
+from synpat_train.prefetch import ahead
+from synpat_train.progress import track
+
+from .augmentation import kept_patches
+from .checkpoint import Unfinished, identity
+from .classifier import make_classifier, patch_grid, scores
+from .clips import Batch, Trial, augmented, tested_log_mels, training_batch
+from .recipes import FineTuning
+
+OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
+    "sgd": partial(SGD, momentum=0.9),
+    "adamw": partial(AdamW, betas=(0.9, 0.95)),
+    "amsgrad": partial(AdamW, betas=(0.9, 0.95), amsgrad=True),
+}
+LONGEST = 10 * SAMPLE_RATE
+"""Samples that the clips of a task without a unit are cut to, if its longest training clip is not shorter."""
+BATCHES_AHEAD = 2
+
+
+def finetune(
+    encoder: Encoder,
+    task: Task,
+    split: Split,
+    normalisation: Normalisation,
+    recipe: FineTuning,
+    seed: int,
+    *,
+    device: str,
+    checkpoint: Path,
+) -> np.ndarray:
+    """The logits of the tested clips after the last epoch: float32 [tested, C], in the order of `split.test`.
+
+    Classes are in the order of `task.classes`. The encoder stays as it is. seed: of the head, the order, the crops and
+    all augmentation; each step draws from generators of its own. checkpoint: a file for the unfinished training; the
+    same call goes on from there as if nothing had happened, and the file is removed in the end. One of another training
+    is overwritten.
+
+    Training clips are cut anew in each epoch, tested ones at their start; shorter clips are filled up with zeros once
+    they are normalised. Clips of a task without a unit count as of the length of the longest training clip, or of
+    LONGEST.
+
+    Torch's global generators are used, and are in the end as they were: two calls may not run side by side in threads.
+    Raises ValueError when training diverges.
+    """
+    front_end = FRONT_ENDS[encoder.height]
+    unit = task.unit or min(int(task.whole.lengths[split.train].max()), LONGEST)
+    trial = Trial(
+        task=task,
+        split=split,
+        normalisation=normalisation,
+        recipe=recipe,
+        seed=seed,
+        front_end=front_end,
+        unit=unit,
+        device=torch.device(device),
+    )
+    steps = -(-front_end.frames(unit) // encoder.patch)
+    unfinished = Unfinished(checkpoint, identity(encoder, task, split, normalisation, recipe, seed))
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        model = make_classifier(encoder, len(task.classes), steps, recipe, seed).to(device)
+        train(model, trial, unfinished)
+    found = tested(model, trial)
+    if not np.isfinite(found).all():
+        raise ValueError(_diverged("the scores are not finite", recipe.learning_rate))
+    checkpoint.unlink(missing_ok=True)
+    return found
+
+
+def train(model: VisionTransformer, trial: Trial, unfinished: Unfinished) -> None:
+    """All epochs, or those that are left."""
+    recipe = trial.recipe
+    optimizer = OPTIMIZERS[recipe.optimizer](layers(model, recipe), lr=recipe.learning_rate)
+    places = [
+        (epoch, step)
+        for epoch in range(unfinished.load(model, optimizer), recipe.epochs)
+        for step in range(trial.steps)
+    ]
+    batches = ahead(partial(training_batch, trial), places, BATCHES_AHEAD)
+    what = f"{trial.task.name} {trial.split.name}: fine-tune"
+    losses = []
+    model.train()
+    for (epoch, step), batch in track(zip(places, batches, strict=True), len(places), what):
+        rate = learning_rate(epoch * trial.steps + step, trial.steps, recipe)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["lr_scale"]
+        losses.append(update(model, optimizer, batch, trial, trial.dice(epoch, step, 1)))
+        if step == trial.steps - 1:
+            # Once an epoch, since it waits for the device.
+            _require_finite(torch.stack(losses), epoch, trial)
+            losses = []
+            unfinished.save(model, optimizer, epoch + 1)
+
+
+def update(
+    model: VisionTransformer, optimizer: Optimizer, batch: Batch, trial: Trial, dice: np.random.Generator
+) -> Tensor:
+    """One step: the loss before it, on the device."""
+    log_mels, targets = augmented(batch, trial, dice)
+    recipe, kept = trial.recipe, None
+    if recipe.patch_drop:
+        rows, columns = patch_grid(model, log_mels)
+        patches = kept_patches(len(log_mels), rows, columns, recipe.patch_drop, recipe.patch_drop_of, dice)
+        kept = to_device(patches, trial.device)
+    torch.manual_seed(int(dice.integers(2**62)))  # of the drop path
+    with precision(trial):
+        logits = scores(model, log_mels, kept, recipe.pooling)
+    found = loss(logits, targets, recipe, trial.task.multi_label)
+    optimizer.zero_grad()
+    found.backward()
+    optimizer.step()
+    return found.detach()
+
+
+def precision(trial: Trial) -> torch.autocast | nullcontext:
+    """Matrix products in bfloat16, if the recipe lets a GPU have it."""
+    low = trial.device.type == "cuda" and uses_bfloat16(trial.recipe.precision, trial.device)
+    return autocast(trial.device, low)
+
+
+def loss(logits: Tensor, targets: Tensor, recipe: FineTuning, multi_label: bool) -> Tensor:
+    """Cross-entropy of logits and targets [B, C], averaged as the recipe says; targets are shares, from 0 to 1."""
+    if multi_label or recipe.loss == "binary-cross-entropy":
+        losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    else:
+        losses = -targets * functional.log_softmax(logits, dim=1)
+    return losses.mean() if recipe.loss_average == "clips and classes" else losses.sum(dim=1).mean()
+
+
+def layers(model: VisionTransformer, recipe: FineTuning) -> list[dict]:
+    """What is trained, in groups for the optimizer, each with the `lr_scale` of its depth."""
+    return param_groups_layer_decay(model, recipe.weight_decay, model.no_weight_decay(), layer_decay=recipe.layer_decay)
+
+
+def learning_rate(step: int, steps: int, recipe: FineTuning) -> float:
+    """Of one update of all, counted from 0; steps: those of an epoch."""
+    warmup, total = recipe.warmup * steps, recipe.epochs * steps
+    if step < warmup:
+        return recipe.learning_rate * step / warmup
+    start = warmup if recipe.cosine_from == "warmup" else 0
+    share = 0.5 * (1 + math.cos(math.pi * (step - start) / (total - start)))
+    return recipe.final_learning_rate + (recipe.learning_rate - recipe.final_learning_rate) * share
+
+
+def tested(model: VisionTransformer, trial: Trial) -> np.ndarray:
+    """Logits of the tested clips: float32 [tested, C]."""
+    model.eval()
+    with torch.inference_mode(), precision(trial):
+        parts = [scores(model, log_mels, None, trial.recipe.pooling) for log_mels in tested_log_mels(trial)]
+    return torch.cat(parts).cpu().numpy()
+
+
+def _require_finite(losses: Tensor, epoch: int, trial: Trial) -> None:
+    """Refuse an epoch with a loss that is no number, naming the first."""
+    wrong = (~losses.isfinite()).nonzero()
+    if len(wrong):
+        step = int(wrong[0])
+        rate = learning_rate(epoch * trial.steps + step, trial.steps, trial.recipe)
+        raise ValueError(_diverged(f"epoch {epoch + 1}, step {step + 1}: the loss is {losses[step].item()}", rate))
+
+
+def _diverged(what: str, rate: float) -> str:
+    return f"fine-tuning diverged: {what}, at a learning rate of {rate:g}. Take a smaller learning_rate"

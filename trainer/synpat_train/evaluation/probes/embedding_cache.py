@@ -1,0 +1,126 @@
+"""Embeddings on disk, made once for each encoder and task; a killed run goes on where it was."""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from synpat_shards import write_whole
+from synpat_train.audio.front_end import FrontEnd
+from synpat_train.evaluation.lock import alone
+from synpat_train.evaluation.tasks.recordings import Recordings, digest_of
+from synpat_train.model.encoder import Encoder
+
+from .embedding import Embedder, Normalisation, batches_of_equal_steps, embed
+
+VERSION = 1
+"""Raised when the same encoder embeds the same clip otherwise."""
+SECONDS_BETWEEN_NOTES = 20.0
+
+
+def embeddings(
+    recordings: Recordings,
+    embedders: Sequence[Embedder],
+    front_end: FrontEnd,
+    normalisation: Normalisation,
+    *,
+    encoder: Encoder,
+    chunks: int,
+    unit: int,
+    device: str,
+    cache: Path,
+    what: str,
+) -> list[np.ndarray]:
+    """The embeddings of all clips by each embedder, mapped from the cache: float32 [clips, features].
+
+    encoder: whose time steps the clips are sorted by. chunks: how many of its inputs are embedded at once.
+    """
+    setting = [VERSION, recordings.digest, front_end.name, asdict(normalisation), unit, device, encoder.width]
+    folder = cache / "embeddings" / _key(setting)
+    files = [folder / f"{_key([embedder.digest])}.npy" for embedder in embedders]
+    if not all(file.exists() for file in files):
+        with alone(folder):
+            wanted = {file: embedder for file, embedder in zip(files, embedders, strict=True) if not file.exists()}
+            batches = batches_of_equal_steps(recordings, encoder, front_end, chunks, unit)
+            plan = _key([batch.tolist() for batch in batches])
+            unfinished = [_begin(file, (len(recordings), each.features), plan) for file, each in wanted.items()]
+            rest = batches[min(each.done for each in unfinished) :]
+            computed = embed(
+                recordings,
+                list(wanted.values()),
+                front_end,
+                normalisation,
+                batches=rest,
+                unit=unit,
+                device=device,
+                what=what,
+            )
+            _fill(unfinished, zip(rest, computed, strict=True), done=len(batches) - len(rest))
+    return [np.load(file, mmap_mode="r") for file in files]
+
+
+@dataclass
+class _Unfinished:
+    """Embeddings of which the first batches are there."""
+
+    file: Path
+    """What it will be called."""
+    values: np.memmap
+    plan: str
+    done: int
+    """Batches."""
+
+    def note(self, done: int) -> None:
+        """Remember how far it is."""
+        self.values.flush()
+        write_whole(_progress(self.file), json.dumps({"plan": self.plan, "done": done}).encode())
+
+    def finish(self) -> None:
+        """Give it its name."""
+        self.values.flush()
+        os.replace(_partial(self.file), self.file)
+        _progress(self.file).unlink(missing_ok=True)
+
+
+def _begin(file: Path, shape: tuple[int, int], plan: str) -> _Unfinished:
+    """A new file, or that of a killed run with the same batches."""
+    partial, progress = _partial(file), _progress(file)
+    if partial.exists() and progress.exists() and (noted := json.loads(progress.read_bytes()))["plan"] == plan:
+        return _Unfinished(file, np.lib.format.open_memmap(partial, "r+"), plan, noted["done"])
+    values = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
+    return _Unfinished(file, values, plan, 0)
+
+
+def _fill(
+    unfinished: Sequence[_Unfinished], computed: Iterable[tuple[np.ndarray, list[np.ndarray]]], done: int
+) -> None:
+    """Write batches, clips and their embeddings by each embedder, and give the files their names.
+
+    done: batches that come before them.
+    """
+    noted = time.monotonic()
+    for number, (batch, found) in enumerate(computed, done + 1):
+        for each, values in zip(unfinished, found, strict=True):
+            each.values[batch] = values
+        if time.monotonic() - noted > SECONDS_BETWEEN_NOTES:
+            for each in unfinished:
+                each.note(number)
+            noted = time.monotonic()
+    for each in unfinished:
+        each.finish()
+
+
+def _partial(file: Path) -> Path:
+    return file.with_suffix(".partial")
+
+
+def _progress(file: Path) -> Path:
+    return file.with_suffix(".json")
+
+
+def _key(parts: Sequence[object]) -> str:
+    return digest_of(json.dumps(parts))[:32]

@@ -1,0 +1,117 @@
+"""Comparing a copy of a benchmark with what a whole one holds, before hours are spent on it."""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from synpat_train.progress import track
+
+from .benchmarks import BENCHMARKS, Benchmark, read_benchmark
+from .listing import Listing
+
+SHOWN = 5
+"""Files that are named of each kind of fault."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """What was found in a folder."""
+
+    root: Path
+    listing: Listing
+    missing: Sequence[str]
+    """Files that are listed and not there."""
+    unreadable: Sequence[str]
+    """Files that are there and not audio, or empty."""
+    twice: Sequence[tuple[str, str]]
+    """Pairs of files with the same bytes."""
+    rates: Counter[int]
+    """Hz, and files of that rate."""
+
+    def faults(self, benchmark: Benchmark) -> list[str]:
+        """What is not as it should be, a line each."""
+        found = self.listing.counts if len(benchmark.counts) > 1 else {"folds": len(self.listing.files)}
+        lines = [
+            f"{part}: {found.get(part, 0):,} clips are listed, {count:,} are expected"
+            for part, count in benchmark.counts.items()
+            if found.get(part, 0) != count
+        ]
+        classes = len({label for labels in self.listing.labels.tolist() for label in labels.split(",")})
+        if classes != benchmark.classes:
+            lines.append(f"{classes:,} classes are there, {benchmark.classes:,} are expected")
+        lines += _named("missing", self.missing) + _named("unreadable", self.unreadable)
+        lines += _named("the same twice", [" = ".join(pair) for pair in self.twice])
+        if benchmark.rate and (others := {rate: n for rate, n in self.rates.items() if rate != benchmark.rate}):
+            rates = ", ".join(f"{n:,} at {rate} Hz" for rate, n in sorted(others.items()))
+            lines.append(f"another rate than {benchmark.rate} Hz: {rates}; they are resampled")
+        if self.listing.unassigned:
+            lines.append(f"{self.listing.unassigned:,} clips are left out: they are gone, or no list names their part")
+        if self.listing.own_split:
+            lines.append("own split: no list of the benchmark was found, so that clips are split by a rule of ours")
+        return lines
+
+
+def check_copy(name: str, folder: Path) -> Copy:
+    """Look at every file that a benchmark's folder lists: its header, and its bytes where sizes are the same.
+
+    Raises ValueError if the folder does not hold the benchmark.
+    """
+    root, listing = read_benchmark(name, folder)
+    files = listing.files.tolist()
+    missing = [file for file in files if not (root / file).is_file()]
+    there = sorted(set(files) - set(missing))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        rates = list(track(pool.map(lambda file: _rate(root / file), there), len(there), f"{name}: headers"))
+    unreadable = [file for file, rate in zip(there, rates, strict=True) if rate is None]
+    return Copy(
+        root=root,
+        listing=listing,
+        missing=missing,
+        unreadable=unreadable,
+        twice=_twice(root, sorted(set(there) - set(unreadable))),
+        rates=Counter(rate for rate in rates if rate is not None),
+    )
+
+
+def report(name: str, copy: Copy) -> str:
+    """What a person reads."""
+    benchmark, faults = BENCHMARKS[name], copy.faults(BENCHMARKS[name])
+    parts = ", ".join(f"{part} {count:,}" for part, count in copy.listing.counts.items())
+    lines = [f"{copy.root}: {name}, {len(copy.listing.files):,} clips listed ({parts})", *(f"- {f}" for f in faults)]
+    lines.append(benchmark.gaps if faults else "whole: as published")
+    return "\n".join(lines)
+
+
+def _rate(path: Path) -> int | None:
+    """Samples a second by the header; None for a file that is no audio or has no sample."""
+    try:
+        info = soundfile.info(path)
+    except soundfile.SoundFileError:
+        return None
+    return info.samplerate if info.frames else None
+
+
+def _twice(root: Path, files: Sequence[str]) -> list[tuple[str, str]]:
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for file in files:
+        by_size[(root / file).stat().st_size].append(file)
+    pairs = []
+    for alike in by_size.values():
+        first: dict[bytes, str] = {}
+        for file in alike if len(alike) > 1 else ():
+            with (root / file).open("rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").digest()
+            if (before := first.setdefault(digest, file)) != file:
+                pairs.append((before, file))
+    return sorted(pairs)
+
+
+def _named(fault: str, files: Sequence[str]) -> list[str]:
+    more = f" and {len(files) - SHOWN:,} more" if len(files) > SHOWN else ""
+    return [f"{fault}: {', '.join(files[:SHOWN])}{more}"] if files else []

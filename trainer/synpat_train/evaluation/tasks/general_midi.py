@@ -1,0 +1,196 @@
+"""Two tasks that need no download: notes of recorded instruments, to be told apart by instrument family and by pitch.
+
+The instruments are the General MIDI presets of TimGM6mb (Tim Brechbill, 2004), a soundfont of sampled instruments that
+the wheel of pretty_midi ships; tinysoundfont plays it. Both tasks use the same notes, so that an encoder embeds them
+once. They stand in for NSynth (instrument family) and for the pitches of Surge.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from synpat_train.audio.log_mel import SAMPLE_RATE
+from synpat_train.progress import track
+
+from .recordings import Recordings
+from .task import Source, Task, leave_one_fold_out, require_learnable
+
+FAMILIES = (
+    "piano",
+    "chromatic percussion",
+    "organ",
+    "guitar",
+    "bass",
+    "strings",
+    "ensemble",
+    "brass",
+    "reed",
+    "pipe",
+    "synth lead",
+    "synth pad",
+    "synth effects",
+    "ethnic",
+)
+"""Families of eight programs each, in the order of General MIDI. Its last two, percussive and sound effects, are left
+out: most of their presets have no pitch, and the sounds of one family have nothing in common."""
+LOWEST_KEY, HIGHEST_KEY = 21, 108
+"""MIDI keys of the piano: 27.5 to 4186 Hz."""
+KEY_STRIDE = 4
+"""Each program plays every fourth key, starting from another one than its neighbours: all 88 keys at a quarter of the
+cost."""
+FOLDS = 5
+HELD, RELEASED = 1.0, 0.5
+"""Seconds that a key is held, and that the note may ring afterwards."""
+PLAYING_RATE = 44_100
+"""Hz. The player does not filter what it transposes upwards: played at a high rate and resampled, less of that folds
+back into the band."""
+SILENCE = 1e-3
+"""Peak of full scale below which a note counts as silent: some presets have no sample for the highest keys."""
+PEAK = 0.5
+"""Peak of full scale that every note is brought to, so that the loudness of a preset does not give it away."""
+RECIPE = 1
+"""Raised when the rendered notes change."""
+
+
+@dataclass(frozen=True)
+class Notes:
+    """The rendered notes, and which key of which program each one is."""
+
+    recordings: Recordings
+    programs: np.ndarray
+    """General MIDI program less one, within 0 and 111: int64 [notes]."""
+    keys: np.ndarray
+    """MIDI key: int64 [notes]."""
+
+    @property
+    def names(self) -> np.ndarray:
+        """A name for each: str [notes]."""
+        return np.array([f"program {program} key {key}" for program, key in zip(self.programs, self.keys, strict=True)])
+
+
+def instrument_task(source: Source) -> Task:
+    """Which of 14 families is it? No (preset, key) pair is both learnt and tested: each is played once.
+
+    A preset's keys go to the folds in turn, so that neighbouring keys of the same preset are learnt.
+    """
+    notes = load_notes(source.cache)
+    turn = (notes.keys - LOWEST_KEY) // KEY_STRIDE + notes.programs
+    labels = np.array(FAMILIES)[notes.programs // 8]
+    return _task("gm-instrument", notes, labels, folds=turn % FOLDS)
+
+
+def pitch_task(source: Source) -> Task:
+    """Which of 88 keys is it? No preset is both learnt and tested: every fifth program is tested by the others.
+
+    A few presets of the soundfont share recordings, as the three pianos do.
+    """
+    notes = load_notes(source.cache)
+    return _task("gm-pitch", notes, notes.keys.astype(str), folds=notes.programs % FOLDS)
+
+
+def _task(name: str, notes: Notes, labels: np.ndarray, folds: np.ndarray) -> Task:
+    splits = leave_one_fold_out(folds.astype(str))
+    require_learnable(name, labels, splits)
+    return Task(
+        name=name, files=notes.names, recordings=notes.recordings, whole=notes.recordings, labels=labels, splits=splits
+    )
+
+
+@functools.cache
+def load_notes(cache: Path) -> Notes:
+    """The notes in the cache folder, rendered there first if need be (about ten seconds, 120 MB).
+
+    Raises ValueError if the soundfont or its player is not installed.
+    """
+    font = find_font()
+    recipe = [RECIPE, hashlib.sha256(font.read_bytes()).hexdigest(), importlib.metadata.version("tinysoundfont")]
+    folder = cache / f"general-midi-{hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]}"
+    if not folder.exists():
+        _render_into(folder, font)
+    waveforms = np.load(folder / "notes.npy", mmap_mode="r")
+    played = json.loads((folder / "notes.json").read_text())
+    recordings = Recordings(
+        samples=waveforms.reshape(-1),
+        starts=np.arange(len(waveforms)) * waveforms.shape[1],
+        lengths=np.full(len(waveforms), waveforms.shape[1]),
+        digest=folder.name,
+    )
+    return Notes(recordings, np.array(played["programs"]), np.array(played["keys"]))
+
+
+def find_font() -> Path:
+    """Path of the soundfont inside the installed pretty_midi; ValueError says what to install."""
+    package = importlib.util.find_spec("pretty_midi")
+    if package is None or package.origin is None or importlib.util.find_spec("tinysoundfont") is None:
+        raise ValueError(
+            "the gm tasks need a soundfont and its player: "
+            "pip install 'synpat[demo]' and then pip install --no-deps tinysoundfont"
+        )
+    return Path(package.origin).with_name("TimGM6mb.sf2")
+
+
+def _render_into(folder: Path, font: Path) -> None:
+    """Write notes.npy and notes.json so that the folder appears under its name only when it is whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    try:
+        wanted = [
+            (program, key)
+            for program in range(8 * len(FAMILIES))
+            for key in range(LOWEST_KEY + program % KEY_STRIDE, HIGHEST_KEY + 1, KEY_STRIDE)
+        ]
+        rendered = track(render(font, wanted), len(wanted), "gm: render notes (once)")
+        audible = [(note, waveform) for note, waveform in zip(wanted, rendered, strict=True) if waveform is not None]
+        programs, keys = zip(*(note for note, _ in audible), strict=True)
+        np.save(unfinished / "notes.npy", np.stack([waveform for _, waveform in audible]))
+        (unfinished / "notes.json").write_text(json.dumps({"programs": programs, "keys": keys}))
+        _put_in_place(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _put_in_place(unfinished: Path, folder: Path) -> None:
+    try:
+        os.rename(unfinished, folder)
+    except OSError:
+        # Another process was quicker; its notes are the same.
+        if not folder.exists():
+            raise
+
+
+def render(font: Path, notes: list[tuple[int, int]]) -> Iterator[np.ndarray | None]:
+    """Play (program, key) pairs one by one: int16 [24000] at 16 kHz and of one peak, or None for a silent note."""
+    # Imported here because the other tasks do without it.
+    import tinysoundfont
+
+    synth = tinysoundfont.Synth(samplerate=PLAYING_RATE)
+    bank = synth.sfload(str(font))
+    for program, key in notes:
+        synth.program_select(0, bank, 0, program)
+        synth.noteon(0, key, 100)
+        held = _play(synth, HELD)
+        synth.noteoff(0, key)
+        waveform = np.concatenate([held, _play(synth, RELEASED)])
+        # What still rings would be heard in the next note.
+        synth.sounds_off(0)
+        _play(synth, 0.1)
+        waveform = soxr.resample(waveform, PLAYING_RATE, SAMPLE_RATE)
+        peak = np.abs(waveform).max()
+        yield None if peak < SILENCE else np.rint(waveform * (PEAK * 32767 / peak)).astype(np.int16)
+
+
+def _play(synth, seconds: float) -> np.ndarray:
+    """The next seconds of the synthesizer's output, its two channels averaged: float32 [samples]."""
+    stereo = np.frombuffer(synth.generate(round(seconds * PLAYING_RATE)), np.float32)
+    return stereo.reshape(-1, 2).mean(axis=1)

@@ -1,0 +1,64 @@
+"""Rounds of learning and testing. What a killed evaluation has finished of them is not done again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from synpat_shards import atomic_file
+from synpat_train.progress import track
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One contestant learns one split with one seed, and is tested."""
+
+    name: str
+    """Of the contestant."""
+    member: int
+    """Which of those of this name, which differ by luck alone."""
+    fold: int
+    key: str
+    """Of all that decides the scores."""
+    scores: Callable[[], np.ndarray]
+    """Does it: the scores of the tested clips, float [tested, classes]."""
+
+
+def run_rounds(rounds: Sequence[Round], folder: Path, threads: int, what: str) -> Iterator[np.ndarray]:
+    """The scores of every round, in order. They are kept in the folder until `forget` is called."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def scores(each: Round) -> np.ndarray:
+        file = _file(folder, each)
+        if not file.exists():
+            found = each.scores().astype(np.float32)
+            with atomic_file(file) as opened:
+                np.save(opened, found)
+        return np.load(file)
+
+    if threads == 1:
+        yield from track(map(scores, rounds), len(rounds), what)
+        return
+    # A round on each core: the solvers make many small steps, in which threads that wait for one another cost more
+    # than they give, ten times as much where the cores are shared.
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        try:
+            yield from track(pool.map(scores, rounds), len(rounds), what)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def forget(rounds: Sequence[Round], folder: Path) -> None:
+    """Delete what was kept of these rounds, and the folder if nothing else is in it."""
+    for each in rounds:
+        _file(folder, each).unlink(missing_ok=True)
+    if folder.exists() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _file(folder: Path, each: Round) -> Path:
+    return folder / f"{each.key}.npy"

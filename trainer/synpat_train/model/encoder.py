@@ -1,0 +1,175 @@
+"""A frozen encoder: log-mel spectrograms of any length in, patch features or one embedding per clip out.
+
+    encoder = load_encoder("runs/perlin")
+    normalised = (log_mel(waveform) - mean) / std
+    embedding = encoder.clip_embedding(normalised.unsqueeze(0))
+
+How features are put together, the frequency patches of a time step side by side, follows Niizumi et al. ("Masked
+Spectrogram Modeling using Masked Autoencoders for Learning General-purpose Audio Representation", 2022).
+"""
+
+import copy
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .timm_compat import VisionTransformer, create_model
+from .vit import after_prefix, initialise, split_positions
+
+ENCODER_FILES = ("config.json", "model.safetensors")
+"""What an exported encoder consists of: timm's `local-dir:` layout."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A vision transformer in evaluation mode and the sizes that its users need."""
+
+    vit: VisionTransformer
+    height: int
+    """Frequency bands of its input."""
+    width: int
+    """Frames that it sees at once; longer clips are cut into chunks of this many."""
+    patch: int
+    """Side of a patch: bands, and frames per time step."""
+    features: int
+    """Numbers per time step: the features of all frequency patches of that step."""
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of its weights and sizes: the same digest means the same features."""
+        digest = hashlib.sha256(repr((self.height, self.width, self.patch)).encode())
+        for name, tensor in self.vit.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def clip_embedding(self, log_mel: Tensor) -> Tensor:
+        """The mean of the patch features over time: float32 [batch, features].
+
+        log_mel: normalised, [batch, height, frames], at least one frame. Every time step counts that holds a frame.
+        """
+        return self.patch_features(log_mel).mean(dim=1)
+
+    def patch_features(self, log_mel: Tensor) -> Tensor:
+        """Features of every time step: float32 [batch, steps, features], with steps = frames / patch, rounded up.
+
+        log_mel: normalised to mean 0 and standard deviation 1, [batch, height, frames], at least one frame. The last
+        step is filled up with zeros, which is the mean. A remainder shorter than `width` is encoded by itself, with
+        the first columns of the position embedding.
+        """
+        if log_mel.ndim != 3 or log_mel.shape[1] != self.height or log_mel.shape[2] == 0:
+            raise ValueError(
+                f"log_mel must be [batch, {self.height}, frames] with at least one frame, got {list(log_mel.shape)}"
+            )
+        log_mel = functional.pad(log_mel, (0, -log_mel.shape[2] % self.patch))
+        remainder = log_mel.shape[2] % self.width
+        whole, rest = log_mel.split([log_mel.shape[2] - remainder, remainder], dim=2)
+        parts = []
+        if whole.shape[2]:
+            chunks = whole.unflatten(2, (-1, self.width)).transpose(1, 2)
+            parts.append(self._encode(chunks.flatten(0, 1)).reshape(len(log_mel), -1, self.features))
+        if remainder:
+            parts.append(self._encode(rest))
+        return torch.cat(parts, dim=1)
+
+    def _encode(self, chunk: Tensor) -> Tensor:
+        """One forward pass without a mask: [batch, height, frames <= width] to [batch, steps, features]."""
+        # timm's own forward pass insists on the full width.
+        patches = self.vit.patch_embed.proj(chunk.unsqueeze(1))  # [batch, channel, row, step]
+        rows, steps = patches.shape[2:]
+        before, positions = split_positions(self.vit, rows * (self.width // self.patch))
+        positions = positions.unflatten(1, (rows, -1))[:, :, :steps].flatten(1, 2)
+        tokens = after_prefix(self.vit, patches.flatten(2).transpose(1, 2) + positions, before)
+        tokens = self.vit.norm(self.vit.blocks(self.vit.norm_pre(tokens)))[:, self.vit.num_prefix_tokens :]
+        return tokens.unflatten(1, (rows, steps)).transpose(1, 2).flatten(2).float()
+
+
+def load_encoder(path: str | Path) -> Encoder:
+    """Read an exported encoder, or that of a run folder: the folder that `find_encoder` finds at the path.
+
+    One for images in colour gets the sum of its channels' weights, as if a grey image lay in each of them.
+    Raises ValueError where the files are missing, do not load, or describe something else than a vision transformer
+    with a position for every patch.
+    """
+    folder = find_encoder(path)
+    try:
+        vit = create_model(f"local-dir:{folder}", pretrained=True)
+    except Exception as error:  # timm, json and safetensors each fail in their own way
+        raise ValueError(f"{folder} does not load as a timm encoder: {_first_line(error)}") from error
+    return _frozen(_for_grey(_readable(vit, folder)))
+
+
+def find_encoder(path: str | Path) -> Path:
+    """The folder with an encoder's files: `path/encoder` of a run folder, or the path itself."""
+    candidates = [Path(path) / "encoder", Path(path)]
+    for folder in candidates:
+        if all((folder / name).is_file() for name in ENCODER_FILES):
+            return folder
+    raise ValueError(
+        f"{path} holds no encoder: looked for {' and '.join(ENCODER_FILES)} in {candidates[0]} and in {candidates[1]}. "
+        "synpat-train writes them into its run folder."
+    )
+
+
+def random_encoder(like: Encoder, seed: int) -> Encoder:
+    """The same architecture with fresh weights; the same seed always gives the same ones. Positions are kept."""
+    device = next(like.vit.parameters()).device
+    vit = copy.deepcopy(like.vit)
+    vit.cpu()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        initialise(vit)
+    vit.to(device)
+    return _frozen(vit)
+
+
+def resampled(encoder: Encoder, height: int, width: int) -> Encoder:
+    """A copy for images of another size, its table of positions resampled (bicubic, as timm does it).
+
+    Raises ValueError where the size is no multiple of the patch.
+    """
+    if height % encoder.patch or width % encoder.patch:
+        raise ValueError(f"{height}x{width} is no multiple of the encoder's patches of {encoder.patch}x{encoder.patch}")
+    vit = copy.deepcopy(encoder.vit)
+    vit.set_input_size(img_size=(height, width))
+    return _frozen(vit)
+
+
+def _frozen(vit: VisionTransformer) -> Encoder:
+    vit.eval().requires_grad_(False)
+    height, width = vit.patch_embed.img_size
+    patch = vit.patch_embed.patch_size[0]
+    return Encoder(vit, height, width, patch, features=height // patch * vit.embed_dim)
+
+
+def _readable(vit: nn.Module, folder: Path) -> VisionTransformer:
+    """Refuse the models of timm whose tokens `Encoder` would misread."""
+    if not isinstance(vit, VisionTransformer):
+        raise ValueError(f"{folder} holds a {type(vit).__name__}; a vision transformer is needed")
+    patches = vit.patch_embed.num_patches
+    if vit.pos_embed is None or vit.pos_embed.shape[1] not in (patches, patches + vit.num_prefix_tokens):
+        raise ValueError(f"{folder} needs a position for every patch ({patches} in all)")
+    if len(set(vit.patch_embed.patch_size)) > 1:
+        raise ValueError(f"{folder} has patches of {vit.patch_embed.patch_size}; square ones are needed")
+    return vit
+
+
+def _for_grey(vit: VisionTransformer) -> VisionTransformer:
+    """Turn a projection of colour patches into one of grey ones: what it makes of the same image in every channel."""
+    colour = vit.patch_embed.proj
+    if colour.in_channels > 1:
+        grey = nn.Conv2d(
+            1, colour.out_channels, vit.patch_embed.patch_size, colour.stride, bias=colour.bias is not None
+        )
+        grey.weight.data, grey.bias = colour.weight.data.sum(dim=1, keepdim=True), colour.bias
+        vit.patch_embed.proj = grey
+    return vit
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,42 @@
+"""The encoder on its own, in the layout that timm (`local-dir:`) and transformers (AutoModel) load as it is."""
+
+import json
+from pathlib import Path
+
+from safetensors.torch import save
+
+from synpat_shards import write_whole
+from synpat_train.config import Config
+
+from .timm_compat import VisionTransformer
+from .vit import ARCHITECTURES, vit_arguments
+
+
+def export_encoder(folder: Path, encoder: VisionTransformer, config: Config, mean: float, std: float) -> None:
+    """Write model.safetensors and config.json.
+
+    mean, std: of the images that the encoder was trained on, in units of 1 for white.
+    """
+    folder.mkdir(exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    description = {
+        "architecture": ARCHITECTURES[config.model],
+        # Nowhere but here: inside model_args, transformers would pass it twice.
+        "num_classes": 0,
+        "num_features": encoder.num_features,
+        "global_pool": "token",
+        "model_args": vit_arguments(config.height, config.width, config.patch),
+        "pretrained_cfg": {
+            "input_size": [1, config.height, config.width],
+            "fixed_input_size": True,
+            "mean": [mean],
+            "std": [std],
+            "interpolation": "bicubic",
+            "crop_pct": 1.0,
+            "first_conv": "patch_embed.proj",
+            "classifier": "head",
+            "license": "apache-2.0",
+        },
+    }
+    write_whole(folder / "model.safetensors", save(weights, metadata={"format": "pt"}))
+    write_whole(folder / "config.json", json.dumps(description, indent=1).encode() + b"\n")

@@ -1,0 +1,81 @@
+"""How much arithmetic a sample takes, and how much the device could do: their ratio says how busy it is kept.
+
+Counted as usual for transformers (Kaplan et al., "Scaling Laws for Neural Language Models", 2020; Chowdhery et al.,
+"PaLM", 2022, for the utilisation): matrix products alone, a multiplication and an addition are two operations, and a
+backward pass is two forward passes.
+"""
+
+import re
+import time
+
+import torch
+
+from synpat_train.config import Config
+
+from .vit import BLOCKS, WIDTHS
+
+PEAKS = {
+    "B200": 2250e12,
+    "GH200": 989e12,
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L40": 181e12,
+    "L4": 121e12,
+    "A10G": 70e12,
+    "A10": 125e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+}
+"""Dense bfloat16 operations a second by the makers' data sheets, for names with these words; the first counts."""
+
+
+def operations(config: Config) -> float:
+    """Floating-point operations that one sample takes in training, forward and backward."""
+    width, pixels, masked = WIDTHS[config.model], config.patch**2, config.patches - config.kept
+    embed = 2 * config.kept * pixels * width
+    encode = _blocks(config.kept + 1, width, BLOCKS[config.model])
+    decode = (
+        2 * (config.kept + 1) * width * config.decoder_width
+        + _blocks(config.patches + 1, config.decoder_width, config.decoder_depth)
+        + 2 * masked * config.decoder_width * pixels
+    )
+    return 3 * (encode + decode) + 2 * embed  # nobody asks for the gradient of the pixels
+
+
+def _blocks(tokens: int, width: int, depth: int) -> float:
+    """Forward, with an MLP of four times the width."""
+    return depth * (24 * tokens * width**2 + 4 * tokens**2 * width)
+
+
+def peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second that the device can do: from its data sheet, or what a large product of matrices reaches."""
+    stated = stated_peak(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
+    # Where bfloat16 is emulated, a model that is only partly in it would come out as busier than the device can be.
+    return stated or max(_measured_peak(device, kind) for kind in {dtype, torch.float32})
+
+
+def stated_peak(gpu: str) -> float | None:
+    """What the data sheet of a GPU of this name says; None for one that is not in PEAKS."""
+    return next((value for words, value in PEAKS.items() if re.search(rf"\b{words}\b", gpu)), None)
+
+
+def _measured_peak(device: torch.device, dtype: torch.dtype) -> float:
+    side, times = 8192 if device.type == "cuda" else 1024, []
+    matrix = torch.ones(side, side, device=device, dtype=dtype)
+    for _ in range(6):  # the first one warms up
+        began = _seconds(device)
+        _ = matrix @ matrix
+        times.append(_seconds(device) - began)
+    return 2 * side**3 / min(times[1:])
+
+
+def _seconds(device: torch.device) -> float:
+    """A clock. That of a processor stands still while other programs have it, which would make the peak too low."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return time.process_time() / torch.get_num_threads()

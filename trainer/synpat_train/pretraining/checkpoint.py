@@ -1,0 +1,134 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped, in a file of plain tensors and numbers.
+
+There is no state of a random generator in it: order, masks and crops are functions of seed and step, and the model
+draws nothing. A file is whole or not there at all, and is loaded without unpickling anything.
+"""
+
+import copy
+import io
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from synpat_shards import atomic_file
+from synpat_train.config import Config, differences, make_config
+from synpat_train.model.mae import MaskedAutoencoder
+from synpat_train.model.timm_compat import VisionTransformer
+
+FOLDER = "checkpoints"
+
+
+@dataclass
+class Training:
+    """What changes while a run goes on."""
+
+    model: MaskedAutoencoder
+    optimizer: Optimizer
+    average: VisionTransformer | None
+    """Running mean of the encoder; None if nobody asked for it."""
+    step: int = 0
+    """Updates made."""
+    losses: list[Tensor] = field(default_factory=list)
+    """Of the steps since the last line of the log, on the device."""
+
+    def follow(self, decay: float) -> None:
+        """Move the running mean of the encoder one step on."""
+        if self.average is not None:
+            update = get_ema_multi_avg_fn(decay)
+            update(list(self.average.parameters()), list(self.model.encoder.parameters()), torch.empty(0))
+
+    def finite(self) -> bool:
+        """Whether every weight is a finite number; it waits for the device."""
+        return bool(torch.stack([weight.isfinite().all() for weight in self.model.parameters()]).all().item())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def encoder(self) -> VisionTransformer:
+        """What a run is for."""
+        return self.model.encoder if self.average is None else self.average
+
+
+def begin(model: MaskedAutoencoder, optimizer: Optimizer, config: Config) -> Training:
+    """The state before the first step."""
+    average = None if config.ema is None else copy.deepcopy(model.encoder).requires_grad_(False)
+    return Training(model, optimizer, average)
+
+
+def save_checkpoint(run: Path, training: Training, config: Config, digests: list[str]) -> Path:
+    """Write the state, then remove all but the last checkpoints.
+
+    Raises OSError if the disk is full, and then the earlier checkpoints are as they were.
+    """
+    path = run / FOLDER / f"step-{training.step:09d}.pt"
+    path.parent.mkdir(exist_ok=True)
+    state: dict[str, Any] = {
+        "step": training.step,
+        "config": asdict(config),  # pyright: ignore[reportArgumentType]
+        "sets": digests,
+        "model": training.model.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "average": training.average and training.average.state_dict(),
+        "losses": training.losses,
+    }
+    whole = io.BytesIO()  # torch.save has no OSError where it writes to a full disk itself
+    torch.save(state, whole)
+    with atomic_file(path) as file:
+        file.write(whole.getbuffer())
+    for old in checkpoints(run)[: -config.keep_checkpoints]:
+        old.unlink()
+    return path
+
+
+def load_checkpoint(run: Path, training: Training, config: Config, digests: list[str]) -> None:
+    """Restore the last checkpoint, if there is one.
+
+    Raises ValueError for one that is damaged, or of another configuration, and says what differs.
+    """
+    if not (there := checkpoints(run)):
+        return
+    path = there[-1]
+    try:
+        state = _read(path)
+        faults = differences(make_config("msm-mae", state["config"]), config)
+        if state["sets"] != digests:
+            faults.append("it learned from other shard sets")
+        if not faults:
+            _restore(training, state)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as fault:  # zip files, pickles, torch and its parts fail each in their own way
+        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+        raise ValueError(f"{path} is damaged: {reason}. Remove it to go on from the one before") from None
+    if faults:
+        raise ValueError(f"{path} is of another run: {', '.join(faults)}. Choose another --out")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, once all its checksums are right: torch writes them, but does not look at them."""
+    with zipfile.ZipFile(path) as parts:
+        if wrong := parts.testzip():
+            raise ValueError(f"the checksum of {wrong} is wrong")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _restore(training: Training, state: dict[str, Any]) -> None:
+    training.model.load_state_dict(state["model"])
+    training.optimizer.load_state_dict(state["optimizer"])
+    if training.average is not None:
+        training.average.load_state_dict(state["average"])
+    training.step, training.losses = state["step"], [loss.to(training.device) for loss in state["losses"]]
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The checkpoints of a run, the last one last."""
+    return sorted((run / FOLDER).glob("step-*.pt"))

@@ -1,0 +1,94 @@
+"""The `synpat-train` command."""
+
+import os
+from pathlib import Path
+
+import click
+
+from synpat_train.config import PRESETS, make_config
+from synpat_train.settings import parse_settings, read_settings
+
+from .status import draw_curve, standing
+from .train import pretrain
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="synpat")
+@click.option(
+    "--shards",
+    multiple=True,
+    metavar="PATH[=WEIGHT]",
+    help="A shard set of ours, a folder with WebDataset tars of images, or one tar; repeatable. A weight is how often "
+    "an epoch takes each of its samples.",
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="msm-mae", show_default=True)
+@click.option(
+    "--config", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML file of settings."
+)
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One more setting; repeatable.")
+@click.option("--model", help="Encoder: tiny, small, base or large.  [default: the preset's]")
+@click.option("--steps", type=int, help="Updates of the weights; instead of --epochs.")
+@click.option("--epochs", type=int, help="Passes over the sets.  [default: the preset's]")
+@click.option("--batch-size", type=int, help="Samples in one update.  [default: the preset's]")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "synpat" / "decoded",
+    help="Where decoded sets are kept.  [default: ~/.cache/synpat/decoded]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=min(len(os.sched_getaffinity(0)), 8),
+    help="Threads that decode while streaming; the results are the same.  [default: cores, at most 8]",
+)
+@click.pass_context
+def main(
+    context: click.Context,
+    shards: tuple[str, ...],
+    out: Path | None,
+    preset: str,
+    file: Path | None,
+    assignments: tuple[str, ...],
+    model: str | None,
+    steps: int | None,
+    epochs: int | None,
+    batch_size: int | None,
+    cache: Path,
+    workers: int,
+) -> None:
+    """Pre-train a masked autoencoder on shard sets, and export its encoder.
+
+    A run that was stopped or killed goes on from its last checkpoint when the same command is run again. Settings are
+    taken from the preset, then --config, then --set, then the options.
+
+    \b
+    Example:
+      synpat-train --shards sets/perlin --out runs/perlin --model tiny --steps 2000
+    """
+    if context.invoked_subcommand:
+        return
+    if not shards or out is None:
+        raise click.UsageError("Missing option '--shards' or '--out'.")
+    options = {"model": model, "steps": steps, "epochs": epochs, "batch_size": batch_size}
+    config = make_config(
+        preset,
+        read_settings(file) if file else {},
+        parse_settings(assignments),
+        {name: value for name, value in options.items() if value is not None},
+    )
+    pretrain(out, shards, config, cache, workers)
+
+
+@main.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def inspect(run: Path) -> None:
+    """Say where a run stands, and draw its loss into RUN/loss.png.
+
+    \b
+    Example:
+      synpat-train inspect runs/perlin
+    """
+    click.echo(standing(run))
+    click.echo(f"loss: {draw_curve(run)}")

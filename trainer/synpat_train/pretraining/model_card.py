@@ -1,0 +1,91 @@
+"""The model card of an encoder, as people and the Hugging Face Hub read it; made from the run folder alone."""
+
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from synpat_shards import write_whole
+from synpat_train.config import to_yaml
+
+from .log import read_log
+from .run_folder import read_config, read_data
+
+CARD = "encoder/README.md"
+RESULTS = "evaluation/results.json"
+"""What `synpat-eval` leaves in a run folder."""
+
+
+def write_card(run: Path) -> None:
+    """Write the card of a finished run, with whatever results there are by now."""
+    write_whole(run / CARD, card(run).encode())
+
+
+def card(run: Path) -> str:
+    """The card as Markdown, with the YAML header that the Hub understands."""
+    config, data = read_config(run), read_data(run)
+    sets = "\n".join(f"| {Path(s.path).name} | {s.samples:,} | {s.weight:g} | `{s.digest}` |" for s in data.sets)
+    return f"""---
+license: apache-2.0
+library_name: timm
+tags: [audio, masked-autoencoder, synthetic-data, synpat, timm, transformers]
+---
+
+# A ViT-{config.model} encoder for log-mel spectrograms, pre-trained on synthetic patterns
+
+Trained by synpat as a masked autoencoder on rendered images alone: no recording, no photograph, nobody's data. Its
+input is one channel of {config.height}x{config.width} (frequency x time), standardised with the mean and standard
+deviation of the data that it is used on.
+
+```python
+import timm                                  # on the Hub: "hf-hub:user/name"
+encoder = timm.create_model("local-dir:path/to/this/folder", pretrained=True)
+
+from transformers import AutoModel
+encoder = AutoModel.from_pretrained("path/to/this/folder")
+
+from synpat_train import load_encoder        # log-mel in, patch features or one embedding a clip out, any length
+embedding = load_encoder("path/to/this/folder").clip_embedding(log_mel)
+```
+
+## Trained on
+
+| shard set | samples | weight | digest |
+|---|--:|--:|---|
+{sets}
+
+{_throughput(run, data.device)}
+
+## Results
+
+{_results(run)}
+
+## Configuration
+
+```yaml
+{to_yaml(config).rstrip()}
+```
+"""
+
+
+def _throughput(run: Path, device: str) -> str:
+    lines = read_log(run)
+    rate, busy, wait = (median(line[name] for line in lines) for name in ("samples_per_s", "mfu", "data_wait"))
+    return (
+        f"{lines[-1]['step']:,} steps to a loss of {lines[-1]['loss']:.4f}, on {device}: {rate:,.0f} samples/s, "
+        f"MFU {busy:.1%}, {wait:.1%} of the time waiting for data (medians)."
+    )
+
+
+def _results(run: Path) -> str:
+    """The figures of every task, or how to get them."""
+    if not (run / RESULTS).exists():
+        return "Not evaluated yet: `synpat-eval --encoder RUN --task gm-instrument`."
+    tasks: dict[str, Any] = json.loads((run / RESULTS).read_bytes())["tasks"]
+    rows = [
+        f"| {task} | " + " | ".join(f"{100 * score['value']:.1f}" for score in result["scores"].values()) + " |"
+        for task, result in tasks.items()
+    ]
+    contestants = list(next(iter(tasks.values()))["scores"])
+    head = f"| % | {' | '.join(contestants)} |\n|---|{'--:|' * len(contestants)}"
+    return "\n".join([head, *rows])

@@ -1,0 +1,108 @@
+"""All that stays the same while a run goes on: where it lives, what it learns from, who takes part."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from synpat_train.config import Config
+from synpat_train.data.images import Cached, Images, Streamed, room_for_cache, statistics
+from synpat_train.data.shard_sets import ShardSet, open_sets
+from synpat_train.data.shuffle import Order
+from synpat_train.device import device_name
+from synpat_train.distributed import Ranks
+
+from .run_folder import (
+    check,
+    claim,
+    describe,
+    has_learned,
+    read_data,
+    sole_trainer,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run, ready to go on."""
+
+    folder: Path
+    config: Config
+    ranks: Ranks
+    sets: tuple[ShardSet, ...]
+    images: Images
+    order: Order
+    mean: float
+    """Of the pixels, in grey levels 0..255."""
+    std: float
+    total: int
+    """Steps from the first to the last."""
+
+    @property
+    def digests(self) -> list[str]:
+        """What tells the sets from others."""
+        return [shard_set.digest for shard_set in self.sets]
+
+
+@contextmanager
+def opened_run(
+    folder: Path, shards: Sequence[str], config: Config, cache: Path, workers: int, ranks: Ranks
+) -> Iterator[Run]:
+    """Open the sets and the folder of a run, and keep others out of it; the first time, decode the sets and claim it.
+
+    Arguments as for `pretrain`. Raises ValueError for what cannot be trained on, or into.
+    """
+    sets = open_sets(shards, config.height, cache, config.skip_damaged)
+    stream = _streams(folder, sets, config, cache)
+    order = Order(
+        seed=config.seed,
+        counts=tuple(shard.count for shard_set in sets for shard in shard_set.shards),
+        weights=tuple(shard_set.weight for shard_set in sets for _ in shard_set.shards),
+        window=config.window if stream else None,
+    )
+    total = _steps(len(order), config, ranks)
+    data = describe(sets, stream, f"{ranks.count} x {device_name(ranks.device)}")
+    check(folder, config, data)
+    ranks.wait()  # all look before one of them writes
+    with sole_trainer(folder) if ranks.first else nullcontext():
+        images = (
+            Streamed(sets, config.width, workers, config.skip_damaged) if stream else Cached(sets, config.width, cache)
+        )
+        if ranks.first:
+            claim(folder, config, data)
+        ranks.wait()
+        mean, std = statistics(sets)
+        yield Run(
+            folder=folder,
+            config=config,
+            ranks=ranks,
+            sets=sets,
+            images=images,
+            order=order,
+            mean=mean,
+            std=std,
+            total=total,
+        )
+
+
+def _streams(folder: Path, sets: Sequence[ShardSet], config: Config, cache: Path) -> bool:
+    """Whether images come straight from the shards: as it was when the run began, since the order depends on it."""
+    if config.stream != "auto":
+        return config.stream
+    if has_learned(folder):
+        return read_data(folder).stream
+    return config.skip_damaged or not room_for_cache(sets, cache)  # the cache is of whole sets alone
+
+
+def _steps(samples: int, config: Config, ranks: Ranks) -> int:
+    """Updates of a whole run on so many samples an epoch."""
+    if samples < config.batch_size:
+        raise ValueError(
+            f"the sets hold {samples} samples, less than one batch of {config.batch_size}: take a smaller --batch-size"
+        )
+    if config.batch_size % (ranks.count * config.accumulate):
+        raise ValueError(
+            f"batch_size must be a multiple of the number of processes times accumulate, "
+            f"got {config.batch_size}, {ranks.count} and {config.accumulate}"
+        )
+    return config.steps or (config.epochs or 0) * (samples // config.batch_size)

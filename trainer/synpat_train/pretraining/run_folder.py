@@ -1,0 +1,116 @@
+"""The folder of a run: what says which run it is, and keeps others out."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from synpat_shards import locked, write_whole
+from synpat_train.config import Config, differences, make_config, to_yaml
+from synpat_train.data.shard_sets import ShardSet
+from synpat_train.settings import read_settings
+
+from .checkpoint import checkpoints
+
+CONFIG, SETS = "config.yaml", "sets.json"
+"""Its configuration, and what is known of its shard sets."""
+LOCK = ".lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetRecord:
+    """One shard set of a run."""
+
+    path: str
+    digest: str
+    samples: int
+    weight: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What a run learns from, and how it reads it."""
+
+    sets: tuple[SetRecord, ...]
+    stream: bool
+    """Whether straight from the shards."""
+    device: str
+    """What it was last trained on."""
+
+
+def describe(sets: Sequence[ShardSet], stream: bool, device: str) -> Data:
+    """The data of a run, as its folder remembers them."""
+    records = (SetRecord(path=s.name, digest=s.digest, samples=len(s), weight=s.weight) for s in sets)
+    return Data(sets=tuple(records), stream=stream, device=device)
+
+
+def read_config(run: Path) -> Config:
+    """The configuration of a run.
+
+    Raises ValueError if the folder holds none, or one that is damaged.
+    """
+    if not (run / CONFIG).exists():
+        raise ValueError(f"{run} holds no run of synpat-train: it has no {CONFIG}")
+    settings = read_settings(run / CONFIG)
+    try:
+        return make_config("msm-mae", settings)
+    except ValueError as fault:
+        raise ValueError(f"{run / CONFIG} is damaged, or of another version of synpat: {fault}") from None
+
+
+def read_data(run: Path) -> Data:
+    """What a run learns from."""
+    try:
+        content = json.loads((run / SETS).read_bytes())
+        sets = tuple(SetRecord(**record) for record in content["sets"])
+        return Data(sets=sets, stream=content["stream"], device=content["device"])
+    except (ValueError, TypeError, KeyError) as fault:
+        raise ValueError(
+            f"{run / SETS} is damaged, or of another version of synpat: {fault}. Choose another --out"
+        ) from None
+
+
+def has_learned(run: Path) -> bool:
+    """Whether the run of a folder has left anything that another one would spoil."""
+    return bool(checkpoints(run)) or (run / "encoder").exists()
+
+
+def check(run: Path, config: Config, data: Data) -> None:
+    """Refuse a folder that this run must not go into.
+
+    Raises ValueError for a folder with other things, and for one where a run has learned something with another
+    configuration or from other sets. Whether the images were streamed is for the run that is there to say.
+    """
+    if (run / CONFIG).exists():
+        if not has_learned(run):  # such as one whose batch found no memory: it may try again with another
+            return
+        faults = differences(read_config(run), config)
+        if [(s.digest, s.weight) for s in read_data(run).sets] != [(s.digest, s.weight) for s in data.sets]:
+            faults.append("it learned from other shard sets, or from the same in another order or with other weights")
+        if faults:
+            raise ValueError(f"{run} holds another run: {', '.join(faults)}. Choose another --out")
+    elif run.exists() and any(path.name not in (SETS, LOCK) for path in run.iterdir()):
+        raise ValueError(f"{run} is not empty and holds no run of synpat-train: choose another --out")
+
+
+@contextmanager
+def sole_trainer(run: Path) -> Iterator[None]:
+    """Keep other processes of this machine from training into a folder.
+
+    Raises ValueError if one is at it.
+    """
+    try:
+        with locked(run / LOCK):
+            yield
+    except BlockingIOError:
+        raise ValueError(f"another process is training into {run}: wait until it has finished, or end it") from None
+
+
+def claim(run: Path, config: Config, data: Data) -> None:
+    """Make a folder that was checked this run's, and drop the half-written files that a kill left in it."""
+    run.mkdir(parents=True, exist_ok=True)
+    for leftover in run.rglob(".*.partial"):
+        leftover.unlink(missing_ok=True)
+    write_whole(run / SETS, json.dumps(asdict(data), indent=1).encode() + b"\n")
+    write_whole(run / CONFIG, to_yaml(config).encode())
