@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from synpat_train.audio.front_end import FRONT_ENDS
-from synpat_train.evaluation.finetuning.clips import Trial
+from synpat_train.evaluation.finetuning.clips import FineTuningContext
 from synpat_train.evaluation.finetuning.finetune import finetune
 from synpat_train.evaluation.finetuning.recipes import M2D, FineTuning
 from synpat_train.evaluation.probes.embedding import Normalisation
@@ -83,8 +83,8 @@ def train_and_test(
     return finetune(encoder, task, split, NORMALISATION, recipe, seed, device="cpu", checkpoint=folder / "training.pt")
 
 
-def trial_of(task: Task, recipe: FineTuning, split: Split = LEARNT) -> Trial:
-    return Trial(
+def context_of(task: Task, recipe: FineTuning, split: Split = LEARNT) -> FineTuningContext:
+    return FineTuningContext(
         task=task,
         split=split,
         normalisation=NORMALISATION,

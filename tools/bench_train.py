@@ -28,15 +28,15 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from synpat.rendering.render import make_recipe, render_set  # noqa: E402
+from synpat.rendering.render import make_spec, render_set  # noqa: E402
 from synpat_shards import decode_png  # noqa: E402
 from synpat_train.config import Config, make_config  # noqa: E402
-from synpat_train.data.images import Cached, Images, Streamed  # noqa: E402
+from synpat_train.data.images import CachedImages, Images, StreamedImages  # noqa: E402
 from synpat_train.data.shard_sets import open_sets  # noqa: E402
-from synpat_train.data.shuffle import Order  # noqa: E402
+from synpat_train.data.shuffle import SampleOrder  # noqa: E402
 from synpat_train.data.tar_index import index_shard  # noqa: E402
-from synpat_train.device import memory, uses_bfloat16  # noqa: E402
-from synpat_train.model.flops import operations, peak  # noqa: E402
+from synpat_train.device import peak_memory, uses_bfloat16  # noqa: E402
+from synpat_train.model.flops import flops_per_sample, peak_flops  # noqa: E402
 from synpat_train.model.mae import MaskedAutoencoder, patchify, standardise  # noqa: E402
 from synpat_train.pretraining.train import pretrain  # noqa: E402
 
@@ -48,7 +48,7 @@ SETTLED = 2
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SetSpec:
     """One row of training: a preset with settings over it."""
 
     name: str
@@ -59,11 +59,11 @@ class Recipe:
 
 
 RECIPES = (
-    Recipe("msm-mae", "msm-mae", 1024, {}),
-    Recipe("msm-mae, streamed", "msm-mae", 1024, {"stream": True}),
-    Recipe("m2d", "m2d", 512, {}),
-    Recipe("audiomae", "audiomae", 256, {}),
-    Recipe("audiomae, mask .75", "audiomae", 256, {"mask_ratio": 0.75}),
+    SetSpec("msm-mae", "msm-mae", 1024, {}),
+    SetSpec("msm-mae, streamed", "msm-mae", 1024, {"stream": True}),
+    SetSpec("m2d", "m2d", 512, {}),
+    SetSpec("audiomae", "audiomae", 256, {}),
+    SetSpec("audiomae, mask .75", "audiomae", 256, {"mask_ratio": 0.75}),
 )
 SAMPLES = {(80, 208): 16384, (80, 608): 8192, (128, 1024): 4096}
 """Rendered at each size for a GPU; a 32nd of it without."""
@@ -89,11 +89,11 @@ def main(model: str | None, only: tuple[str, ...], steps: int | None) -> None:
             render(Path(folder), size, SAMPLES[size] // (1 if gpu else 32))
         for size in ((80, 208), (128, 1024)):
             rows += reading(Path(folder), size)
-        for recipe in RECIPES:
-            if recipe.name in (only or [r.name for r in RECIPES]):
-                say(f"training {recipe.name}")
+        for spec in RECIPES:
+            if spec.name in (only or [r.name for r in RECIPES]):
+                say(f"training {spec.name}")
                 rows += training(
-                    Path(folder), recipe, model or ("base" if gpu else "tiny"), steps or (120 if gpu else 12)
+                    Path(folder), spec, model or ("base" if gpu else "tiny"), steps or (120 if gpu else 12)
                 )
     print(table(rows, gpu))
 
@@ -104,8 +104,8 @@ def say(text: str) -> None:
 
 def render(folder: Path, size: tuple[int, int], n: int) -> None:
     say(f"rendering {n} samples of {size[0]}x{size[1]}")
-    recipe = make_recipe(FAMILY, n, height=size[0], width=size[1], samples_per_shard=max(n // 16, 1))
-    render_set(set_of(folder, size), recipe, workers=len(os.sched_getaffinity(0)), progress=lambda *_: None)
+    spec = make_spec(FAMILY, n, height=size[0], width=size[1], samples_per_shard=max(n // 16, 1))
+    render_set(set_of(folder, size), spec, workers=len(os.sched_getaffinity(0)), progress=lambda *_: None)
 
 
 def set_of(folder: Path, size: tuple[int, int]) -> Path:
@@ -122,18 +122,20 @@ def reading(folder: Path, size: tuple[int, int]) -> list[tuple[str, ...]]:
     shard = sets[0].shards[0].path
     data = shard.read_bytes()
     files = [data[p.offset : p.offset + p.size] for p in index_shard(shard)]
-    order = Order(0, tuple(s.count for s in sets[0].shards), (1.0,) * len(sets[0].shards), 16384)
+    order = SampleOrder(0, tuple(s.count for s in sets[0].shards), (1.0,) * len(sets[0].shards), 16384)
     threads = min(len(os.sched_getaffinity(0)), 8)
     read = {
         "decode our PNG": rate(lambda: [decode_png(file) for file in files], len(files)),
-        "stream from shards, 1 thread": batches(Streamed(sets, size[1], 1, skip_damaged=False), order),
-        f"stream from shards, {threads} threads": batches(Streamed(sets, size[1], threads, skip_damaged=False), order),
-        "cache": batches(Cached(sets, size[1], folder / "cache"), order),
+        "stream from shards, 1 thread": batches(StreamedImages(sets, size[1], 1, skip_damaged=False), order),
+        f"stream from shards, {threads} threads": batches(
+            StreamedImages(sets, size[1], threads, skip_damaged=False), order
+        ),
+        "cache": batches(CachedImages(sets, size[1], folder / "cache"), order),
     }
     return [(f"{name}, {size[0]}x{size[1]}", f"{found:,.0f}", "", "", "", "", "") for name, found in read.items()]
 
 
-def batches(images: Images, order: Order, batch: int = 256) -> float:
+def batches(images: Images, order: SampleOrder, batch: int = 256) -> float:
     """Samples a second in batches, in the order of an epoch."""
     batch, place = min(batch, len(order)), 0
 
@@ -159,42 +161,42 @@ def rate(work: Callable[[], object], samples: int) -> float:
 # -- training
 
 
-def training(folder: Path, recipe: Recipe, model: str, steps: int) -> list[tuple[str, ...]]:
+def training(folder: Path, spec: SetSpec, model: str, steps: int) -> list[tuple[str, ...]]:
     """The command's own figures of a run, and those of plain code for the same model."""
     gpu = torch.cuda.is_available()
     small = {} if gpu else {"decoder_width": 96, "decoder_depth": 2, "decoder_heads": 3}
     settings = dict(
-        recipe.settings, model=model, steps=steps, batch_size=recipe.batch if gpu else 8, log_every=max(steps // 6, 1)
+        spec.settings, model=model, steps=steps, batch_size=spec.batch if gpu else 8, log_every=max(steps // 6, 1)
     )
-    config = make_config(recipe.preset, settings | small)
-    run = folder / f"run-{recipe.name}"
+    config = make_config(spec.preset, settings | small)
+    run = folder / f"run-{spec.name}"
     shards = str(set_of(folder, (config.height, config.width)))
     pretrain(run, [shards], config, folder / "cache", workers=min(len(os.sched_getaffinity(0)), 8))
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()][SETTLED:]
     ours = {name: median(line[name] for line in lines) for name in ("samples_per_s", "mfu", "data_wait", "memory_gb")}
-    name = f"{recipe.name}: {model} {config.height}x{config.width}, batch {config.batch_size}"
+    name = f"{spec.name}: {model} {config.height}x{config.width}, batch {config.batch_size}"
     rows = [
         (
             name,
             f"{ours['samples_per_s']:,.1f}",
-            f"{operations(config) / 1e9:.1f}",
+            f"{flops_per_sample(config) / 1e9:.1f}",
             f"{ours['mfu']:.1%}",
             f"{ours['data_wait']:.1%}",
             f"{ours['memory_gb']:.1f}",
             "",
         )
     ]
-    if "stream" in recipe.settings:
+    if "stream" in spec.settings:
         return rows
     for precision in (torch.float32, torch.bfloat16)[: 1 + uses_bfloat16("auto", device())]:
-        say(f"plain code for {recipe.name}, {precision}")
+        say(f"plain code for {spec.name}, {precision}")
         plain, held = plain_rate(config, precision, max(steps // 6, 3))
         rows.append(
             (
                 f"  plain eager, {'float32' if precision == torch.float32 else 'AMP bfloat16'}",
                 f"{plain:,.1f}",
-                f"{operations(config) / 1e9:.1f}",
-                f"{plain * operations(config) / peak(device(), precision):.1%}",
+                f"{flops_per_sample(config) / 1e9:.1f}",
+                f"{plain * flops_per_sample(config) / peak_flops(device(), precision):.1%}",
                 "none read",
                 f"{held:.1f}",
                 f"{ours['samples_per_s'] / plain:.2f}",
@@ -234,7 +236,7 @@ def plain_rate(config: Config, precision: torch.dtype, steps: int) -> tuple[floa
         loss.item()
         times.append(time.perf_counter() - began)
     torch.set_float32_matmul_precision(before)
-    return config.batch_size / median(times[1:]), memory(device()) / 1e9
+    return config.batch_size / median(times[1:]), peak_memory(device()) / 1e9
 
 
 def plain_loss(model: Any, images: Tensor, config: Config) -> Tensor:

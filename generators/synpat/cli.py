@@ -7,16 +7,16 @@ from pathlib import Path
 
 import click
 
-from synpat_shards import encode_png, open_store, write_whole
+from synpat_shards import encode_png, open_store, write_atomically
 
 from .commands.sets import (
-    PlaceType,
+    LocationType,
     extend,
     finalize_command,
     inspect,
     preview,
     publish_command,
-    render_and_say,
+    render_with_progress,
     verify_command,
     workers_option,
 )
@@ -26,9 +26,9 @@ from .inspection.statistics import set_statistics
 from .inspection.statistics_table import picture, table
 from .rendering.dask_engine import dask_engine
 from .rendering.local_engine import local_engine
-from .rendering.render import made_with, make_recipe
+from .rendering.render import made_with, make_spec
 from .rendering.sampling import paint, parameter_ranges, parse_parameters
-from .rendering.slices import WHOLE, Slice
+from .rendering.slices import FULL_SLICE, Slice
 
 
 class Size(click.ParamType):
@@ -45,7 +45,7 @@ class Size(click.ParamType):
         return int(height), int(width)
 
 
-class SliceOf(click.ParamType):
+class SliceType(click.ParamType):
     """I/N, or auto, or auto/N."""
 
     name = "I/N"
@@ -63,7 +63,7 @@ class FamilyNames(click.ParamType):
     name = "families"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
-        affordable = [name for name, family in FAMILIES.items() if not family.dear]
+        affordable = [name for name, family in FAMILIES.items() if not family.expensive]
         names = affordable if value == "all" else list(dict.fromkeys(value.split(",")))
         for name in names:
             if name not in FAMILIES:
@@ -141,7 +141,7 @@ def show(
       synpat show --family perlin --seed 0 --index 7 --size 80x208 --out x.png
     """
     sample = paint(family, seed, index, *size, mode=mode, parameters=parse_parameters(family, assignments))
-    write_whole(out, encode_png(sample.image))
+    write_atomically(out, encode_png(sample.image))
     facts = {"family": family, "version": FAMILIES[family].version, "seed": seed, "index": index, "size": list(size)}
     outcome = {"category": sample.category, "rejects": sample.rejects, "parameters": asdict(sample.pattern)}
     click.echo(json.dumps(facts | outcome))
@@ -160,7 +160,7 @@ def sheet(names: list[str], columns: int, size: tuple[int, int], seed: int, out:
     Example:
       synpat sheet --family all --out sheet.png
     """
-    write_whole(out, encode_png(contact_sheet(names, columns, *size, seed)))
+    write_atomically(out, encode_png(contact_sheet(names, columns, *size, seed)))
 
 
 @main.command()
@@ -175,7 +175,7 @@ def sheet(names: list[str], columns: int, size: tuple[int, int], seed: int, out:
 @click.option("--n", type=click.IntRange(min=1), required=True, help="How many samples of each family.")
 @click.option(
     "--out",
-    type=PlaceType(),
+    type=LocationType(),
     required=True,
     help="Folder or URL of the set; with several families, of the folder that holds one set for each.",
 )
@@ -192,15 +192,16 @@ def sheet(names: list[str], columns: int, size: tuple[int, int], seed: int, out:
 @click.option(
     "--slice",
     "part",
-    type=SliceOf(),
-    default=WHOLE,
+    type=SliceType(),
+    default=FULL_SLICE,
     metavar="I/N|auto[/N]",
     help="Render every N-th shard from the I-th on, I from 0; auto asks Slurm or Kubernetes. Then `synpat finalize`.",
 )
 @click.option("--samples-per-shard", type=click.IntRange(min=1), default=1000, show_default=True)
 @parameter_option
 @click.option("--mode", type=click.Choice(["L", "RGB"]), default="L", show_default=True, help="Grey or colour.")
-@click.option("--via", type=Size(), default=None, help="Paint at this size, then resize to --size by area.")
+@click.option("--render-size", type=Size(), default=None, help="Paint at this size, then resize to --size by area.")
+@click.option("--via", "render_size", type=Size(), default=None, hidden=True)
 @click.option("--params", "with_parameters", is_flag=True, help="Store each sample's parameters in a json member.")
 def render(
     names: list[str],
@@ -215,7 +216,7 @@ def render(
     samples_per_shard: int,
     assignments: tuple[str, ...],
     mode: str,
-    via: tuple[int, int] | None,
+    render_size: tuple[int, int] | None,
     with_parameters: bool,
 ) -> None:
     """Render a set of each family into WebDataset tar shards.
@@ -240,8 +241,8 @@ def render(
     scheduler = address or scheduler_file
     if scheduler and isinstance(out, Path):
         out = out.absolute()  # the workers have folders of their own to start from
-    recipes = {
-        out if len(names) == 1 else _inside(out, name): make_recipe(
+    specs = {
+        out if len(names) == 1 else _inside(out, name): make_spec(
             name,
             n,
             height=size[0],
@@ -249,7 +250,7 @@ def render(
             seed=seed,
             samples_per_shard=samples_per_shard,
             mode=mode,
-            via=via,
+            render_size=render_size,
             parameters=parse_parameters(name, assignments),
             with_parameters=with_parameters,
         )
@@ -257,15 +258,15 @@ def render(
     }
     title = names[0] if len(names) == 1 else f"{len(names)} families"
     with dask_engine(scheduler, made_with) if scheduler else local_engine(workers) as engine:
-        render_and_say(recipes, title, engine, open_store(out).url, part)
+        render_with_progress(specs, title, engine, open_store(out).url, part)
 
 
-def _inside(place: str | Path, name: str) -> str | Path:
-    return place / name if isinstance(place, Path) else f"{place.rstrip('/')}/{name}"
+def _inside(location: str | Path, name: str) -> str | Path:
+    return location / name if isinstance(location, Path) else f"{location.rstrip('/')}/{name}"
 
 
 @main.command()
-@click.argument("sets", nargs=-1, required=True, type=PlaceType())
+@click.argument("sets", nargs=-1, required=True, type=LocationType())
 @click.option("--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Images a set, at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with histograms and spectra, instead of a table.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw them into.")
@@ -276,9 +277,9 @@ def stats(sets: tuple[str | Path, ...], samples: int, as_json: bool, out: Path |
     Example:
       synpat stats sets/perlin sets/fractaldb --out stats.png
     """
-    figures = {open_store(place).url: set_statistics(place, samples) for place in sets}
+    figures = {open_store(location).url: set_statistics(location, samples) for location in sets}
     if out:
-        write_whole(out, picture(figures))
+        write_atomically(out, picture(figures))
     click.echo(json.dumps({name: asdict(set_) for name, set_ in figures.items()}) if as_json else table(figures))
 
 

@@ -30,9 +30,9 @@ class Family(ABC):
     """Raised whenever the same arguments paint other pixels."""
     categories: ClassVar[int] = 0
     """How many classes the family knows; 0 when it has no notion of class."""
-    streak: ClassVar[int] = 1
+    class_run_length: ClassVar[int] = 1
     """How many samples in a row are of the same class."""
-    dear: ClassVar[bool] = False
+    expensive: ClassVar[bool] = False
     """Whether an image takes about a second or more, or needs a file of the user's: `all` leaves such a family out."""
     bounds: ClassVar[Bounds] = {}
     """What parameters may be, both ends included."""
@@ -43,7 +43,7 @@ class Family(ABC):
                 raise ValueError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
 
     @classmethod
-    def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def resolved_parameters(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """What a set records of the given parameters: a family adds what pins down the files that they name.
 
         Raises ValueError if such files are missing or broken.
@@ -59,7 +59,7 @@ class Family(ABC):
     def category_of(cls, index: int, given: Mapping[str, Any]) -> int | None:
         """The class of a sample when these parameters are given; None if there are no classes."""
         categories = cls.categories_with(given)
-        return given.get("category", index // cls.streak % categories) if categories else None
+        return given.get("category", index // cls.class_run_length % categories) if categories else None
 
     @classmethod
     @abstractmethod
@@ -86,7 +86,7 @@ def category_generator(family: str, category: int) -> np.random.Generator:
     return np.random.default_rng([zlib.crc32(family.encode()), category])
 
 
-def least_drawn(share: float, side: float, height: int, width: int) -> float:
+def minimum_drawn(share: float, side: float, height: int, width: int) -> float:
     """Pixels on which an image of thin lines must be drawn: a share of all while the shorter side is at most `side`.
 
     Beyond it the share falls as the side grows, as that of a line of one pixel does.

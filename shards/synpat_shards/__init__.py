@@ -1,21 +1,21 @@
 """The shard-set format: what `synpat` writes and `synpat-train` reads. Bytes in, bytes out."""
 
-from .files import atomic_file, locked, write_whole
-from .manifest import Manifest, Recipe, ShardRecord, read_manifest
+from .files import atomic_file, locked, write_atomically
+from .manifest import Manifest, SetSpec, ShardRecord, read_manifest
 from .png import ENCODING, decode_png, encode_png
 from .publish import publish
 from .reading import read_images, shard_members
 from .shard_set import (
-    Place,
+    Location,
     Sample,
     begin_extension,
     begin_set,
-    check_place,
+    check_target,
     complete_set,
     finished_shards,
+    lock_set,
     open_set,
-    recipe_of,
-    sole_writer,
+    read_spec,
     write_shard,
 )
 from .store import Store, StoreError, is_url, open_store
@@ -25,24 +25,25 @@ from .verify import Fault, Report, verify
 __all__ = [
     "ENCODING",
     "Fault",
+    "Location",
     "Manifest",
     "Member",
-    "Place",
-    "Recipe",
     "Report",
     "Sample",
+    "SetSpec",
     "ShardRecord",
     "Store",
     "StoreError",
     "atomic_file",
     "begin_extension",
     "begin_set",
-    "check_place",
+    "check_target",
     "complete_set",
     "decode_png",
     "encode_png",
     "finished_shards",
     "is_url",
+    "lock_set",
     "locked",
     "open_set",
     "open_store",
@@ -50,11 +51,10 @@ __all__ = [
     "read_images",
     "read_manifest",
     "read_members",
-    "recipe_of",
+    "read_spec",
     "scan",
     "shard_members",
-    "sole_writer",
     "verify",
+    "write_atomically",
     "write_shard",
-    "write_whole",
 ]

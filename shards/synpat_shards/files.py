@@ -46,7 +46,7 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write a small file in one go; an earlier one under that name stays until the new one is whole."""
     with atomic_file(path) as file:
         file.write(data)

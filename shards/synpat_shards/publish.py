@@ -22,7 +22,7 @@ from .manifest import (
     read_manifest,
     to_json,
 )
-from .shard_set import PUBLISHING, RECIPE, Place, clear_scaffold, open_set
+from .shard_set import PUBLISHING, SPEC, Location, open_set, remove_working_files
 from .sidecars import index_name, sidecars
 from .store import CHUNK, Store, open_store
 
@@ -31,7 +31,7 @@ UPLOADS = 4
 
 
 def publish(
-    source: Place, target: Place, progress: Callable[[ShardRecord, bool], object] = lambda *_: None
+    source: Location, target: Location, progress: Callable[[ShardRecord, bool], object] = lambda *_: None
 ) -> Manifest:
     """Copy a finished set, shards that are there and verified left out, its manifest last.
 
@@ -57,13 +57,13 @@ def publish(
     _confirm(there, manifest)
     if MANIFEST not in sizes or read_manifest(there) != manifest:
         there.put(MANIFEST, to_json(manifest))
-    clear_scaffold(there)
+    remove_working_files(there)
     return manifest
 
 
 def _claim(there: Store, manifest: Manifest) -> None:
     """Make the target ours. Raises ValueError if it is another set's, or not empty."""
-    if there.exists(RECIPE):
+    if there.exists(SPEC):
         raise ValueError(f"{there.url} is being filled by `synpat render`: finish that first, or choose another place")
     _refuse_another(there, manifest)
     filled = any(not name.startswith(f"{FOLDER}/") for name in there.sizes())
@@ -96,13 +96,13 @@ def _refuse_another(there: Store, manifest: Manifest) -> None:
 
 
 def _is_the_same_but_longer(old: Manifest, new: Manifest) -> bool:
-    return old.recipe == replace(new.recipe, n=old.recipe.n, extended_at=old.recipe.extended_at)
+    return old.spec == replace(new.spec, n=old.spec.n, extended_at=old.spec.extended_at)
 
 
 def _in_words(manifest: Manifest) -> str:
-    recipe = manifest.recipe
+    spec = manifest.spec
     digest = hashlib.sha256(to_json(manifest)).hexdigest()[:8]
-    return f"{recipe.n} samples of {recipe.family} with seed {recipe.seed}, digest {digest}"
+    return f"{spec.n} samples of {spec.family} with seed {spec.seed}, digest {digest}"
 
 
 def _copy_shard(here: Store, there: Store, shard: ShardRecord, sizes: dict[str, int]) -> bool:

@@ -102,7 +102,11 @@ class Store:
                 found = files.find(path, detail=True)
             except (FileNotFoundError, NotADirectoryError):
                 return {}
-            return {place[len(path) :].lstrip("/"): info["size"] or 0 for place, info in found.items() if place != path}
+            return {
+                location[len(path) :].lstrip("/"): info["size"] or 0
+                for location, info in found.items()
+                if location != path
+            }
 
         return dict(sorted(self._try("", listed).items()))
 
@@ -172,9 +176,9 @@ class Store:
         if self.protocol in OBJECT_STORES:
             _send(files, path, source)
             return
-        place = PurePosixPath(path)
-        partial = str(place.with_name(partial_name(place.name)))
-        files.makedirs(str(place.parent), exist_ok=True)
+        location = PurePosixPath(path)
+        partial = str(location.with_name(partial_name(location.name)))
+        files.makedirs(str(location.parent), exist_ok=True)
         try:
             _send(files, partial, source)
             files.mv(partial, path)
@@ -307,19 +311,19 @@ def _send(files: Any, path: str, source: BinaryIO) -> None:
         raise
 
 
-def open_store(place: str | Path | Store) -> Store:
+def open_store(location: str | Path | Store) -> Store:
     """The store behind a folder's path or a URL; nothing is asked of it yet. A store is given back as it is.
 
     Raises ValueError for a URL that is none of fsspec's, ImportError naming the extra for one that needs more.
     """
-    if isinstance(place, Store):
-        return place
-    place = str(place)
-    if not is_url(place):
-        return Store(url=place, protocol="file", root=str(Path(place).absolute()))
-    protocol, _ = split_protocol(place)
-    if protocol is None or "::" in place:
-        raise ValueError(f"{without_secrets(place)} is no URL of a shard set: write PROTOCOL://PATH")
+    if isinstance(location, Store):
+        return location
+    location = str(location)
+    if not is_url(location):
+        return Store(url=location, protocol="file", root=str(Path(location).absolute()))
+    protocol, _ = split_protocol(location)
+    if protocol is None or "::" in location:
+        raise ValueError(f"{without_secrets(location)} is no URL of a shard set: write PROTOCOL://PATH")
     try:
         kind = fsspec.get_filesystem_class(protocol)
     except ValueError:
@@ -327,19 +331,22 @@ def open_store(place: str | Path | Store) -> Store:
     except ImportError as missing:
         remedy = f"pip install 'synpat[{EXTRAS[protocol]}]'" if protocol in EXTRAS else missing
         raise ImportError(f"{protocol}:// needs a library that is not installed: {remedy}") from None
-    root = str(kind._strip_protocol(place)).rstrip("/")
+    root = str(kind._strip_protocol(location)).rstrip("/")
     if not root:
-        raise ValueError(f"{without_secrets(place)} names no folder: add a path to it")
+        raise ValueError(f"{without_secrets(location)} names no folder: add a path to it")
     if protocol in ("file", "local"):
         return Store(url=root, protocol="file", root=root)
     return Store(
-        url=without_secrets(place).rstrip("/"), protocol=protocol, root=root, options=kind._get_kwargs_from_urls(place)
+        url=without_secrets(location).rstrip("/"),
+        protocol=protocol,
+        root=root,
+        options=kind._get_kwargs_from_urls(location),
     )
 
 
-def is_url(place: str | Path) -> bool:
+def is_url(location: str | Path) -> bool:
     """Whether a place is a URL, as against a folder of this machine."""
-    return "://" in str(place)
+    return "://" in str(location)
 
 
 def _may_pass(fault: Exception) -> bool:

@@ -33,7 +33,7 @@ def test_webdataset_streams_every_sample(perlin_set: Path):
 def test_hugging_face_datasets_load_the_folder(perlin_set: Path, tmp_path: Path):
     loaded = datasets.load_dataset(str(perlin_set), cache_dir=str(tmp_path), split="train")
     assert isinstance(loaded, datasets.Dataset)
-    assert len(loaded) == read_manifest(perlin_set).recipe.n
+    assert len(loaded) == read_manifest(perlin_set).spec.n
     assert {"png", "cls"} <= set(loaded.column_names)
     assert np.array_equal(np.asarray(loaded[7]["png"]), sample("perlin", 0, 7, 80, 208))
 

@@ -50,11 +50,11 @@ def test_what_is_there_and_verified_is_not_sent_again(perlin_set: Path, target: 
 
 @pytest.fixture(scope="module")
 def other_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from synpat.rendering.render import make_recipe, render_set
+    from synpat.rendering.render import make_spec, render_set
 
     folder = tmp_path_factory.mktemp("other") / "perlin"
-    recipe = make_recipe("perlin", 100, seed=1, samples_per_shard=25)
-    render_set(folder, recipe, workers=1, progress=lambda *_: None)
+    spec = make_spec("perlin", 100, seed=1, samples_per_shard=25)
+    render_set(folder, spec, workers=1, progress=lambda *_: None)
     return folder
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synpat_train.device import compile_model, equal_pieces, what_fits
+from synpat_train.device import compile_model, equal_parts, largest_fitting_batch
 
 
 class Hungry(nn.Module):
@@ -23,13 +23,13 @@ class Hungry(nn.Module):
 @pytest.mark.parametrize(("most", "fits"), [(5, 4), (15, 8), (1, 1), (0, 0)])
 def test_the_largest_batch_that_fits_is_found_by_halving(most: int, fits: int):
     model = Hungry(most)
-    assert what_fits(model, torch.ones(16, 2, 2), torch.ones(16, 4), low_precision=False, reserve=8) == fits
+    assert largest_fitting_batch(model, torch.ones(16, 2, 2), torch.ones(16, 4), low_precision=False, reserve=8) == fits
     assert model.weight.grad is None
 
 
 @pytest.mark.parametrize(("count", "most", "number"), [(16, 4, 4), (100, 12, 10), (7, 3, 7), (5, 5, 1)])
 def test_pieces_that_fit_are_equal_and_few(count: int, most: int, number: int):
-    assert equal_pieces(count, most) == number
+    assert equal_parts(count, most) == number
 
 
 class Uncompilable(nn.Module):

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from .presets import PRESETS
-from .settings import filled, refuse_unknown
+from .settings import build_settings, reject_unknown_keys
 
 Positive = Annotated[int, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -123,11 +123,11 @@ def make_config(preset: str, *layers: Mapping[str, Any]) -> Config:
     """
     settings = dict(PRESETS[preset])
     for layer in layers:
-        refuse_unknown(Config, layer)
+        reject_unknown_keys(Config, layer)
         if "steps" in layer or "epochs" in layer:  # one replaces the other
             settings |= {"steps": None, "epochs": None}
         settings |= layer
-    return filled(Config, settings)
+    return build_settings(Config, settings)
 
 
 def differences(there: Config, here: Config) -> list[str]:

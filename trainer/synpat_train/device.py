@@ -44,7 +44,7 @@ def compile_model(model: nn.Module, images: Tensor, noise: Tensor, low_precision
     """
     compiled = cast(nn.Module, torch.compile(model, fullgraph=True, dynamic=False))
     try:
-        _rehearse(compiled, images, noise, low_precision)
+        _trial_step(compiled, images, noise, low_precision)
     except torch.OutOfMemoryError:
         raise
     except Exception as fault:  # the compiler, its backends and the C++ compiler fail each in their own way
@@ -52,32 +52,32 @@ def compile_model(model: nn.Module, images: Tensor, noise: Tensor, low_precision
     return compiled
 
 
-def what_fits(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool, reserve: int) -> int:
+def largest_fitting_batch(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool, reserve: int) -> int:
     """The largest half, quarter, ... of these inputs for which a step finds memory; 0 if none does.
 
     reserve: bytes that must be left.
     """
     size = len(images) // 2
-    while size and not _finds_memory(model, images[:size], noise[:size], low_precision, reserve):
+    while size and not _fits_in_memory(model, images[:size], noise[:size], low_precision, reserve):
         size //= 2
     return size
 
 
-def _finds_memory(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool, reserve: int) -> bool:
+def _fits_in_memory(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool, reserve: int) -> bool:
     try:
         _held = torch.empty(reserve, dtype=torch.uint8, device=images.device)
-        _rehearse(model, images, noise, low_precision)
+        _trial_step(model, images, noise, low_precision)
     except torch.OutOfMemoryError:
         return False
     return True
 
 
-def equal_pieces(count: int, most: int) -> int:
+def equal_parts(count: int, most: int) -> int:
     """How few equal pieces of so many samples hold at most so many each."""
     return next(number for number in range(-(-count // most), count + 1) if count % number == 0)
 
 
-def _rehearse(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool) -> None:
+def _trial_step(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool) -> None:
     """One step forward and back that changes nothing."""
     try:
         with autocast(images.device, low_precision):
@@ -87,7 +87,7 @@ def _rehearse(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bo
         model.zero_grad()
 
 
-class Marker:
+class DeviceMarker:
     """Tells, without waiting, whether the device has come to the end of what it was given."""
 
     def __init__(self, device: torch.device) -> None:
@@ -103,7 +103,7 @@ class Marker:
         return self.event is None or self.event.query()
 
 
-def memory(device: torch.device) -> int:
+def peak_memory(device: torch.device) -> int:
     """The most that this process has held so far, in bytes: of the GPU's memory where there is one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -19,7 +19,7 @@ SECONDS_BETWEEN_LOOKS = 0.1
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """This process among those that train together."""
 
     rank: int
@@ -52,20 +52,20 @@ class Ranks:
 
 
 @contextmanager
-def joined_ranks() -> Iterator[Ranks]:
+def process_group() -> Iterator[ProcessGroup]:
     """Join the processes that torchrun started; without it, this is the only one."""
     gpu, count = torch.cuda.is_available(), int(os.environ.get("WORLD_SIZE", "1"))
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if gpu else torch.device("cpu")
     if gpu:
         torch.cuda.set_device(device)
     if count == 1:
-        yield Ranks(0, 1, device)
+        yield ProcessGroup(0, 1, device)
         return
     store, rank, count = next(rendezvous("env://"))
     backends = "cpu:gloo,cuda:nccl" if gpu else "gloo"
     distributed.init_process_group(backends, store=_unused_part(store, rank, count), rank=rank, world_size=count)
     try:
-        yield Ranks(rank, count, device)
+        yield ProcessGroup(rank, count, device)
     finally:
         distributed.destroy_process_group()
 

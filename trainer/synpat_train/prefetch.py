@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(make: Callable[[Item], Result], items: Iterable[Item], depth: int) -> Generator[Result]:
+def prefetch(make: Callable[[Item], Result], items: Iterable[Item], depth: int) -> Generator[Result]:
     """make(item) for every item in order, with up to `depth` results made before they are asked for.
 
     What `make` raises is raised here, when its result is due.

@@ -22,7 +22,7 @@ def track(items: Iterable[T], total: int, what: str, size: Callable[[T], int] = 
     return show(items, total, what, size)
 
 
-def say(line: str) -> None:
+def print_message(line: str) -> None:
     """One line for the person who waits."""
     print(line, file=sys.stderr, flush=True)
 
@@ -44,5 +44,5 @@ def _lines(items: Iterable[T], total: int, what: str, size: Callable[[T], int]) 
         done += size(item)
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES and done < total:
             last = time.monotonic()
-            say(f"{what}: {done}/{total}")
-    say(f"{what}: {done}/{total}, {time.monotonic() - start:.0f} s")
+            print_message(f"{what}: {done}/{total}")
+    print_message(f"{what}: {done}/{total}, {time.monotonic() - start:.0f} s")

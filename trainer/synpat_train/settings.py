@@ -12,19 +12,19 @@ from pydantic import ValidationError
 Record = TypeVar("Record")
 
 
-def filled(kind: type[Record], settings: Mapping[str, Any]) -> Record:
+def build_settings(kind: type[Record], settings: Mapping[str, Any]) -> Record:
     """A record of a pydantic dataclass.
 
     Raises ValueError that names the setting: unknown (with the nearest known one), or out of range.
     """
-    refuse_unknown(kind, settings)
+    reject_unknown_keys(kind, settings)
     try:
         return kind(**settings)
     except ValidationError as invalid:
         raise ValueError("; ".join(_in_words(fault) for fault in invalid.errors())) from None
 
 
-def refuse_unknown(kind: type, settings: Mapping[str, Any]) -> None:
+def reject_unknown_keys(kind: type, settings: Mapping[str, Any]) -> None:
     """ValueError for a setting that a dataclass does not have, with the nearest that it has."""
     known = [field.name for field in fields(kind)]
     for name in settings:

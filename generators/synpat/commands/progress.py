@@ -48,7 +48,7 @@ class RenderProgress:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.bar.stop()
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """A line above the bar."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
@@ -61,7 +61,7 @@ class RenderProgress:
         self.started = time.monotonic()
         self.bar.update(self.task, description=self.name)
         if self.bar.disable and (seconds := self.started - began) > SECONDS_BETWEEN_LINES:
-            self.say(f"{family}: compiled and tried out in {seconds:.0f} s")
+            self.message(f"{family}: compiled and tried out in {seconds:.0f} s")
 
     def __call__(self, record: ShardRecord, was_there: bool) -> None:
         if was_there:
@@ -72,7 +72,7 @@ class RenderProgress:
         self.bar.update(self.task, completed=self.there + self.rendered, rate=self.rate())
         if self.bar.disable and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = time.monotonic()
-            self.say(f"{self.name}: {self.there + self.rendered}/{self.total} images, {self.rate()}")
+            self.message(f"{self.name}: {self.there + self.rendered}/{self.total} images, {self.rate()}")
 
     def rate(self) -> str:
         """Images and megabytes a second since the start."""

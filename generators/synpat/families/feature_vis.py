@@ -53,7 +53,7 @@ class FeatureVis(Family):
     """What excites one unit or two of a network."""
 
     source: ClassVar[str] = SOURCE
-    dear: ClassVar[bool] = True
+    expensive: ClassVar[bool] = True
     bounds: ClassVar[Bounds] = {"first": (0, 65535), "second": (-1, 65535), "steps": (1, 100_000), "batch": (1, 4096)}
 
     first: int
@@ -122,7 +122,7 @@ class FeatureVisDeadLeaves(FeatureVis):
     """Of that file: filled in when a set is begun, which then takes no other."""
 
     @classmethod
-    def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def resolved_parameters(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         path = given.get("encoder", "")
         _refuse_missing(path)
         return {"sha256": encoder_digest(path), **given}

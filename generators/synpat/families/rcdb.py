@@ -19,7 +19,7 @@ from synpat.family import (
     Image,
     Rejected,
     category_generator,
-    least_drawn,
+    minimum_drawn,
 )
 from synpat.painting.contours import (
     BOUNDS,
@@ -35,7 +35,7 @@ MEAN_RADIUS = 50 * 1.5
 MARGIN = 56 / 512
 """What the centre of a figure keeps from the borders of its square, in sides of the square."""
 EMPTIEST = 0.005
-"""Share of drawn pixels below which an image is rejected: see `least_drawn`."""
+"""Share of drawn pixels below which an image is rejected: see `minimum_drawn`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class RCDB(Family):
                 orbits=self.orbits,
                 greys=257,
             )
-        least = least_drawn(EMPTIEST, PUBLISHED_SIDE, height, width)
+        least = minimum_drawn(EMPTIEST, PUBLISHED_SIDE, height, width)
         if np.count_nonzero(image != 255) < least:
             raise Rejected(f"fewer than {least:.0f} pixels are drawn on")
         return 255 - image if self.inverted else image

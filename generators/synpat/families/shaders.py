@@ -122,7 +122,7 @@ class Shaders(Family):
         return cls(category=category, time=rng.uniform(0.1, 10))
 
     @classmethod
-    def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def resolved_parameters(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         if not given.get("folder"):
             return dict(given)
         check_shaders(given["folder"])
@@ -230,7 +230,7 @@ class _Grower:
         self.numbers: list[list[tuple[float, ...]]] = []
         self.planes = [0]
         """First registers of the pairs there are; 0 is the image's own plane."""
-        self.dear = 0
+        self.expensive = 0
 
     def number(self, steps: int) -> int:
         """A register that about so many steps lead to."""
@@ -262,11 +262,11 @@ class _Grower:
         register = 2 + 2 * len(self.code)
         self.code.append((operation, register, *reads, *[0] * (3 - len(reads))))
         self.numbers.append(self.moving(_CHOICES[operation][1]))
-        self.dear += operation in DEAR
+        self.expensive += operation in DEAR
         return register
 
     def choice(self, operations: range) -> int:
-        allowed, cumulative = _odds(operations, self.dear < MOST_DEAR)
+        allowed, cumulative = _odds(operations, self.expensive < MOST_DEAR)
         return allowed[bisect_right(cumulative, self.random())]
 
     def integer(self, low: int, high: int) -> int:

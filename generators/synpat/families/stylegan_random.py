@@ -40,8 +40,8 @@ class StyleganRandom(Family):
     source: ClassVar[str] = SOURCE
     version: ClassVar[int] = 2
     categories: ClassVar[int] = NETWORKS
-    streak: ClassVar[int] = 25
-    dear: ClassVar[bool] = True
+    class_run_length: ClassVar[int] = 25
+    expensive: ClassVar[bool] = True
     bounds: ClassVar[Bounds] = {"network": (0, 2**32 - 1), "width": (1, 4096)}
 
     network: int

@@ -17,7 +17,7 @@ from synpat.family import (
     Image,
     Rejected,
     category_generator,
-    least_drawn,
+    minimum_drawn,
 )
 from synpat.painting.contours import (
     BOUNDS,
@@ -29,7 +29,7 @@ from synpat.painting.contours import (
 )
 
 EMPTIEST = 0.01
-"""Share of lit pixels below which an image is rejected: see `least_drawn`."""
+"""Share of lit pixels below which an image is rejected: see `minimum_drawn`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class VisualAtom(Family):
                 orbits=self.orbits,
                 greys=256,
             )
-        least = least_drawn(EMPTIEST, PUBLISHED_SIDE, height, width)
+        least = minimum_drawn(EMPTIEST, PUBLISHED_SIDE, height, width)
         if np.count_nonzero(image) < least:
             raise Rejected(f"fewer than {least:.0f} pixels are lit")
         return image

@@ -10,17 +10,17 @@ from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
 from synpat.families import FAMILIES, Image
-from synpat.painting.image import in_mode
+from synpat.painting.image import convert_mode
 from synpat_shards import (
+    Location,
     Manifest,
-    Place,
     encode_png,
     open_set,
     open_store,
     read_images,
 )
 
-from .statistics import spread
+from .statistics import evenly_spaced
 
 GAP = 8
 """Pixels between two images, and around them all."""
@@ -30,70 +30,70 @@ LINE = 18
 
 def facts(manifest: Manifest) -> dict[str, str]:
     """What a person asks first about a set."""
-    recipe = manifest.recipe
-    via = f", painted at {recipe.via[0]}x{recipe.via[1]} and resized" if recipe.via else ""
+    spec = manifest.spec
+    render_size = f", painted at {spec.render_size[0]}x{spec.render_size[1]} and resized" if spec.render_size else ""
     return {
-        "family": f"{recipe.family}, version {recipe.family_version}",
-        "parameters": json.dumps(recipe.parameters) if recipe.parameters else "all drawn from the family's prior",
-        "seed": str(recipe.seed),
-        "samples": f"{recipe.n:,} in {len(manifest.shards)} shards of at most {recipe.samples_per_shard:,}",
-        "classes": str(recipe.categories) if recipe.categories else "none",
-        "image": f"{recipe.height}x{recipe.width} (frequency x time), mode {recipe.mode}{via}",
-        "bytes": f"{sum(shard.bytes for shard in manifest.shards) / 1e6:,.1f} MB, {recipe.encoding}",
+        "family": f"{spec.family}, version {spec.family_version}",
+        "parameters": json.dumps(spec.parameters) if spec.parameters else "all drawn from the family's prior",
+        "seed": str(spec.seed),
+        "samples": f"{spec.n:,} in {len(manifest.shards)} shards of at most {spec.samples_per_shard:,}",
+        "classes": str(spec.categories) if spec.categories else "none",
+        "image": f"{spec.height}x{spec.width} (frequency x time), mode {spec.mode}{render_size}",
+        "bytes": f"{sum(shard.bytes for shard in manifest.shards) / 1e6:,.1f} MB, {spec.encoding}",
         "pixels": f"mean {manifest.mean:.2f}, standard deviation {manifest.std:.2f}, in grey levels 0..255",
         "rejected draws": f"{sum(shard.rejects for shard in manifest.shards):,}",
         "made with": ", ".join(f"{name} {version}" for name, version in manifest.made_with.items()),
     }
 
 
-def preview_images(place: Place, count: int) -> tuple[Manifest, dict[str, Image]]:
+def preview_images(location: Location, count: int) -> tuple[Manifest, dict[str, Image]]:
     """At most so many images of a set, evenly spread, each under its index and its class.
 
     Raises ValueError, naming the file, for a set that is not whole.
     """
-    store, manifest = open_store(place), open_set(place)
-    indices = spread(range(manifest.recipe.n), count)
+    store, manifest = open_store(location), open_set(location)
+    indices = evenly_spaced(range(manifest.spec.n), count)
     images = (image for image, _ in read_images(store, manifest, indices))
     return manifest, dict(zip((_caption(manifest, index) for index in indices), images, strict=True))
 
 
 def _caption(manifest: Manifest, index: int) -> str:
-    recipe = manifest.recipe
-    model = FAMILIES.get(recipe.family) if recipe.categories else None  # one of another version may not be known here
-    category = model.category_of(index, recipe.parameters) if model else None
+    spec = manifest.spec
+    model = FAMILIES.get(spec.family) if spec.categories else None  # one of another version may not be known here
+    category = model.category_of(index, spec.parameters) if model else None
     return str(index) if category is None else f"{index}, class {category}"
 
 
 def preview_picture(manifest: Manifest, images: Mapping[str, Image], columns: int) -> Image:
     """A contact sheet: uint8 [rows, columns], or [rows, columns, 3] if the set is in colour, black on white."""
-    recipe, font = manifest.recipe, ImageFont.load_default(13)
+    spec, font = manifest.spec, ImageFont.load_default(13)
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    cell_height, cell_width = recipe.height + LINE + GAP, max(recipe.width, 110) + GAP
-    title = [f"{recipe.family}: {facts(manifest)['samples']}, seed {recipe.seed}, {recipe.height}x{recipe.width}"]
+    cell_height, cell_width = spec.height + LINE + GAP, max(spec.width, 110) + GAP
+    title = [f"{spec.family}: {facts(manifest)['samples']}, seed {spec.seed}, {spec.height}x{spec.width}"]
     size = (max(GAP + columns * cell_width, 560), GAP + LINE + GAP + rows * cell_height)
-    sheet = Picture.new("RGB" if recipe.mode == "RGB" else "L", size, "white")
+    sheet = Picture.new("RGB" if spec.mode == "RGB" else "L", size, "white")
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP, GAP), title[0], fill="black", font=font)
-    for place, (caption, image) in enumerate(images.items()):
-        row, column = divmod(place, columns)
+    for cell, (caption, image) in enumerate(images.items()):
+        row, column = divmod(cell, columns)
         left, top = GAP + column * cell_width, GAP + LINE + GAP + row * cell_height
-        sheet.paste(Picture.fromarray(in_mode(image, recipe.mode)), (left, top))
-        pen.text((left, top + recipe.height), caption, fill="black", font=font)
+        sheet.paste(Picture.fromarray(convert_mode(image, spec.mode)), (left, top))
+        pen.text((left, top + spec.height), caption, fill="black", font=font)
     return np.asarray(sheet)
 
 
 def preview_page(manifest: Manifest, images: Mapping[str, Image]) -> str:
     """An HTML page that needs nothing but itself."""
-    recipe = manifest.recipe
+    spec = manifest.spec
     rows = "\n".join(f"<tr><th>{html.escape(n)}<td>{html.escape(words)}" for n, words in facts(manifest).items())
     figures = "\n".join(
-        f'<figure><img width="{recipe.width}" height="{recipe.height}" alt="sample {html.escape(caption)}" '
+        f'<figure><img width="{spec.width}" height="{spec.height}" alt="sample {html.escape(caption)}" '
         f'src="data:image/png;base64,{base64.b64encode(encode_png(image)).decode()}">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
         for caption, image in images.items()
     )
-    name = html.escape(f"{recipe.family}: {recipe.n:,} synthetic patterns")
+    name = html.escape(f"{spec.family}: {spec.n:,} synthetic patterns")
     return _PAGE.format(name=name, rows=rows, figures=figures, shards=_shard_rows(manifest))
 
 

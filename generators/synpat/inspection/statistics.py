@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synpat.families import Image
-from synpat.painting.image import in_mode
-from synpat_shards import Place, open_set, open_store, read_images
+from synpat.painting.image import convert_mode
+from synpat_shards import Location, open_set, open_store, read_images
 
 PATCH = 16
 """Pixels along a side of a patch, as the trainer cuts them."""
@@ -54,9 +54,9 @@ class Statistics:
     """Geometric mean of the images' power in each of the RINGS; 0 in one that images of this size have nothing in."""
 
 
-def set_statistics(place: Place, samples: int) -> Statistics:
+def set_statistics(location: Location, samples: int) -> Statistics:
     """The figures of a finished set, from at most so many of its images, evenly spread."""
-    return statistics(set_images(place, samples))
+    return statistics(set_images(location, samples))
 
 
 def statistics(images: Iterable[tuple[Image, int]]) -> Statistics:
@@ -67,7 +67,7 @@ def statistics(images: Iterable[tuple[Image, int]]) -> Statistics:
     count, counts, sums = 0, np.zeros(256, np.int64), np.zeros(4)
     slopes, logarithms = [], []
     for image, size in images:
-        grey = in_mode(image, "L")
+        grey = convert_mode(image, "L")
         count += 1
         counts += level_counts(grey)
         sums += entropy(grey), total_variation(grey), constant_patches(grey), size
@@ -158,13 +158,13 @@ def spectral_slope(power: NDArray[np.float64]) -> float | None:
     return float(-slope / 2)
 
 
-def set_images(place: Place, samples: int) -> Iterator[tuple[Image, int]]:
+def set_images(location: Location, samples: int) -> Iterator[tuple[Image, int]]:
     """At most so many images of a finished set, evenly spread, each with the size of its file in bytes."""
-    manifest = open_set(place)
-    return read_images(open_store(place), manifest, spread(range(manifest.recipe.n), samples))
+    manifest = open_set(location)
+    return read_images(open_store(location), manifest, evenly_spaced(range(manifest.spec.n), samples))
 
 
-def spread(items: Sequence[Item], most: int) -> list[Item]:
+def evenly_spaced(items: Sequence[Item], most: int) -> list[Item]:
     """At most so many of the items, from the first to the last at even distances."""
     places = np.linspace(0, len(items) - 1, min(most, len(items)))
-    return [items[round(place)] for place in places.tolist()]
+    return [items[round(location)] for location in places.tolist()]

@@ -11,7 +11,7 @@ from synpat.family import Image
 cv2.setNumThreads(1)
 
 
-def in_mode(image: Image, mode: str) -> Image:
+def convert_mode(image: Image, mode: str) -> Image:
     """The image as uint8 [height, width] (mode L; colour is weighed by ITU-R Rec. 601) or [height, width, 3] (RGB)."""
     if mode == "L":
         return image if image.ndim == 2 else cast(Image, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))

@@ -8,9 +8,9 @@ import numpy as np
 
 from synpat.families import FAMILIES
 from synpat_shards import (
+    Location,
     Manifest,
-    Place,
-    Recipe,
+    SetSpec,
     ShardRecord,
     decode_png,
     open_store,
@@ -36,29 +36,31 @@ class Comparison:
     """Why the shard could not be read to its end; None if it could."""
 
 
-def regenerate(place: Place, manifest: Manifest, shards: Sequence[ShardRecord], engine: Engine) -> Iterable[Comparison]:
+def regenerate(
+    location: Location, manifest: Manifest, shards: Sequence[ShardRecord], engine: Engine
+) -> Iterable[Comparison]:
     """Render these shards of a set again and compare their pixels with what lies there.
 
     Raises ValueError if the family that is installed paints other pixels than that of the manifest, by its version.
     """
-    recipe = manifest.recipe
-    if recipe.family not in FAMILIES:
-        raise ValueError(f"this synpat has no family {recipe.family!r}: nothing can be rendered again to compare with")
-    if (version := FAMILIES[recipe.family].version) != recipe.family_version:
+    spec = manifest.spec
+    if spec.family not in FAMILIES:
+        raise ValueError(f"this synpat has no family {spec.family!r}: nothing can be rendered again to compare with")
+    if (version := FAMILIES[spec.family].version) != spec.family_version:
         raise ValueError(
-            f"version {recipe.family_version} of {recipe.family} rendered this set, this synpat has version {version}: "
+            f"version {spec.family_version} of {spec.family} rendered this set, this synpat has version {version}: "
             "install the synpat that it was made with"
         )
-    return engine(partial(_compare, place, recipe), shards)
+    return engine(partial(_compare, location, spec), shards)
 
 
-def _compare(place: Place, recipe: Recipe, shard: ShardRecord) -> Comparison:
+def _compare(location: Location, spec: SetSpec, shard: ShardRecord) -> Comparison:
     images = different = largest = 0
     fault = None
     try:
-        for member, data in shard_members(open_store(place), shard):
+        for member, data in shard_members(open_store(location), shard):
             if member.extension == "png":
-                stored, painted = decode_png(data), paint_index(recipe, shard.first_index + images).image
+                stored, painted = decode_png(data), paint_index(spec, shard.first_index + images).image
                 difference = 255 if stored.shape != painted.shape else _largest_difference(stored, painted)
                 images, different, largest = images + 1, different + (difference > 0), max(largest, difference)
     except (ValueError, OSError) as trouble:

@@ -12,39 +12,41 @@ from typing import TypeVar
 from synpat.families import FAMILIES
 from synpat_shards import (
     ENCODING,
+    Location,
     Manifest,
-    Place,
-    Recipe,
     Sample,
+    SetSpec,
     ShardRecord,
     begin_set,
-    check_place,
+    check_target,
     complete_set,
     finished_shards,
-    recipe_of,
-    sole_writer,
+    lock_set,
+    read_spec,
     write_shard,
 )
 
 from .local_engine import Engine, local_engine
 from .sampling import paint
-from .slices import WHOLE, Slice
+from .slices import FULL_SLICE, Slice
 
-Where = TypeVar("Where", bound=Place)
+Where = TypeVar("Where", bound=Location)
 
 
-def render_set(place: Place, recipe: Recipe, workers: int, progress: Callable[[ShardRecord, bool], None]) -> Manifest:
+def render_set(
+    location: Location, spec: SetSpec, workers: int, progress: Callable[[ShardRecord, bool], None]
+) -> Manifest:
     """Render what is missing of one set: `render_sets` of a single recipe."""
     with local_engine(workers) as engine:
-        return render_sets({place: recipe}, engine, progress)[place]
+        return render_sets({location: spec}, engine, progress)[location]
 
 
 def render_sets(
-    recipes: Mapping[Where, Recipe],
+    specs: Mapping[Where, SetSpec],
     engine: Engine,
     progress: Callable[[ShardRecord, bool], None],
     preparing: Callable[[str], AbstractContextManager[None]] = nullcontext,
-    part: Slice = WHOLE,
+    part: Slice = FULL_SLICE,
 ) -> dict[Where, Manifest]:
     """Render what is missing of each set into its folder or URL, and complete it; any engine gives the same bytes.
 
@@ -53,103 +55,105 @@ def render_sets(
     are rendered, and nothing is completed: `finalize` does that.
     Raises ValueError, before anything is written, if a place holds anything else or a family refuses its recipe.
     """
-    for place, recipe in recipes.items():
-        check_place(place, recipe)
-    tasks = part.of([(place, number) for place, recipe in recipes.items() for number in range(recipe.shard_count)])
+    for location, spec in specs.items():
+        check_target(location, spec)
+    tasks = part.of([(location, number) for location, spec in specs.items() for number in range(spec.shard_count)])
     records = {
-        place: finished_shards(place, recipe, [number for at, number in tasks if at == place])
-        for place, recipe in recipes.items()
+        location: finished_shards(location, spec, [number for at, number in tasks if at == location])
+        for location, spec in specs.items()
     }
-    missing = [(place, number) for place, number in tasks if number not in records[place]]
+    missing = [(location, number) for location, number in tasks if number not in records[location]]
     # In this process, so that the workers do not compile the same kernels side by side.
-    try_out([recipes[place] for place in dict(missing)], preparing)
+    paint_first_samples([specs[location] for location in dict(missing)], preparing)
     with ExitStack() as locks:
-        for place in recipes if part == WHOLE else ():
-            locks.enter_context(sole_writer(place))
-        for place, recipe in recipes.items():
-            begin_set(place, recipe)
-            for record in records[place].values():
+        for location in specs if part == FULL_SLICE else ():
+            locks.enter_context(lock_set(location))
+        for location, spec in specs.items():
+            begin_set(location, spec)
+            for record in records[location].values():
                 progress(record, True)
-        whole = recipes.keys() - dict(missing).keys() if part == WHOLE else ()
-        manifests = {place: _complete(place, recipes[place], records[place]) for place in whole}
-        for (place, number), record in engine(partial(_render_task, recipes), missing):
-            records[place][number] = record
+        whole = specs.keys() - dict(missing).keys() if part == FULL_SLICE else ()
+        manifests = {location: _complete(location, specs[location], records[location]) for location in whole}
+        for (location, number), record in engine(partial(_render_task, specs), missing):
+            records[location][number] = record
             progress(record, False)
-            if len(records[place]) == recipes[place].shard_count and part == WHOLE:
-                manifests[place] = _complete(place, recipes[place], records[place])
+            if len(records[location]) == specs[location].shard_count and part == FULL_SLICE:
+                manifests[location] = _complete(location, specs[location], records[location])
     return manifests
 
 
-def finalize(place: Place) -> Manifest:
+def finalize(location: Location) -> Manifest:
     """Complete a set whose slices have all been rendered.
 
     Raises ValueError, naming the first shards that are missing, if some are, and if there is no set.
     """
-    recipe = recipe_of(place)
-    if recipe is None:
-        raise ValueError(f"{place} holds no shard set, nor one that is being rendered")
-    records = finished_shards(place, recipe)
-    if missing := [recipe.shard_name(number) for number in range(recipe.shard_count) if number not in records]:
+    spec = read_spec(location)
+    if spec is None:
+        raise ValueError(f"{location} holds no shard set, nor one that is being rendered")
+    records = finished_shards(location, spec)
+    if missing := [spec.shard_name(number) for number in range(spec.shard_count) if number not in records]:
         raise ValueError(
-            f"{len(missing)} of {recipe.shard_count} shards of {place} are missing, from {missing[0]} on: run the "
+            f"{len(missing)} of {spec.shard_count} shards of {location} are missing, from {missing[0]} on: run the "
             "slices again that render them"
         )
-    return _complete(place, recipe, records)
+    return _complete(location, spec, records)
 
 
-def try_out(recipes: Iterable[Recipe], preparing: Callable[[str], AbstractContextManager[None]] = nullcontext) -> None:
+def paint_first_samples(
+    specs: Iterable[SetSpec], preparing: Callable[[str], AbstractContextManager[None]] = nullcontext
+) -> None:
     """Paint the first sample of each recipe.
 
     Raises ValueError if families refuse theirs (a size, a parameter, an extra that is not installed), naming them all.
     """
     refusals = []
-    for recipe in recipes:
+    for spec in specs:
         try:
-            with preparing(recipe.family):
-                paint_index(recipe, 0)
+            with preparing(spec.family):
+                paint_index(spec, 0)
         except (ValueError, ImportError, OSError) as refusal:
-            named = recipe.family in str(refusal)
-            refusals.append(str(refusal) if named else f"{recipe.family}: {refusal}")
+            named = spec.family in str(refusal)
+            refusals.append(str(refusal) if named else f"{spec.family}: {refusal}")
     if refusals:
         raise ValueError("; ".join(refusals))
 
 
-def _complete(place: Place, recipe: Recipe, records: Mapping[int, ShardRecord]) -> Manifest:
-    return complete_set(place, recipe, [records[number] for number in range(recipe.shard_count)], made_with())
+def _complete(location: Location, spec: SetSpec, records: Mapping[int, ShardRecord]) -> Manifest:
+    return complete_set(location, spec, [records[number] for number in range(spec.shard_count)], made_with())
 
 
-def _render_task(recipes: Mapping[Where, Recipe], task: tuple[Where, int]) -> tuple[tuple[Where, int], ShardRecord]:
-    place, number = task
-    return task, render_shard(place, recipes[place], number)
+def _render_task(specs: Mapping[Where, SetSpec], task: tuple[Where, int]) -> tuple[tuple[Where, int], ShardRecord]:
+    location, number = task
+    return task, render_shard(location, specs[location], number)
 
 
-def render_shard(place: Place, recipe: Recipe, number: int) -> ShardRecord:
+def render_shard(location: Location, spec: SetSpec, number: int) -> ShardRecord:
     """Render one shard of a recipe and write it: idempotent, and independent of all other shards."""
-    return write_shard(place, recipe, number, (paint_index(recipe, index) for index in recipe.shard_indices(number)))
+    return write_shard(location, spec, number, (paint_index(spec, index) for index in spec.shard_indices(number)))
 
 
-def paint_index(recipe: Recipe, index: int) -> Sample:
+def paint_index(spec: SetSpec, index: int) -> Sample:
     """Paint one sample of a recipe, ready to be written."""
     painted = paint(
-        recipe.family,
-        recipe.seed,
+        spec.family,
+        spec.seed,
         index,
-        recipe.height,
-        recipe.width,
-        mode=recipe.mode,
-        via=recipe.via,
-        parameters=recipe.parameters,
+        spec.height,
+        spec.width,
+        mode=spec.mode,
+        render_size=spec.render_size,
+        parameters=spec.parameters,
     )
     return Sample(
         index=index,
         image=painted.image,
         category=painted.category,
-        parameters=json.dumps(asdict(painted.pattern)).encode() if recipe.with_parameters else None,
+        parameters=json.dumps(asdict(painted.pattern)).encode() if spec.with_parameters else None,
         rejects=painted.rejects,
     )
 
 
-def make_recipe(
+def make_spec(
     family: str,
     n: int,
     *,
@@ -158,28 +162,28 @@ def make_recipe(
     seed: int = 0,
     samples_per_shard: int = 1000,
     mode: str = "L",
-    via: tuple[int, int] | None = None,
+    render_size: tuple[int, int] | None = None,
     parameters: Mapping[str, object] | None = None,
     with_parameters: bool = False,
-) -> Recipe:
+) -> SetSpec:
     """The recipe of a set of one family, as this version of synpat renders it.
 
     Raises ValueError if files that the parameters name are missing or broken.
     """
     model = FAMILIES[family]
-    settled = model.settled(parameters or {})
-    return Recipe(
+    resolved_parameters = model.resolved_parameters(parameters or {})
+    return SetSpec(
         family=family,
         family_version=model.version,
-        parameters=settled,
-        categories=model.categories_with(settled),
+        parameters=resolved_parameters,
+        categories=model.categories_with(resolved_parameters),
         seed=seed,
         n=n,
         samples_per_shard=samples_per_shard,
         height=height,
         width=width,
         mode=mode,
-        via=via,
+        render_size=render_size,
         with_parameters=with_parameters,
         encoding=ENCODING,
     )

@@ -11,7 +11,7 @@ from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import DTypeLike, NDArray
 
 from synpat.families import FAMILIES, Family, Image, Rejected
-from synpat.painting.image import in_mode, resized
+from synpat.painting.image import convert_mode, resized
 
 ATTEMPTS = 100
 """Draws after which a family that rejects every one is given up: far beyond what any prior of ours needs."""
@@ -52,7 +52,7 @@ def paint(
     width: int,
     *,
     mode: str = "L",
-    via: tuple[int, int] | None = None,
+    render_size: tuple[int, int] | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> Sample:
     """Like `sample`, in mode L or RGB, with all that is known about the picture.
@@ -62,7 +62,7 @@ def paint(
     """
     model, given = FAMILIES[family], dict(parameters or {})
     if given.get("batch", 1) > 1:
-        row = _paint_row(family, seed, index // given["batch"], height, width, mode, via, tuple(given.items()))
+        row = _paint_row(family, seed, index // given["batch"], height, width, mode, render_size, tuple(given.items()))
         return row[index % given["batch"]]
     category = model.category_of(index, given)
     for attempt in range(ATTEMPTS):
@@ -72,12 +72,12 @@ def paint(
         if given:
             pattern = replace(pattern, **given)
         try:
-            image = pattern.render(painting, *(via or (height, width)))
+            image = pattern.render(painting, *(render_size or (height, width)))
         except Rejected:
             continue
-        image = in_mode(resized(image, height, width), mode)
+        image = convert_mode(resized(image, height, width), mode)
         return Sample(image=image, pattern=pattern, category=category, rejects=attempt)
-    raise _given_up(family, seed, index)
+    raise _too_many_rejections(family, seed, index)
 
 
 @lru_cache(maxsize=1)  # its samples are asked for one after the other
@@ -88,7 +88,7 @@ def _paint_row(
     height: int,
     width: int,
     mode: str,
-    via: tuple[int, int] | None,
+    render_size: tuple[int, int] | None,
     given: tuple[tuple[str, Any], ...],
 ) -> list[Sample]:
     """Like `paint`, all the samples that the parameter `batch` puts in a row. If one is rejected, so are all."""
@@ -100,19 +100,22 @@ def _paint_row(
         drawn = (model.draw(rng, category or 0) for rng, category in zip(drawing, categories, strict=True))
         patterns = [replace(pattern, **parameters) for pattern in drawn]
         try:
-            images = model.render_batch(patterns, painting, *(via or (height, width)))
+            images = model.render_batch(patterns, painting, *(render_size or (height, width)))
         except Rejected:
             continue
         return [
             Sample(
-                image=in_mode(resized(image, height, width), mode), pattern=pattern, category=category, rejects=attempt
+                image=convert_mode(resized(image, height, width), mode),
+                pattern=pattern,
+                category=category,
+                rejects=attempt,
             )
             for image, pattern, category in zip(images, patterns, categories, strict=True)
         ]
-    raise _given_up(family, seed, indices[0])
+    raise _too_many_rejections(family, seed, indices[0])
 
 
-def _given_up(family: str, seed: int, index: int) -> ValueError:
+def _too_many_rejections(family: str, seed: int, index: int) -> ValueError:
     return ValueError(
         f"{family} rejected {ATTEMPTS} draws in a row for seed {seed}, index {index}: relax its parameters or take a "
         "larger size"

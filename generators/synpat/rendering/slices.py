@@ -42,7 +42,7 @@ class Slice:
         return tasks[self.index :: self.count]
 
 
-WHOLE = Slice(0, 1)
+FULL_SLICE = Slice(0, 1)
 
 
 def _of_scheduler(environment: Mapping[str, str]) -> tuple[int, int | None]:

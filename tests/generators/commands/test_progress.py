@@ -9,7 +9,7 @@ NAME = "sets/[tiny] [/a]"
 
 def test_brackets_in_a_line_are_said_as_they_are(capfd: pytest.CaptureFixture):
     with RenderProgress("perlin", 2) as progress:
-        progress.say(f"Stopped: 1 of 2 images are in {NAME}.")
+        progress.message(f"Stopped: 1 of 2 images are in {NAME}.")
     assert f"in {NAME}." in capfd.readouterr().err
 
 

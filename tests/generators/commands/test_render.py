@@ -38,17 +38,16 @@ def test_render_writes_a_set_and_says_so_in_one_line(tmp_path: Path):
     assert result.exit_code == 0
     assert result.stdout.count("\n") == 1
     assert "5 images of white-noise in 1 shards" in result.stdout
-    assert read_manifest(tmp_path / "s").recipe.n == 5
+    assert read_manifest(tmp_path / "s").spec.n == 5
 
 
 def test_every_option_of_render_reaches_the_manifest(tmp_path: Path):
-    options = (
-        "--family perlin --n 3 --size 8x12 --seed 4 --samples-per-shard 2 --mode RGB --via 16x24 --params --workers 1"
-    )
-    assert run("render", *options.split(), "--param", "octaves=1", "--out", tmp_path / "s").exit_code == 0
-    recipe = read_manifest(tmp_path / "s").recipe
-    assert (recipe.n, recipe.height, recipe.width, recipe.seed, recipe.samples_per_shard) == (3, 8, 12, 4, 2)
-    assert (recipe.mode, recipe.via, recipe.with_parameters, recipe.parameters) == (
+    painting = "--family perlin --n 3 --size 8x12 --seed 4 --mode RGB --render-size 16x24 --param octaves=1"
+    writing = "--samples-per-shard 2 --params --workers 1"
+    assert run("render", *painting.split(), *writing.split(), "--out", tmp_path / "s").exit_code == 0
+    spec = read_manifest(tmp_path / "s").spec
+    assert (spec.n, spec.height, spec.width, spec.seed, spec.samples_per_shard) == (3, 8, 12, 4, 2)
+    assert (spec.mode, spec.render_size, spec.with_parameters, spec.parameters) == (
         "RGB",
         (16, 24),
         True,

@@ -67,15 +67,15 @@ def test_verify_renders_shards_again_and_reports_the_largest_difference(folder: 
 
 def test_pixels_that_nobody_could_have_rendered_are_noticed(tmp_path: Path):
     """A set that is whole in itself, but whose image 7 is not what its recipe paints."""
-    from synpat.rendering.render import make_recipe, paint_index
+    from synpat.rendering.render import make_spec, paint_index
     from synpat_shards import Sample, begin_set, complete_set, write_shard
 
-    recipe = make_recipe("perlin", 10, height=16, width=16)
-    forged = [vars(paint_index(recipe, index)) for index in range(10)]
+    spec = make_spec("perlin", 10, height=16, width=16)
+    forged = [vars(paint_index(spec, index)) for index in range(10)]
     forged[7]["image"] = forged[7]["image"] ^ 4
-    begin_set(tmp_path / "s", recipe)
-    record = write_shard(tmp_path / "s", recipe, 0, (Sample(**each) for each in forged))
-    complete_set(tmp_path / "s", recipe, [record], {})
+    begin_set(tmp_path / "s", spec)
+    record = write_shard(tmp_path / "s", spec, 0, (Sample(**each) for each in forged))
+    complete_set(tmp_path / "s", spec, [record], {})
     assert run("verify", tmp_path / "s").exit_code == 0
     said = run("verify", tmp_path / "s", "--regenerate", "all", code=1).stdout
     assert "1 of 10 images differ from those rendered again, by at most 4 grey levels" in said
@@ -83,7 +83,7 @@ def test_pixels_that_nobody_could_have_rendered_are_noticed(tmp_path: Path):
 
 def test_a_set_of_another_version_of_the_family_is_not_rendered_again(folder: Path):
     path = folder / ".synpat" / "manifest.json"
-    version = json.loads(path.read_text())["recipe"]["family_version"]
+    version = json.loads(path.read_text())["spec"]["family_version"]
     path.write_text(path.read_text().replace(f'"family_version": {version}', '"family_version": 99'))
     said = run("verify", folder, "--quick", "--regenerate", 1, code=1).stderr
     assert said.startswith("Error: version 99 of perlin rendered this set, this synpat has version")
@@ -92,7 +92,7 @@ def test_a_set_of_another_version_of_the_family_is_not_rendered_again(folder: Pa
 
 def test_inspect_tells_the_recipe_the_counts_and_the_statistics(folder: Path):
     told = json.loads(run("inspect", folder, "--json").stdout)
-    assert (told["recipe"]["family"], told["shards"], told["statistics"]["images"]) == ("perlin", 4, 100)
+    assert (told["spec"]["family"], told["shards"], told["statistics"]["images"]) == ("perlin", 4, 100)
     assert told["bytes"] == sum(path.stat().st_size for path in folder.glob("*.tar"))
     said = run("inspect", folder).stdout
     assert "100 in 4 shards of at most 25" in said
@@ -146,9 +146,9 @@ def test_an_extension_that_was_stopped_is_finished_by_the_same_command(folder: P
 
     straight = Path(shutil.copytree(folder, tmp_path / "straight"))
     run("extend", straight, "--n", 160, "--workers", 1)
-    recipe = begin_extension(folder, 160)
-    render_shard(folder, recipe, 5)
-    assert read_manifest(folder).recipe.n == 100  # readers see the old set until then
+    spec = begin_extension(folder, 160)
+    render_shard(folder, spec, 5)
+    assert read_manifest(folder).spec.n == 100  # readers see the old set until then
     assert "is being extended to 160 samples: finish that first" in run("extend", folder, "--n", 170, code=1).stderr
     run("extend", folder, "--n", 160, "--workers", 1)
     assert contents(folder) == contents(straight)

@@ -114,8 +114,8 @@ def test_no_sample_is_flat_and_rejects_are_rare(family: str):
 
 @every_family
 def test_categories_count_up_with_the_index(family: str):
-    categories, streak = FAMILIES[family].categories, FAMILIES[family].streak
-    assert paint(family, 0, (categories + 1) * streak, 80, 208).category == (1 if categories > 1 else None)
+    categories, class_run_length = FAMILIES[family].categories, FAMILIES[family].class_run_length
+    assert paint(family, 0, (categories + 1) * class_run_length, 80, 208).category == (1 if categories > 1 else None)
 
 
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family not in CHAOTIC])

@@ -110,9 +110,9 @@ def test_shaking_pads_and_keeps_the_middle_near_its_place():
 
 
 def test_a_trained_encoder_is_read_and_its_file_is_pinned(encoder: Path):
-    settled = FeatureVisDeadLeaves.settled({"encoder": str(encoder)})
-    assert settled == {"encoder": str(encoder), "sha256": encoder_digest(str(encoder))}
-    image = FeatureVisDeadLeaves(first=1, steps=2, **settled).render(np.random.default_rng(0), 48, 48)
+    resolved_parameters = FeatureVisDeadLeaves.resolved_parameters({"encoder": str(encoder)})
+    assert resolved_parameters == {"encoder": str(encoder), "sha256": encoder_digest(str(encoder))}
+    image = FeatureVisDeadLeaves(first=1, steps=2, **resolved_parameters).render(np.random.default_rng(0), 48, 48)
     assert image.shape == (48, 48, 3)
 
 
@@ -128,7 +128,7 @@ def test_without_an_encoder_the_way_to_make_one_is_told(encoder: str):
     with pytest.raises(ValueError, match=r"tools/train_dead_leaves_encoder\.py"):
         pattern.render(np.random.default_rng(0), 48, 48)
     with pytest.raises(ValueError, match=r"tools/train_dead_leaves_encoder\.py"):
-        FeatureVisDeadLeaves.settled({"encoder": encoder})
+        FeatureVisDeadLeaves.resolved_parameters({"encoder": encoder})
 
 
 def test_a_file_that_holds_no_network_is_refused(tmp_path: Path):

@@ -20,7 +20,7 @@ from synpat.inspection.statistics import (
     statistics,
     total_variation,
 )
-from synpat.rendering.render import make_recipe, render_set
+from synpat.rendering.render import make_spec, render_set
 from synpat.rendering.sampling import paint
 from synpat_shards import open_set
 
@@ -112,7 +112,7 @@ def test_samples_are_spread_from_the_first_to_the_last(perlin_set: Path):
 @pytest.fixture(scope="module")
 def noise_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("colour") / "noise"
-    render_set(folder, make_recipe("white-noise", 3, height=16, width=16, mode="RGB"), 1, lambda *_: None)
+    render_set(folder, make_spec("white-noise", 3, height=16, width=16, mode="RGB"), 1, lambda *_: None)
     return folder
 
 

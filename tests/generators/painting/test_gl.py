@@ -86,17 +86,17 @@ def test_two_workers_paint_the_classes_into_a_set_that_names_the_shaders(folder:
     result = run("render", "--family", "shaders", "--param", f"folder={folder}", *options, "--out", tmp_path / "set")
     assert result.exit_code == 0, result.stderr
     manifest = open_set(tmp_path / "set")
-    assert manifest.recipe.categories == 3
-    assert manifest.recipe.parameters == {"folder": str(folder), "sha256": shader_files(str(folder))[1]}
+    assert manifest.spec.categories == 3
+    assert manifest.spec.parameters == {"folder": str(folder), "sha256": shader_files(str(folder))[1]}
     path = tmp_path / "set" / manifest.shards[2].file
     png = next(member for member in read_members(path) if member.key == "0000000005" and member.extension == "png")
     image = decode_png(path.read_bytes()[png.offset : png.offset + png.size])
-    given = manifest.recipe.parameters
+    given = manifest.spec.parameters
     assert np.array_equal(image, paint("shaders", 0, 5, 8, 12, mode="RGB", parameters=given).image)
 
 
 def test_shaders_that_changed_are_no_longer_those_of_the_set(folder: Path):
-    pattern = paint("shaders", 0, 0, 8, 8, parameters=Shaders.settled({"folder": str(folder)})).pattern
+    pattern = paint("shaders", 0, 0, 8, 8, parameters=Shaders.resolved_parameters({"folder": str(folder)})).pattern
     (folder / "a.glsl").write_text(SHADERTOY + "\n")
     shader_files.cache_clear()
     with pytest.raises(ValueError, match="are not those that the set was begun with"):

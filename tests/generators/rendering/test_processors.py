@@ -31,7 +31,7 @@ for family in sys.argv[1:]:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the switches are those of x86-64")
 def test_an_older_processor_paints_the_same_pixels(tmp_path: Path):
-    families = [name for name, family in FAMILIES.items() if not family.dear]
+    families = [name for name, family in FAMILIES.items() if not family.expensive]
 
     def painted(environment: dict[str, str]) -> list[str]:
         command = [sys.executable, "-c", PAINT, *families]

@@ -71,16 +71,16 @@ def test_a_grey_family_in_mode_rgb_repeats_its_grey():
 
 def test_via_paints_at_one_size_and_averages_areas_down_to_another():
     square = sample("white-noise", 0, 0, 160, 208)
-    via = paint("white-noise", 0, 0, 80, 104, via=(160, 208)).image
-    assert np.abs(square.reshape(80, 2, 104, 2).mean((1, 3)) - via).max() <= 0.5
-    assert np.array_equal(via, cv2.resize(square, (104, 80), interpolation=cv2.INTER_AREA))
+    render_size = paint("white-noise", 0, 0, 80, 104, render_size=(160, 208)).image
+    assert np.abs(square.reshape(80, 2, 104, 2).mean((1, 3)) - render_size).max() <= 0.5
+    assert np.array_equal(render_size, cv2.resize(square, (104, 80), interpolation=cv2.INTER_AREA))
 
 
 def test_via_averages_the_whole_area_along_a_side_that_shrinks_while_the_other_grows():
     square = paint("white-noise", 0, 0, 64, 64).image
-    via = paint("white-noise", 0, 0, 16, 128, via=(64, 64)).image
+    render_size = paint("white-noise", 0, 0, 16, 128, render_size=(64, 64)).image
     wanted = square.reshape(16, 4, 64).mean(1).repeat(2, axis=1)
-    assert np.abs(wanted - via).max() <= 0.5
+    assert np.abs(wanted - render_size).max() <= 0.5
 
 
 def test_a_given_parameter_replaces_the_drawn_one_and_leaves_the_others():

@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synpat.rendering.render import make_recipe, render_set
+from synpat.rendering.render import make_spec, render_set
 from synpat.rendering.sampling import sample
 from synpat_shards import publish
 from synpat_train.data import remote
-from synpat_train.data.images import Cached, Images, Streamed, statistics
+from synpat_train.data.images import CachedImages, Images, StreamedImages, pixel_statistics
 from synpat_train.data.shard_sets import open_sets, parse_weight
 
 CACHE = Path("unused")
 """Where shards from a URL would be kept."""
 
 
-def cached(folder: Path, cache: Path, width: int = 208) -> Cached:
-    return Cached(open_sets([str(folder)], 80, CACHE), width, cache)
+def cached(folder: Path, cache: Path, width: int = 208) -> CachedImages:
+    return CachedImages(open_sets([str(folder)], 80, CACHE), width, cache)
 
 
 def read(images: Images, *samples: int, shift: float = 0.0) -> np.ndarray:
@@ -42,7 +42,7 @@ def test_every_sample_is_read_at_its_number(perlin_set: Path, tmp_path: Path):
 @pytest.mark.parametrize("width", [208, 160, 240])
 def test_the_stream_gives_the_images_of_the_cache(threads: int, width: int, perlin_set: Path, tmp_path: Path):
     numbers, shifts = np.random.default_rng(0).permutation(100), np.linspace(0, 0.99, 100)
-    stream = Streamed(open_sets([str(perlin_set)], 80, CACHE), width, threads, skip_damaged=False)
+    stream = StreamedImages(open_sets([str(perlin_set)], 80, CACHE), width, threads, skip_damaged=False)
     expected = cached(perlin_set, tmp_path, width).read(numbers, shifts)
     assert np.array_equal(stream.read(numbers, shifts), expected)
 
@@ -74,12 +74,12 @@ def test_a_damaged_cache_is_named_with_the_way_out(length: int, perlin_set: Path
 
 
 def test_sets_stand_one_after_the_other_and_share_their_statistics(perlin_set: Path, tmp_path: Path):
-    render_set(tmp_path / "noise", make_recipe("white-noise", 50), workers=1, progress=lambda *_: None)
+    render_set(tmp_path / "noise", make_spec("white-noise", 50), workers=1, progress=lambda *_: None)
     sets = open_sets([str(perlin_set), f"{tmp_path / 'noise'}=2"], 80, CACHE)
-    images = Cached(sets, 208, tmp_path / "cache").read(np.arange(150), np.zeros(150))
+    images = CachedImages(sets, 208, tmp_path / "cache").read(np.arange(150), np.zeros(150))
     assert np.array_equal(images[100], sample("white-noise", 0, 0, 80, 208))
     seen = np.concatenate([images, images[100:]])
-    assert statistics(sets) == pytest.approx((seen.mean(), seen.std()))
+    assert pixel_statistics(sets) == pytest.approx((seen.mean(), seen.std()))
 
 
 def change_a_byte(path: Path) -> None:
@@ -118,10 +118,10 @@ def test_a_shard_that_breaks_while_streaming_is_named_or_skipped(fault, words, p
     fault(tmp_path / "set" / "perlin-000002.tar")
     numbers, shifts = np.array([50, 3]), np.zeros(2)
     with pytest.raises((ValueError, OSError), match=words):
-        Streamed(sets, 208, 1, skip_damaged=False).read(numbers, shifts)
-    going_on = Streamed(sets, 208, 1, skip_damaged=True)
-    assert np.array_equal(going_on.read(numbers, shifts), np.stack([sample("perlin", 0, 3, 80, 208)] * 2))
-    assert going_on.skipped == 1
+        StreamedImages(sets, 208, 1, skip_damaged=False).read(numbers, shifts)
+    log_disk_errors = StreamedImages(sets, 208, 1, skip_damaged=True)
+    assert np.array_equal(log_disk_errors.read(numbers, shifts), np.stack([sample("perlin", 0, 3, 80, 208)] * 2))
+    assert log_disk_errors.skipped == 1
 
 
 def test_a_set_of_another_height_is_refused_with_the_way_out(perlin_set: Path):
@@ -130,8 +130,8 @@ def test_a_set_of_another_height_is_refused_with_the_way_out(perlin_set: Path):
 
 
 def test_a_set_in_colour_is_refused_with_the_way_out(tmp_path: Path):
-    recipe = make_recipe("perlin", 2, height=32, width=32, mode="RGB")
-    render_set(tmp_path / "set", recipe, workers=1, progress=lambda *_: None)
+    spec = make_spec("perlin", 2, height=32, width=32, mode="RGB")
+    render_set(tmp_path / "set", spec, workers=1, progress=lambda *_: None)
     with pytest.raises(ValueError, match=r"holds images in mode RGB, .*: render with --mode L"):
         open_sets([str(tmp_path / "set")], 32, CACHE)
 
@@ -159,7 +159,7 @@ def test_anybodys_images_are_read_in_grey_and_resized_to_the_height(tmp_path: Pa
     assert np.array_equal(found[0], grey)
     assert np.array_equal(found[1], resized)
     assert found[2].std() > 10
-    assert np.array_equal(read(Streamed(open_sets([str(folder)], 80, CACHE), 100, 1, False), 0, 1, 2), found)
+    assert np.array_equal(read(StreamedImages(open_sets([str(folder)], 80, CACHE), 100, 1, False), 0, 1, 2), found)
 
 
 def test_a_damaged_image_of_anybodys_is_named_or_skipped(tmp_path: Path):
@@ -169,8 +169,8 @@ def test_a_damaged_image_of_anybodys_is_named_or_skipped(tmp_path: Path):
     tar.write_bytes(tar.read_bytes().replace(b"IHDR", b"IHDX", 1))
     with pytest.raises(ValueError, match=r"any\.tar is damaged at 'a': not a whole PNG"):
         cached(folder, tmp_path / "cache")
-    going_on = Streamed(open_sets([str(folder)], 80, CACHE), 208, 1, skip_damaged=True)
-    assert np.array_equal(read(going_on, 0, 1), np.stack([grey, grey]))
+    log_disk_errors = StreamedImages(open_sets([str(folder)], 80, CACHE), 208, 1, skip_damaged=True)
+    assert np.array_equal(read(log_disk_errors, 0, 1), np.stack([grey, grey]))
 
 
 def test_statistics_of_anybodys_images_hold_one_of_them_at_a_time(tmp_path: Path):
@@ -209,17 +209,17 @@ def test_a_set_behind_a_url_gives_the_same_images(url: str, perlin_set: Path, tm
     sets = open_sets([f"{url}=2"], 80, tmp_path)
     assert sets[0].weight == 2
     expected = read(cached(perlin_set, tmp_path / "local"), 99, 0, 37)
-    stream = Streamed(sets, 208, 1, skip_damaged=False)
+    stream = StreamedImages(sets, 208, 1, skip_damaged=False)
     assert np.array_equal(read(stream, 99, 0, 37), expected)
     assert np.array_equal(read(stream, 99, 0, 37), expected)
-    assert np.array_equal(read(Cached(sets, 208, tmp_path), 99, 0, 37), expected)
+    assert np.array_equal(read(CachedImages(sets, 208, tmp_path), 99, 0, 37), expected)
     assert not list(tmp_path.glob("shards/*/*.tar"))  # decoded, they are of no more use
 
 
 def test_tars_behind_a_url_without_a_manifest_are_read_too(url: str, perlin_set: Path, tmp_path: Path):
     fsspec.filesystem("memory").rm("/bucket/perlin/.synpat", recursive=True)
     expected = read(cached(perlin_set, tmp_path / "local"), 99, 0, 37)
-    assert np.array_equal(read(Cached(open_sets([url], 80, tmp_path), 208, tmp_path), 99, 0, 37), expected)
+    assert np.array_equal(read(CachedImages(open_sets([url], 80, tmp_path), 208, tmp_path), 99, 0, 37), expected)
 
 
 def test_the_shard_unused_for_longest_makes_room_for_another(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -244,4 +244,4 @@ def test_a_damaged_shard_behind_a_url_is_named(url: str, tmp_path: Path):
     data[1000] ^= 1
     files.pipe_file("/bucket/perlin/perlin-000001.tar", bytes(data))
     with pytest.raises(ValueError, match=r"perlin-000001\.tar is damaged"):
-        read(Streamed(sets, 208, 1, skip_damaged=False), 30)
+        read(StreamedImages(sets, 208, 1, skip_damaged=False), 30)

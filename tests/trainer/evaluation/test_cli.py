@@ -14,8 +14,8 @@ from synpat_train.audio.fbank import fbank
 from synpat_train.audio.read import read_audio
 from synpat_train.evaluation import cli
 from synpat_train.evaluation.cli import main
-from synpat_train.evaluation.protocols import PROTOCOLS, Probe
-from synpat_train.evaluation.reference_results import PUBLISHED, Published
+from synpat_train.evaluation.protocols import PROTOCOLS, ProbeProtocol
+from synpat_train.evaluation.reference_results import REFERENCE_RESULTS, ReferenceResults
 from synpat_train.evaluation.results import table
 
 QUICK = ["--protocol", "logistic"]
@@ -105,7 +105,7 @@ def test_a_killed_evaluation_goes_on_with_the_rounds_that_it_has(on_tones, tmp_p
     probed: list[int] = []
 
     probe = PROTOCOLS["logistic"]
-    assert isinstance(probe, Probe)
+    assert isinstance(probe, ProbeProtocol)
     real, limit = probe.scores, 9
 
     def counting(*arguments):
@@ -159,8 +159,8 @@ def test_a_comparison_says_how_much_of_the_gap_to_a_published_figure_is_closed(
     on_tones, run, tmp_path, capsys, monkeypatch
 ):
     evaluate(*on_tones, *QUICK)
-    theirs = Published(encoder="theirs", source="They, Paper, 2000", figures={"tones (logistic)": 200.0})
-    monkeypatch.setattr(cli, "PUBLISHED", {**PUBLISHED, "m2d": theirs})
+    theirs = ReferenceResults(encoder="theirs", source="They, Paper, 2000", figures={"tones (logistic)": 200.0})
+    monkeypatch.setattr(cli, "REFERENCE_RESULTS", {**REFERENCE_RESULTS, "m2d": theirs})
     capsys.readouterr()
     evaluate("compare", run, "--reference", "m2d", "--out", tmp_path / "comparison.png")
     shown = capsys.readouterr().out

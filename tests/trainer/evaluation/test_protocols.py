@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from synpat_train.evaluation.probes import linear as evar
-from synpat_train.evaluation.protocols import LINEAR, PROTOCOLS, Probe, described, suffix
+from synpat_train.evaluation.protocols import LINEAR, PROTOCOLS, ProbeProtocol, protocol_name, suffix
 from synpat_train.evaluation.scoring.metrics import mean_average_precision
 from synpat_train.evaluation.tasks.task import Split
 
@@ -23,7 +23,7 @@ def problem(distance: float) -> tuple[np.ndarray, np.ndarray]:
     return (features * np.logspace(-3, 3, 40)).astype(np.float32), labels
 
 
-PROBES = {name: protocol for name, protocol in PROTOCOLS.items() if isinstance(protocol, Probe)}
+PROBES = {name: protocol for name, protocol in PROTOCOLS.items() if isinstance(protocol, ProbeProtocol)}
 every_protocol = pytest.mark.parametrize("name", PROBES)
 
 
@@ -134,7 +134,7 @@ def test_a_changed_setting_is_in_the_name_of_the_result():
     assert suffix(PROTOCOLS["knn"]) == " (knn)"
     changed = replace(LINEAR, changes={"learning_rate": "validation"})
     assert suffix(changed) == " (linear, learning_rate=validation)"
-    assert "learning_rate validation" in described(changed, "esc50")
+    assert "learning_rate validation" in protocol_name(changed, "esc50")
 
 
 @pytest.mark.parametrize(

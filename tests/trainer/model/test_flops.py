@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from synpat_train.config import make_config
-from synpat_train.model.flops import operations, peak, stated_peak
+from synpat_train.model.flops import flops_per_sample, listed_peak_flops, peak_flops
 from synpat_train.model.mae import MaskedAutoencoder
 
 
@@ -20,7 +20,7 @@ from synpat_train.model.mae import MaskedAutoencoder
 )
 def test_a_sample_takes_what_was_worked_out_by_hand(preset: str, settings: dict, gigaflops: float):
     """The tabulated figures embed and predict all patches; we skip those that nobody needs, a percent or so."""
-    assert operations(make_config(preset, settings)) / 1e9 == pytest.approx(gigaflops, rel=0.02)
+    assert flops_per_sample(make_config(preset, settings)) / 1e9 == pytest.approx(gigaflops, rel=0.02)
 
 
 def test_torch_counts_the_same():
@@ -28,11 +28,11 @@ def test_torch_counts_the_same():
     model = MaskedAutoencoder(config)
     with FlopCounterMode(display=False) as counter:
         model(torch.randn(2, 1, 80, 208), torch.rand(2, config.patches)).backward()
-    assert operations(config) == pytest.approx(counter.get_total_flops() / 2, rel=0.03)
+    assert flops_per_sample(config) == pytest.approx(counter.get_total_flops() / 2, rel=0.03)
 
 
 def test_the_peak_of_a_processor_is_a_plausible_number():
-    assert 1e8 < peak(torch.device("cpu"), torch.float32) < 1e14
+    assert 1e8 < peak_flops(torch.device("cpu"), torch.float32) < 1e14
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ def test_the_peak_of_a_processor_is_a_plausible_number():
     ],
 )
 def test_a_gpu_is_not_taken_for_another_whose_name_begins_alike(gpu: str, stated: float | None):
-    assert stated_peak(gpu) == stated
+    assert listed_peak_flops(gpu) == stated
 
 
 def test_the_peak_is_that_of_the_faster_precision(monkeypatch: pytest.MonkeyPatch):
     """A processor without bfloat16 units multiplies it many times slower than float32."""
     measured = {torch.bfloat16: 1e9, torch.float32: 5e10}
-    monkeypatch.setattr("synpat_train.model.flops._measured_peak", lambda device, dtype: measured[dtype])
-    assert peak(torch.device("cpu"), torch.bfloat16) == 5e10
+    monkeypatch.setattr("synpat_train.model.flops._measured_peak_flops", lambda device, dtype: measured[dtype])
+    assert peak_flops(torch.device("cpu"), torch.bfloat16) == 5e10

@@ -18,7 +18,7 @@ def losses_shown(run: Path) -> dict[int, float]:
 
 def record(log: RunLog, *steps: int) -> None:
     for step in steps:
-        log.numbers(step, **NUMBERS | {"loss": 1 / 2**step})
+        log.metrics(step, **NUMBERS | {"loss": 1 / 2**step})
 
 
 def test_tensorboard_shows_what_the_log_holds(tmp_path: Path):
@@ -55,5 +55,5 @@ def test_a_full_disk_leaves_whole_lines_and_the_log_goes_on_when_there_is_room(s
 
 def test_brackets_in_a_path_are_said_as_they_are(tmp_path: Path, capfd):
     with RunLog(tmp_path, 0, 1) as log:
-        log.say("runs/[tiny] [/a]: stopped")
+        log.message("runs/[tiny] [/a]: stopped")
     assert "runs/[tiny] [/a]: stopped\n" in capfd.readouterr().err

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
-from synpat.rendering.render import make_recipe, render_set
+from synpat.rendering.render import make_spec, render_set
 from synpat_shards import decode_png, locked
 from synpat_train.config import Config, make_config
 from synpat_train.data.batches import mask_noise
@@ -19,7 +19,7 @@ from synpat_train.model.timm_compat import create_model
 from synpat_train.pretraining.cli import main
 from synpat_train.pretraining.log import read_log
 from synpat_train.pretraining.model_card import card
-from synpat_train.pretraining.status import standing
+from synpat_train.pretraining.status import run_status
 from synpat_train.pretraining.train import Objective, pretrain
 from synpat_train.schedule import learning_rate
 from synpat_train.settings import read_settings
@@ -151,7 +151,7 @@ def test_a_run_that_came_to_nothing_may_try_again_with_other_settings(run: Path,
 
 
 def test_a_run_folder_of_other_shard_sets_is_refused(run: Path, tmp_path: Path):
-    render_set(tmp_path / "noise", make_recipe("white-noise", 50), workers=1, progress=lambda *_: None)
+    render_set(tmp_path / "noise", make_spec("white-noise", 50), workers=1, progress=lambda *_: None)
     with pytest.raises(ValueError, match="holds another run: it learned from other shard sets"):
         train(run, tmp_path / "noise")
 
@@ -226,7 +226,7 @@ def test_inspect_refuses_a_folder_without_a_run(tmp_path: Path):
 def test_a_damaged_configuration_of_a_run_is_named(tmp_path: Path):
     (tmp_path / "config.yaml").write_text("model: tiny\nheight: 80\npatch:")
     with pytest.raises(ValueError, match=r"config\.yaml is damaged, or of another .*patch: input should be"):
-        standing(tmp_path)
+        run_status(tmp_path)
 
 
 @pytest.mark.parametrize("line", [b"\0\0\xff\n", b"[1]\n", b'{"step": 4}\n'])

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synpat_train.config import Config
-from synpat_train.distributed import Ranks
+from synpat_train.distributed import ProcessGroup
 
 from .images import Images
-from .shuffle import Order
+from .shuffle import SampleOrder
 
 
 @dataclass(frozen=True)
@@ -24,24 +24,24 @@ class Batch:
     """Uniform [batch, patches]: the patches of the lowest numbers are kept."""
 
 
-def make_batch(step: int, config: Config, order: Order, images: Images, ranks: Ranks) -> Batch:
+def make_batch(step: int, config: Config, order: SampleOrder, images: Images, group: ProcessGroup) -> Batch:
     """This rank's share of what step `step` learns from, in memory that a GPU copies without waiting.
 
     The ranks cut the same batch into equal shares, so that a sample goes to one of them and all take equal steps.
     """
-    share = config.batch_size // ranks.count
-    mine = slice(ranks.rank * share, (ranks.rank + 1) * share)
+    share = config.batch_size // group.count
+    mine = slice(group.rank * share, (group.rank + 1) * share)
     images.prepare(batch_samples(step + config.window // config.batch_size, config, order))
     shifts = _shifts(config, step)[mine]
     pixels = torch.from_numpy(images.read(batch_samples(step, config, order)[mine], shifts))
     noise = mask_noise(config, step)[mine]
-    if ranks.device.type == "cuda":
-        torch.cuda.set_device(ranks.device)  # of this thread
+    if group.device.type == "cuda":
+        torch.cuda.set_device(group.device)  # of this thread
         return Batch(pixels.pin_memory(), noise.pin_memory())
     return Batch(pixels, noise)
 
 
-def batch_samples(step: int, config: Config, order: Order) -> NDArray[np.int64]:
+def batch_samples(step: int, config: Config, order: SampleOrder) -> NDArray[np.int64]:
     """The numbers of the samples of a step, on all ranks. What does not fill a batch is left out of an epoch."""
     epoch, place = divmod(step, len(order) // config.batch_size)
     return order.samples(epoch, place * config.batch_size, (place + 1) * config.batch_size)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from synpat_train.progress import track
 
 from .shard_sets import Shard, ShardSet
-from .tar_index import Place, index_shard
+from .tar_index import TarImage, index_shard
 
 INDEXES = 4096
 """Shards of which the places of the images are remembered, 16 bytes an image."""
@@ -54,7 +54,7 @@ class Images(Protocol):
         ...
 
 
-def statistics(sets: Sequence[ShardSet]) -> tuple[float, float]:
+def pixel_statistics(sets: Sequence[ShardSet]) -> tuple[float, float]:
     """Mean and standard deviation of the pixels that a run sees, in grey levels."""
     total = math.fsum(s.weight * len(s) for s in sets)
     mean = math.fsum(s.weight * len(s) * s.mean for s in sets) / total
@@ -75,7 +75,7 @@ def fit_in_time(image: NDArray[np.uint8], out: NDArray[np.uint8], shift: float, 
         out[:, start : start + wide] = image
 
 
-class Cached:
+class CachedImages:
     """Images from the decoded copies of the sets."""
 
     def __init__(self, sets: Sequence[ShardSet], width: int, cache: Path) -> None:
@@ -84,7 +84,7 @@ class Cached:
         Raises ValueError, naming the file, for a damaged set, and OSError where the disk is full.
         """
         self.arrays = [_decoded(shard_set, cache) for shard_set in sets]
-        self.width, self.fill, self.skipped = width, round(statistics(sets)[0]), 0
+        self.width, self.fill, self.skipped = width, round(pixel_statistics(sets)[0]), 0
 
     def read(self, samples: NDArray[np.int64], shifts: NDArray[np.float64]) -> NDArray[np.uint8]:
         if len(self.arrays) == 1 and self.arrays[0].shape[2] == self.width:
@@ -183,21 +183,23 @@ def _decode_shard(shard_set: ShardSet, shard: Shard, images: NDArray[np.uint8]) 
         shard.path.unlink(missing_ok=True)
 
 
-def _named(decode: Callable[[bytes], NDArray[np.uint8]], data: bytes, shard: Shard, place: Place) -> NDArray[np.uint8]:
+def _named(
+    decode: Callable[[bytes], NDArray[np.uint8]], data: bytes, shard: Shard, place: TarImage
+) -> NDArray[np.uint8]:
     try:
         return decode(data)
     except ValueError as broken:
         raise ValueError(f"{shard.path} is damaged at {place.key!r}: {broken}") from None
 
 
-class Streamed:
+class StreamedImages:
     """Images straight from the shards, decoded by a few threads; ISA-L's and numpy's share of it runs in parallel."""
 
     def __init__(self, sets: Sequence[ShardSet], width: int, threads: int, skip_damaged: bool) -> None:
         """skip_damaged: put another image of the batch in the place of one that cannot be read, and count it."""
         self.shards = [(shard_set, shard) for shard_set in sets for shard in shard_set.shards]
         self.firsts = np.cumsum([0] + [shard.count for _, shard in self.shards])
-        self.height, self.width, self.fill = sets[0].height, width, round(statistics(sets)[0])
+        self.height, self.width, self.fill = sets[0].height, width, round(pixel_statistics(sets)[0])
         self.pool, self.skip_damaged, self.skipped = ThreadPoolExecutor(threads), skip_damaged, 0
         self.fetching, self.prepared = ThreadPoolExecutor(FETCHING), deque[int](maxlen=INDEXES)
 

@@ -21,7 +21,7 @@ from synpat_shards import (
 )
 
 from .remote import Remote, fetch_tars
-from .tar_index import Place, index_shard
+from .tar_index import TarImage, index_shard
 
 MANIFEST = ".synpat/manifest.json"
 """What a set of ours is told by."""
@@ -120,31 +120,31 @@ def _open(place: str, weight: float, height: int, cache: Path, skip_damaged: boo
     if is_url(place):
         store = open_store(place)
         if store.exists(MANIFEST):
-            return _ours(place, weight, read(store), height, fetched)
+            return _open_synpat_set(place, weight, read(store), height, fetched)
         tars = fetch_tars(store, fetched)
     else:
         tars = [path] if path.suffix == ".tar" else sorted(path.glob("*.tar"))
     if (path / MANIFEST).parent.exists() or not tars:
-        return _ours(place, weight, read(place), height, path)
-    return _anybodys(place, weight, tars, height)
+        return _open_synpat_set(place, weight, read(place), height, path)
+    return _open_foreign_set(place, weight, tars, height)
 
 
-def _ours(place: str, weight: float, manifest: Manifest, height: int, folder: Path) -> ShardSet:
+def _open_synpat_set(place: str, weight: float, manifest: Manifest, height: int, folder: Path) -> ShardSet:
     """folder: where the shards are, or will be once they are needed."""
-    recipe, store = manifest.recipe, open_store(place)
-    if recipe.mode != "L":
-        raise ValueError(f"{place} holds images in mode {recipe.mode}, the model reads grey ones: render with --mode L")
-    if recipe.height != height:
+    spec, store = manifest.spec, open_store(place)
+    if spec.mode != "L":
+        raise ValueError(f"{place} holds images in mode {spec.mode}, the model reads grey ones: render with --mode L")
+    if spec.height != height:
         raise ValueError(
-            f"{place} holds images of {recipe.height}x{recipe.width}, the model reads a height of {height}: render "
-            f"with --size {height}x{recipe.width}, or train with --set height={recipe.height}"
+            f"{place} holds images of {spec.height}x{spec.width}, the model reads a height of {height}: render "
+            f"with --size {height}x{spec.width}, or train with --set height={spec.height}"
         )
     return ShardSet(
         name=store.url if is_url(place) else place,
         weight=weight,
         digest=hashlib.sha256("".join(shard.pixels_sha256 for shard in manifest.shards).encode()).hexdigest(),
-        height=recipe.height,
-        width=recipe.width,
+        height=spec.height,
+        width=spec.width,
         resized=False,
         shards=tuple(
             Shard(
@@ -160,7 +160,7 @@ def _ours(place: str, weight: float, manifest: Manifest, height: int, folder: Pa
     )
 
 
-def _anybodys(place: str, weight: float, tars: Sequence[Path], height: int) -> ShardSet:
+def _open_foreign_set(place: str, weight: float, tars: Sequence[Path], height: int) -> ShardSet:
     """A set without a manifest. The first image tells its size if it has the model's height; if not, all are resized
     to that height, keeping the first one's proportions. Damaged images are passed over here: whoever reads them names
     or skips them."""
@@ -194,7 +194,7 @@ def _anybodys(place: str, weight: float, tars: Sequence[Path], height: int) -> S
     )
 
 
-def _whole(tar: Path, place: Place) -> NDArray[np.uint8] | None:
+def _whole(tar: Path, place: TarImage) -> NDArray[np.uint8] | None:
     """One image; None if it is damaged."""
     with tar.open("rb") as file:
         file.seek(place.offset)

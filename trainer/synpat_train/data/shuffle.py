@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Order:
+class SampleOrder:
     """The shards are permuted, and their samples then shuffled inside one window after another.
 
     A sample's number is its place in all shards of all sets, laid end to end.
@@ -38,7 +38,7 @@ class Order:
 
 
 @lru_cache(maxsize=4)
-def _window(order: Order, epoch: int, number: int) -> NDArray[np.int64]:
+def _window(order: SampleOrder, epoch: int, number: int) -> NDArray[np.int64]:
     """The samples of one window, shuffled."""
     size = order.window or len(order)
     parts, ends = _permuted(order, epoch)
@@ -52,14 +52,14 @@ def _window(order: Order, epoch: int, number: int) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=4)
-def _permuted(order: Order, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _permuted(order: SampleOrder, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The parts of an epoch in their order, and where each ends in it."""
     parts = _random(order.seed, epoch, 0, 0).permutation(len(_parts(order)))
     return parts, np.cumsum([_parts(order)[part][1] for part in parts])
 
 
 @lru_cache(maxsize=2)
-def _parts(order: Order) -> Sequence[tuple[int, int]]:
+def _parts(order: SampleOrder) -> Sequence[tuple[int, int]]:
     """What an epoch is made of, as shard and number of samples: whole shards, and a last part for a fraction."""
     parts = []
     for shard, (count, weight) in enumerate(zip(order.counts, order.weights, strict=True)):
@@ -68,7 +68,7 @@ def _parts(order: Order) -> Sequence[tuple[int, int]]:
     return [(shard, count) for shard, count in parts if count]
 
 
-def _part(order: Order, epoch: int, part: int) -> NDArray[np.int64]:
+def _part(order: SampleOrder, epoch: int, part: int) -> NDArray[np.int64]:
     """The samples of a part."""
     shard, taken = _parts(order)[part]
     count, first = order.counts[shard], _firsts(order)[shard]
@@ -77,7 +77,7 @@ def _part(order: Order, epoch: int, part: int) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=2)
-def _firsts(order: Order) -> NDArray[np.int64]:
+def _firsts(order: SampleOrder) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(order.counts)])
 
 

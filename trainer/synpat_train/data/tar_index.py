@@ -18,7 +18,7 @@ _PLAIN = (b"0", b"\0")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TarImage:
     """One image inside a tar."""
 
     key: str
@@ -29,14 +29,14 @@ class Place:
     """Bytes."""
 
 
-def index_shard(path: Path) -> list[Place]:
+def index_shard(path: Path) -> list[TarImage]:
     """The images of a tar in their order, the first of each sample.
 
     Raises ValueError, naming the file, for a tar that is torn or promises an image beyond LARGEST, and OSError if it
     cannot be read.
     """
     end = path.stat().st_size
-    places: dict[str, Place] = {}
+    places: dict[str, TarImage] = {}
     try:
         with path.open("rb") as file:
             for name, offset, size in _members(file):
@@ -48,7 +48,7 @@ def index_shard(path: Path) -> list[Place]:
                     raise ValueError(f"{path} holds {name!r} of {size} bytes; {LARGEST} is the most")
                 if offset + size > end:
                     raise ValueError(f"{path} is torn: {name!r} reaches beyond its end")
-                places.setdefault(folder + slash + key, Place(folder + slash + key, offset, size))
+                places.setdefault(folder + slash + key, TarImage(folder + slash + key, offset, size))
     except tarfile.TarError as torn:
         raise ValueError(f"{path} is no whole tar file: {torn}") from None
     return list(places.values())

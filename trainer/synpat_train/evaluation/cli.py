@@ -12,17 +12,17 @@ from synpat_train.audio.log_mel import BANDS
 from synpat_train.model.encoder import Encoder, find_encoder, load_encoder, resampled
 from synpat_train.pretraining.model_card import write_card
 from synpat_train.pretraining.run_folder import CONFIG
-from synpat_train.progress import say
+from synpat_train.progress import print_message
 from synpat_train.settings import parse_settings
 
 from .comparison import comparison, draw_comparison, read_evaluated
 from .evaluate import evaluate
 from .protocols import LINEAR, PROTOCOLS
-from .reference_results import PUBLISHED
+from .reference_results import REFERENCE_RESULTS
 from .results import RESULTS, add_result, read_results, table, untested
 from .tasks.benchmarks import BENCHMARKS
 from .tasks.check import check_copy, report
-from .tasks.registry import TASKS, described
+from .tasks.registry import TASKS, tasks_table
 from .tasks.task import Source
 
 
@@ -138,17 +138,19 @@ def main(
         add_result(out, result, folder)
         results.append(result)
         if without := untested(result):
-            say(f"{result.task.name}: no tested clip has {len(without)} of the classes; they count for nothing")
+            print_message(
+                f"{result.task.name}: no tested clip has {len(without)} of the classes; they count for nothing"
+            )
     if out == folder.parent / "evaluation" and (folder.parent / CONFIG).exists():
         write_card(folder.parent)
     click.echo(table(results))
-    say(f"written: {out / RESULTS}")
+    print_message(f"written: {out / RESULTS}")
 
 
 @main.command()
 def tasks() -> None:
     """Say of every task what it measures, how large it is, its split and licence, and where a person gets it."""
-    click.echo(described())
+    click.echo(tasks_table())
 
 
 @main.command()
@@ -168,7 +170,7 @@ def check(task: str, data: Path) -> None:
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@click.option("--reference", type=click.Choice(list(PUBLISHED)), help="Published figures to set beside them.")
+@click.option("--reference", type=click.Choice(list(REFERENCE_RESULTS)), help="Published figures to set beside them.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("comparison.png"), help="Picture to write."
 )
@@ -180,10 +182,10 @@ def compare(runs: tuple[Path, ...], reference: str | None, out: Path) -> None:
       synpat-eval compare runs/perlin runs/fractaldb --reference m2d
     """
     encoders = [read_evaluated(run) for run in runs]
-    theirs = PUBLISHED[reference] if reference else None
+    theirs = REFERENCE_RESULTS[reference] if reference else None
     click.echo(comparison(encoders, theirs))
     draw_comparison(encoders, theirs, out)
-    say(f"written: {out}")
+    print_message(f"written: {out}")
 
 
 def _for_spectrograms(encoder: Encoder) -> Encoder:
@@ -191,7 +193,7 @@ def _for_spectrograms(encoder: Encoder) -> Encoder:
     if encoder.height in FRONT_ENDS:
         return encoder
     frames = encoder.width // encoder.patch * encoder.patch
-    say(
+    print_message(
         f"the encoder was trained on {encoder.height}x{encoder.width}, and a spectrogram has {BANDS} bands: its "
         f"positions are resampled to {BANDS}x{frames}"
     )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from synpat_shards import atomic_file
 
 from .evaluate import ENCODER, LOG_MEL, RANDOM_INIT
-from .reference_results import Published
+from .reference_results import ReferenceResults
 from .results import RESULTS, markdown, percent, read_results, read_score
 from .scoring.score import Score
 
@@ -45,7 +45,7 @@ def read_evaluated(path: Path) -> Evaluated:
     raise ValueError(f"{path} holds no {RESULTS}, nor does {path / 'evaluation'}: run synpat-eval --encoder {path}")
 
 
-def comparison(encoders: Sequence[Evaluated], reference: Published | None) -> str:
+def comparison(encoders: Sequence[Evaluated], reference: ReferenceResults | None) -> str:
     """A Markdown table, a row for each task and encoder; all in percent.
 
     The difference is to the first encoder, over the same tested clips. The share of the gap is how far an encoder has
@@ -66,7 +66,7 @@ def comparison(encoders: Sequence[Evaluated], reference: Published | None) -> st
     return markdown(head[:-1], [row[:-1] for row in rows])
 
 
-def _rows(task: str, encoders: Sequence[Evaluated], reference: Published | None) -> list[tuple[str, ...]]:
+def _rows(task: str, encoders: Sequence[Evaluated], reference: ReferenceResults | None) -> list[tuple[str, ...]]:
     having = [each for each in encoders if task in each.tasks]
     theirs = reference.figures.get(task) if reference else None
     rows = []
@@ -88,7 +88,7 @@ def tasks_of(encoders: Sequence[Evaluated]) -> list[str]:
     return list(dict.fromkeys(task for each in encoders for task in each.tasks))
 
 
-def draw_comparison(encoders: Sequence[Evaluated], reference: Published | None, path: Path) -> None:
+def draw_comparison(encoders: Sequence[Evaluated], reference: ReferenceResults | None, path: Path) -> None:
     """Write a picture: of each task the figures and intervals of all encoders, of random-init and of log-mels."""
     tasks, names = tasks_of(encoders), [*(each.name for each in encoders), RANDOM_INIT, LOG_MEL]
     figure = Figure(figsize=(8, 1.2 + 0.2 * len(tasks) * (len(names) + 1)), layout="constrained")

@@ -14,14 +14,14 @@ from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.model.encoder import Encoder, random_encoder
 
 from .finetuning.finetune import finetune
-from .probes.embedding import Embedder, Normalisation, encoder_embedder, measure, statistics_embedder
+from .probes.embedding import Embedder, Normalisation, encoder_embedder, measure_normalisation, statistics_embedder
 from .probes.embedding_cache import embeddings
-from .protocols import LINEAR, Probe, Recipes, described
+from .protocols import LINEAR, FineTuningProtocol, ProbeProtocol, protocol_name
 from .scoring.metrics import ACCURACY, MAP, METRICS
 from .scoring.score import Score
 from .tasks.recordings import digest_of
 from .tasks.task import Task
-from .trials import Round, forget, run_rounds
+from .trials import Trial, delete_trials, run_trials
 
 RANDOM_SEEDS = (0, 1, 2)
 """Seeds of the random-init encoders, whose figures are averaged."""
@@ -43,13 +43,19 @@ class Result:
     """One task's scores, by contestant: the encoder first, then the baselines."""
 
     task: Task
-    protocol: Probe | Recipes
+    protocol: ProbeProtocol | FineTuningProtocol
     normalisation: Normalisation
     scores: Mapping[str, Score]
 
 
 def evaluate(
-    encoder: Encoder, tasks: Sequence[Task], protocol: Probe | Recipes, *, chunks: int, cache: Path, unfinished: Path
+    encoder: Encoder,
+    tasks: Sequence[Task],
+    protocol: ProbeProtocol | FineTuningProtocol,
+    *,
+    chunks: int,
+    cache: Path,
+    unfinished: Path,
 ) -> Iterator[Result]:
     """Score the encoder and the baselines on each task, one after the other.
 
@@ -60,10 +66,12 @@ def evaluate(
     encoder.vit.to(device)
     front_end = FRONT_ENDS[encoder.height]
     competing = contestants(encoder)
-    trained = [each for each in competing if each.encoder and isinstance(protocol, Recipes)]
-    frozen = [each for each in competing if each.encoder is None or isinstance(protocol, Probe)]
+    trained = [each for each in competing if each.encoder and isinstance(protocol, FineTuningProtocol)]
+    frozen = [each for each in competing if each.encoder is None or isinstance(protocol, ProbeProtocol)]
     for task in tasks:
-        normalisation = measure(task.recordings, task.learnt, front_end, device=device, what=f"{task.name}: normalise")
+        normalisation = measure_normalisation(
+            task.recordings, task.learnt, front_end, device=device, what=f"{task.name}: normalise"
+        )
         features = embeddings(
             task.recordings,
             [each.embedder for each in frozen],
@@ -77,15 +85,15 @@ def evaluate(
             what=f"{task.name}: embed",
         )
         # What cannot be trained is probed beside those that are.
-        probe = protocol if isinstance(protocol, Probe) else LINEAR
-        rounds = probe_rounds(task, frozen, features, probe)
+        probe = protocol if isinstance(protocol, ProbeProtocol) else LINEAR
+        trials = probe_trials(task, frozen, features, probe)
         threads = _threads(max(each.nbytes for each in features), device)
-        if isinstance(protocol, Recipes):
-            rounds = [*finetune_rounds(task, trained, normalisation, protocol, device, unfinished), *rounds]
+        if isinstance(protocol, FineTuningProtocol):
+            trials = [*finetune_trials(task, trained, normalisation, protocol, device, unfinished), *trials]
             threads = 1
-        answers = list(run_rounds(rounds, unfinished, threads, f"{task.name}: {protocol.name}"))
-        yield Result(task=task, protocol=protocol, normalisation=normalisation, scores=score(task, rounds, answers))
-        forget(rounds, unfinished)
+        answers = list(run_trials(trials, unfinished, threads, f"{task.name}: {protocol.name}"))
+        yield Result(task=task, protocol=protocol, normalisation=normalisation, scores=score(task, trials, answers))
+        delete_trials(trials, unfinished)
 
 
 def contestants(encoder: Encoder) -> list[Contestant]:
@@ -99,13 +107,13 @@ def contestants(encoder: Encoder) -> list[Contestant]:
     ]
 
 
-def probe_rounds(
-    task: Task, competing: Sequence[Contestant], features: Sequence[np.ndarray], protocol: Probe
-) -> list[Round]:
+def probe_trials(
+    task: Task, competing: Sequence[Contestant], features: Sequence[np.ndarray], protocol: ProbeProtocol
+) -> list[Trial]:
     """A round for every contestant, fold and seed; features: [clips, features] of each contestant."""
     settings = protocol.settings(task.key)
     return [
-        Round(
+        Trial(
             name=contestant.name,
             member=member,
             fold=fold,
@@ -118,41 +126,41 @@ def probe_rounds(
     ]
 
 
-def finetune_rounds(
+def finetune_trials(
     task: Task,
     competing: Sequence[Contestant],
     normalisation: Normalisation,
-    protocol: Recipes,
+    protocol: FineTuningProtocol,
     device: str,
     unfinished: Path,
-) -> list[Round]:
+) -> list[Trial]:
     """A round for every fold and seed: of the encoder, and of one random-init encoder for each seed."""
     (encoder, *untrained), recipe = competing, protocol.settings(task.key)
     pairs = [(encoder, seed) for seed in protocol.seeds] + list(zip(untrained, protocol.seeds, strict=True))
-    rounds = []
+    trials = []
     for member, (contestant, seed) in enumerate(pairs):
         assert contestant.encoder is not None
         for fold, split in enumerate(task.splits):
             key = _key(task, fold, contestant, protocol, seed)
             scores = partial(finetune, contestant.encoder, task, split, normalisation, recipe, seed, device=device)
             scores = partial(scores, checkpoint=unfinished / f"{key}.checkpoint")
-            rounds.append(Round(name=contestant.name, member=member, fold=fold, key=key, scores=scores))
-    return rounds
+            trials.append(Trial(name=contestant.name, member=member, fold=fold, key=key, scores=scores))
+    return trials
 
 
-def _key(task: Task, fold: int, contestant: Contestant, protocol: Probe | Recipes, seed: int) -> str:
+def _key(task: Task, fold: int, contestant: Contestant, protocol: ProbeProtocol | FineTuningProtocol, seed: int) -> str:
     """A name for all that decides the scores of a round."""
     split = task.splits[fold]
     data = digest_of(task.recordings.digest, task.targets, split.train, split.valid, split.test)
-    words = json.dumps([data, task.unit, contestant.embedder.digest, described(protocol, task.key), seed])
+    words = json.dumps([data, task.unit, contestant.embedder.digest, protocol_name(protocol, task.key), seed])
     return digest_of(words)[:32]
 
 
-def score(task: Task, rounds: Sequence[Round], answers: Sequence[np.ndarray]) -> dict[str, Score]:
+def score(task: Task, trials: Sequence[Trial], answers: Sequence[np.ndarray]) -> dict[str, Score]:
     """The score of each contestant; answers: the scores of each round's tested clips, [tested, classes]."""
     metric = MAP if task.multi_label else ACCURACY
     parts: dict[str, dict[int, list[list[np.ndarray]]]] = {}
-    for each, answer in zip(rounds, answers, strict=True):
+    for each, answer in zip(trials, answers, strict=True):
         folds = parts.setdefault(each.name, {}).setdefault(each.member, [[] for _ in task.splits])
         folds[each.fold].append(METRICS[metric].parts(answer, task.targets[task.splits[each.fold].test]))
     scores = {}

@@ -6,13 +6,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from synpat_shards import locked
-from synpat_train.progress import say
+from synpat_train.progress import print_message
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path) -> Iterator[None]:
     """Wait until no other process writes to this folder, and keep others waiting meanwhile."""
     waited = False
     with ExitStack() as stack:
@@ -22,7 +22,7 @@ def alone(folder: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if not waited:
-                    say(f"waiting for another process that writes to {folder}")
+                    print_message(f"waiting for another process that writes to {folder}")
                 waited = True
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         yield

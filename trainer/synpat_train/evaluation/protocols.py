@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from synpat_train.settings import filled
+from synpat_train.settings import build_settings
 
 from .finetuning.recipes import AUDIOMAE, M2D, FineTuning
-from .probes.knn import Neighbours, knn
+from .probes.knn import KNearestNeighbours, knn
 from .probes.linear import Linear, linear
 from .probes.logistic import Logistic, logistic
 from .tasks.task import Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class Probe:
+class ProbeProtocol:
     """A way to learn labels from embeddings."""
 
     name: str
@@ -32,11 +32,11 @@ class Probe:
 
     def settings(self, task: str) -> Any:
         """All settings for a task; ValueError for a change that is unknown, or out of range."""
-        return filled(type(self.usual), asdict(self.usual) | dict(self.changes))
+        return build_settings(type(self.usual), asdict(self.usual) | dict(self.changes))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipes:
+class FineTuningProtocol:
     """A way to train the encoder itself on a task."""
 
     name: str
@@ -50,30 +50,30 @@ class Recipes:
     def settings(self, task: str) -> FineTuning:
         """All settings for a task; ValueError for a change that is unknown, or out of range."""
         recipe = self.usual.get(task, self.usual[""])
-        return filled(FineTuning, asdict(recipe) | dict(self.changes))  # pyright: ignore[reportArgumentType]
+        return build_settings(FineTuning, asdict(recipe) | dict(self.changes))  # pyright: ignore[reportArgumentType]
 
 
-LINEAR = Probe(name="linear", usual=Linear(), scores=linear, seeds=(42, 43, 44))
+LINEAR = ProbeProtocol(name="linear", usual=Linear(), scores=linear, seeds=(42, 43, 44))
 """The usual one."""
-PROTOCOLS: Mapping[str, Probe | Recipes] = {
+PROTOCOLS: Mapping[str, ProbeProtocol | FineTuningProtocol] = {
     protocol.name: protocol
     for protocol in (
         LINEAR,
-        Probe(name="logistic", usual=Logistic(), scores=logistic),
-        Probe(name="knn", usual=Neighbours(), scores=knn),
-        Recipes(name="finetune", usual=M2D),
-        Recipes(name="finetune-audiomae", usual=AUDIOMAE),
+        ProbeProtocol(name="logistic", usual=Logistic(), scores=logistic),
+        ProbeProtocol(name="knn", usual=KNearestNeighbours(), scores=knn),
+        FineTuningProtocol(name="finetune", usual=M2D),
+        FineTuningProtocol(name="finetune-audiomae", usual=AUDIOMAE),
     )
 }
 
 
-def described(protocol: Probe | Recipes, task: str) -> str:
+def protocol_name(protocol: ProbeProtocol | FineTuningProtocol, task: str) -> str:
     """The protocol for a task in words."""
     settings = ", ".join(f"{name} {value}" for name, value in asdict(protocol.settings(task)).items())
     return f"{protocol.name}: {settings}; seeds {', '.join(map(str, protocol.seeds))}"
 
 
-def suffix(protocol: Probe | Recipes) -> str:
+def suffix(protocol: ProbeProtocol | FineTuningProtocol) -> str:
     """What follows a task's name: nothing for the usual protocol."""
     changed = [f"{name}={value}" for name, value in protocol.changes.items()]
     return f" ({', '.join([protocol.name, *changed])})" if changed or protocol.name != LINEAR.name else ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class ReferenceResults:
     """One encoder's figures by one protocol."""
 
     encoder: str
@@ -14,8 +14,8 @@ class Published:
     """Percent, by what synpat-eval calls the task and the protocol."""
 
 
-PUBLISHED: Mapping[str, Published] = {
-    "m2d": Published(
+REFERENCE_RESULTS: Mapping[str, ReferenceResults] = {
+    "m2d": ReferenceResults(
         encoder="M2D, ViT-B, pre-trained on AudioSet",
         source="Niizumi et al., Masked Modeling Duo, 2023; figures of EVAR's README, section 7-2",
         figures={
@@ -30,7 +30,7 @@ PUBLISHED: Mapping[str, Published] = {
             "surge": 42.1,
         },
     ),
-    "audiomae": Published(
+    "audiomae": ReferenceResults(
         encoder="AudioMAE, ViT-B, pre-trained on AudioSet",
         source="Huang et al., Masked Autoencoders that Listen, 2022, table 3 (local attention)",
         figures={

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from synpat_shards import atomic_file, write_whole
+from synpat_shards import atomic_file, write_atomically
 
 from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result
-from .lock import alone
-from .protocols import described, suffix
+from .lock import exclusive_lock
+from .protocols import protocol_name, suffix
 from .scoring.intervals import Interval
 from .scoring.score import Score
-from .tasks.task import names_of
+from .tasks.task import label_names
 
 RESULTS = "results.json"
 ANSWERS = "answers"
@@ -48,11 +48,11 @@ def add_result(folder: Path, result: Result, encoder: Path) -> None:
 
     encoder: the folder with its weights. A reader sees the old file or the new one, never a half.
     """
-    with alone(folder):  # another task may be finished at the same time
+    with exclusive_lock(folder):  # another task may be finished at the same time
         results = read_results(folder)
         write_answers(folder, title(result), result)
         results["tasks"][title(result)] = record(result, encoder)
-        write_whole(folder / RESULTS, json.dumps(results, indent=2).encode() + b"\n")
+        write_atomically(folder / RESULTS, json.dumps(results, indent=2).encode() + b"\n")
 
 
 def title(result: Result) -> str:
@@ -64,7 +64,7 @@ def record(result: Result, encoder: Path) -> dict[str, Any]:
     """Everything about one task's result, ready for JSON. Figures are shares between 0 and 1."""
     task = result.task
     return {
-        "protocol": described(result.protocol, task.key),
+        "protocol": protocol_name(result.protocol, task.key),
         "encoder": str(encoder),
         "encoder_sha256": hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest(),
         "metric": result.scores[ENCODER].metric,
@@ -92,7 +92,7 @@ def untested(result: Result) -> list[str]:
     """Classes that no tested clip has; mAP is the mean over the others."""
     task = result.task
     tested = np.concatenate([split.test for split in task.splits])
-    there = {name for labels in task.labels[tested].tolist() for name in names_of(labels, task.multi_label)}
+    there = {name for labels in task.labels[tested].tolist() for name in label_names(labels, task.multi_label)}
     return [name for name in task.classes if name not in there]
 
 

@@ -13,7 +13,7 @@ from synpat_train.progress import track
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
+class Trial:
     """One contestant learns one split with one seed, and is tested."""
 
     name: str
@@ -27,11 +27,11 @@ class Round:
     """Does it: the scores of the tested clips, float [tested, classes]."""
 
 
-def run_rounds(rounds: Sequence[Round], folder: Path, threads: int, what: str) -> Iterator[np.ndarray]:
-    """The scores of every round, in order. They are kept in the folder until `forget` is called."""
+def run_trials(trials: Sequence[Trial], folder: Path, threads: int, what: str) -> Iterator[np.ndarray]:
+    """The scores of every round, in order. They are kept in the folder until `delete_trials` is called."""
     folder.mkdir(parents=True, exist_ok=True)
 
-    def scores(each: Round) -> np.ndarray:
+    def scores(each: Trial) -> np.ndarray:
         file = _file(folder, each)
         if not file.exists():
             found = each.scores().astype(np.float32)
@@ -40,25 +40,25 @@ def run_rounds(rounds: Sequence[Round], folder: Path, threads: int, what: str) -
         return np.load(file)
 
     if threads == 1:
-        yield from track(map(scores, rounds), len(rounds), what)
+        yield from track(map(scores, trials), len(trials), what)
         return
     # A round on each core: the solvers make many small steps, in which threads that wait for one another cost more
     # than they give, ten times as much where the cores are shared.
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         try:
-            yield from track(pool.map(scores, rounds), len(rounds), what)
+            yield from track(pool.map(scores, trials), len(trials), what)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def forget(rounds: Sequence[Round], folder: Path) -> None:
+def delete_trials(trials: Sequence[Trial], folder: Path) -> None:
     """Delete what was kept of these rounds, and the folder if nothing else is in it."""
-    for each in rounds:
+    for each in trials:
         _file(folder, each).unlink(missing_ok=True)
     if folder.exists() and not any(folder.iterdir()):
         folder.rmdir()
 
 
-def _file(folder: Path, each: Round) -> Path:
+def _file(folder: Path, each: Trial) -> Path:
     return folder / f"{each.key}.npy"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from synpat_shards import write_whole
+from synpat_shards import write_atomically
 from synpat_train.config import Config
 
 from .timm_compat import VisionTransformer
@@ -38,5 +38,5 @@ def export_encoder(folder: Path, encoder: VisionTransformer, config: Config, mea
             "license": "apache-2.0",
         },
     }
-    write_whole(folder / "model.safetensors", save(weights, metadata={"format": "pt"}))
-    write_whole(folder / "config.json", json.dumps(description, indent=1).encode() + b"\n")
+    write_atomically(folder / "model.safetensors", save(weights, metadata={"format": "pt"}))
+    write_atomically(folder / "config.json", json.dumps(description, indent=1).encode() + b"\n")

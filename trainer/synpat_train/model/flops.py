@@ -33,7 +33,7 @@ PEAKS = {
 """Dense bfloat16 operations a second by the makers' data sheets, for names with these words; the first counts."""
 
 
-def operations(config: Config) -> float:
+def flops_per_sample(config: Config) -> float:
     """Floating-point operations that one sample takes in training, forward and backward."""
     width, pixels, masked = WIDTHS[config.model], config.patch**2, config.patches - config.kept
     embed = 2 * config.kept * pixels * width
@@ -51,19 +51,19 @@ def _blocks(tokens: int, width: int, depth: int) -> float:
     return depth * (24 * tokens * width**2 + 4 * tokens**2 * width)
 
 
-def peak(device: torch.device, dtype: torch.dtype) -> float:
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second that the device can do: from its data sheet, or what a large product of matrices reaches."""
-    stated = stated_peak(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
+    stated = listed_peak_flops(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
     # Where bfloat16 is emulated, a model that is only partly in it would come out as busier than the device can be.
-    return stated or max(_measured_peak(device, kind) for kind in {dtype, torch.float32})
+    return stated or max(_measured_peak_flops(device, kind) for kind in {dtype, torch.float32})
 
 
-def stated_peak(gpu: str) -> float | None:
+def listed_peak_flops(gpu: str) -> float | None:
     """What the data sheet of a GPU of this name says; None for one that is not in PEAKS."""
     return next((value for words, value in PEAKS.items() if re.search(rf"\b{words}\b", gpu)), None)
 
 
-def _measured_peak(device: torch.device, dtype: torch.dtype) -> float:
+def _measured_peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     side, times = 8192 if device.type == "cuda" else 1024, []
     matrix = torch.ones(side, side, device=device, dtype=dtype)
     for _ in range(6):  # the first one warms up

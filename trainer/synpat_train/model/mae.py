@@ -46,7 +46,7 @@ class MaskedAutoencoder(nn.Module):
         patches = patchify(images, self.patch)  # [B, L, P * P]
         kept, masked = split_patches(noise, self.kept)
         guesses = self.decode(self.encode(patches, kept), kept, masked)
-        targets = take(patches, masked).float()
+        targets = gather_patches(patches, masked).float()
         if self.norm_pix:
             targets = standardise(targets)
         return F.mse_loss(guesses.float(), targets)
@@ -57,7 +57,7 @@ class MaskedAutoencoder(nn.Module):
         positions = self.encoder.pos_embed
         assert isinstance(positions, Tensor)
         # Projecting the kept patches alone is the convolution of the whole image with the rest left out.
-        tokens = F.linear(take(patches, kept), projection.weight.flatten(1), projection.bias)
+        tokens = F.linear(gather_patches(patches, kept), projection.weight.flatten(1), projection.bias)
         tokens = tokens + positions[0, 1:][kept]
         first = (cast(Tensor, self.encoder.cls_token) + positions[:, :1]).expand(len(tokens), -1, -1)
         return self.encoder.norm(self.encoder.blocks(torch.cat([first, tokens], dim=1)))
@@ -94,7 +94,7 @@ def split_patches(noise: Tensor, kept: int) -> tuple[Tensor, Tensor]:
     return order[:, :kept], order[:, kept:]
 
 
-def take(patches: Tensor, indices: Tensor) -> Tensor:
+def gather_patches(patches: Tensor, indices: Tensor) -> Tensor:
     """The patches [B, n, ...] at indices [B, n] of [B, L, ...]."""
     return patches.gather(1, indices.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
 

@@ -8,7 +8,7 @@ import click
 from synpat_train.config import PRESETS, make_config
 from synpat_train.settings import parse_settings, read_settings
 
-from .status import draw_curve, standing
+from .status import draw_curve, run_status
 from .train import pretrain
 
 
@@ -90,5 +90,5 @@ def inspect(run: Path) -> None:
     Example:
       synpat-train inspect runs/perlin
     """
-    click.echo(standing(run))
+    click.echo(run_status(run))
     click.echo(f"loss: {draw_curve(run)}")

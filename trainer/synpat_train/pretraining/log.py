@@ -18,7 +18,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ign
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]  (generated)
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from synpat_shards import write_whole
+from synpat_shards import write_atomically
 
 LOG = "log.jsonl"
 NUMBERS = {"step", "loss", "lr", "samples_per_s", "mfu", "data_wait", "memory_gb"}
@@ -38,9 +38,9 @@ def read_log(run: Path) -> list[dict[str, float]]:
 
 def _numbers(run: Path, place: int, line: bytes) -> dict[str, float]:
     with suppress(ValueError):  # from what is no JSON, or no text at all
-        numbers = json.loads(line)
-        if isinstance(numbers, dict) and numbers.keys() >= NUMBERS:
-            return numbers
+        metrics = json.loads(line)
+        if isinstance(metrics, dict) and metrics.keys() >= NUMBERS:
+            return metrics
     raise ValueError(f"{run / LOG} is damaged at line {place}: remove that line, the run itself does not need it")
 
 
@@ -50,7 +50,7 @@ class RunLog:
     def __init__(self, run: Path, start: int, total: int) -> None:
         path = run / LOG
         kept = [json.dumps(line) + "\n" for line in read_log(run) if line["step"] <= start]
-        write_whole(path, "".join(kept).encode())
+        write_atomically(path, "".join(kept).encode())
         self.file, self.board = _Whole(str(path), "a"), _Board(run / "tensorboard", start)
         self.console = Console(stderr=True)
         self.bar = Progress(
@@ -73,23 +73,23 @@ class RunLog:
         self.file.close()
         self.board.close()
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """A line for whoever watches."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def numbers(self, step: int, **numbers: float) -> None:
+    def metrics(self, step: int, **metrics: float) -> None:
         """Record what was measured up to a step; a full disk is said, and no fault."""
-        with going_on(self, f"step {step} is not in the log"):
-            self.file.write(json.dumps({"step": step} | numbers).encode() + b"\n")
-            self.board.put(step, numbers)
-        line = f"loss {numbers['loss']:.4f}, {numbers['samples_per_s']:,.0f} samples/s"
+        with log_disk_errors(self, f"step {step} is not in the log"):
+            self.file.write(json.dumps({"step": step} | metrics).encode() + b"\n")
+            self.board.put(step, metrics)
+        line = f"loss {metrics['loss']:.4f}, {metrics['samples_per_s']:,.0f} samples/s"
         self.bar.update(self.task, completed=step, description=line)
         if self.bar.disable and (time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES or step == self.total):
             self.last_line = time.monotonic()
-            self.say(
-                f"step {step}/{self.total}: {line}, lr {numbers['lr']:.2e}, MFU {numbers['mfu']:.1%}, "
-                f"{numbers['data_wait']:.1%} of the time waiting for data, {numbers['memory_gb']:.1f} GB"
-                + (f", {numbers['skipped']} damaged samples skipped" if numbers["skipped"] else "")
+            self.message(
+                f"step {step}/{self.total}: {line}, lr {metrics['lr']:.2e}, MFU {metrics['mfu']:.1%}, "
+                f"{metrics['data_wait']:.1%} of the time waiting for data, {metrics['memory_gb']:.1f} GB"
+                + (f", {metrics['skipped']} damaged samples skipped" if metrics["skipped"] else "")
             )
 
 
@@ -118,8 +118,8 @@ class _Board:
         self._write(Event(file_version="brain.Event:2"))
         self._write(Event(step=start + 1, session_log=SessionLog(status=SessionLog.START)))
 
-    def put(self, step: int, numbers: dict[str, float]) -> None:
-        values = [Summary.Value(tag=name, simple_value=number) for name, number in numbers.items()]
+    def put(self, step: int, metrics: dict[str, float]) -> None:
+        values = [Summary.Value(tag=name, simple_value=number) for name, number in metrics.items()]
         self._write(Event(step=step, summary=Summary(value=values)))
 
     def _write(self, event: Event) -> None:
@@ -130,25 +130,25 @@ class _Board:
         self.events.close()
 
 
-class Silence:
+class NullLog:
     """What the other ranks have for a log."""
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Nothing."""
 
-    def numbers(self, step: int, **numbers: float) -> None:
+    def metrics(self, step: int, **metrics: float) -> None:
         """Nothing."""
 
 
 @contextmanager
-def going_on(log: RunLog | Silence, lost: str) -> Iterator[None]:
+def log_disk_errors(log: RunLog | NullLog, lost: str) -> Iterator[None]:
     """Go on past what cannot be written inside, and say what is lost by it."""
     try:
         yield
     except OSError as full:
-        log.say(f"{lost}, training goes on: {full}")
+        log.message(f"{lost}, training goes on: {full}")
 
 
-def open_log(run: Path, start: int, total: int, aloud: bool) -> AbstractContextManager[RunLog | Silence]:
+def open_log(run: Path, start: int, total: int, aloud: bool) -> AbstractContextManager[RunLog | NullLog]:
     """The log of a run; only one of its processes writes it."""
-    return RunLog(run, start, total) if aloud else nullcontext(Silence())
+    return RunLog(run, start, total) if aloud else nullcontext(NullLog())

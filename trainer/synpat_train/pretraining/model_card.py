@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from synpat_shards import write_whole
+from synpat_shards import write_atomically
 from synpat_train.config import to_yaml
 
 from .log import read_log
@@ -18,7 +18,7 @@ RESULTS = "evaluation/results.json"
 
 def write_card(run: Path) -> None:
     """Write the card of a finished run, with whatever results there are by now."""
-    write_whole(run / CARD, card(run).encode())
+    write_atomically(run / CARD, card(run).encode())
 
 
 def card(run: Path) -> str:

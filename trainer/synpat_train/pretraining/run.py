@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synpat_train.config import Config
-from synpat_train.data.images import Cached, Images, Streamed, room_for_cache, statistics
+from synpat_train.data.images import CachedImages, Images, StreamedImages, pixel_statistics, room_for_cache
 from synpat_train.data.shard_sets import ShardSet, open_sets
-from synpat_train.data.shuffle import Order
+from synpat_train.data.shuffle import SampleOrder
 from synpat_train.device import device_name
-from synpat_train.distributed import Ranks
+from synpat_train.distributed import ProcessGroup
 
 from .run_folder import (
-    check,
+    check_run_folder,
     claim,
-    describe,
-    has_learned,
+    describe_data,
+    has_progress,
+    lock_run,
     read_data,
-    sole_trainer,
 )
 
 
@@ -28,10 +28,10 @@ class Run:
 
     folder: Path
     config: Config
-    ranks: Ranks
+    group: ProcessGroup
     sets: tuple[ShardSet, ...]
     images: Images
-    order: Order
+    order: SampleOrder
     mean: float
     """Of the pixels, in grey levels 0..255."""
     std: float
@@ -45,8 +45,8 @@ class Run:
 
 
 @contextmanager
-def opened_run(
-    folder: Path, shards: Sequence[str], config: Config, cache: Path, workers: int, ranks: Ranks
+def open_run(
+    folder: Path, shards: Sequence[str], config: Config, cache: Path, workers: int, group: ProcessGroup
 ) -> Iterator[Run]:
     """Open the sets and the folder of a run, and keep others out of it; the first time, decode the sets and claim it.
 
@@ -54,28 +54,30 @@ def opened_run(
     """
     sets = open_sets(shards, config.height, cache, config.skip_damaged)
     stream = _streams(folder, sets, config, cache)
-    order = Order(
+    order = SampleOrder(
         seed=config.seed,
         counts=tuple(shard.count for shard_set in sets for shard in shard_set.shards),
         weights=tuple(shard_set.weight for shard_set in sets for _ in shard_set.shards),
         window=config.window if stream else None,
     )
-    total = _steps(len(order), config, ranks)
-    data = describe(sets, stream, f"{ranks.count} x {device_name(ranks.device)}")
-    check(folder, config, data)
-    ranks.wait()  # all look before one of them writes
-    with sole_trainer(folder) if ranks.first else nullcontext():
+    total = _steps(len(order), config, group)
+    data = describe_data(sets, stream, f"{group.count} x {device_name(group.device)}")
+    check_run_folder(folder, config, data)
+    group.wait()  # all look before one of them writes
+    with lock_run(folder) if group.first else nullcontext():
         images = (
-            Streamed(sets, config.width, workers, config.skip_damaged) if stream else Cached(sets, config.width, cache)
+            StreamedImages(sets, config.width, workers, config.skip_damaged)
+            if stream
+            else CachedImages(sets, config.width, cache)
         )
-        if ranks.first:
+        if group.first:
             claim(folder, config, data)
-        ranks.wait()
-        mean, std = statistics(sets)
+        group.wait()
+        mean, std = pixel_statistics(sets)
         yield Run(
             folder=folder,
             config=config,
-            ranks=ranks,
+            group=group,
             sets=sets,
             images=images,
             order=order,
@@ -89,20 +91,20 @@ def _streams(folder: Path, sets: Sequence[ShardSet], config: Config, cache: Path
     """Whether images come straight from the shards: as it was when the run began, since the order depends on it."""
     if config.stream != "auto":
         return config.stream
-    if has_learned(folder):
+    if has_progress(folder):
         return read_data(folder).stream
     return config.skip_damaged or not room_for_cache(sets, cache)  # the cache is of whole sets alone
 
 
-def _steps(samples: int, config: Config, ranks: Ranks) -> int:
+def _steps(samples: int, config: Config, group: ProcessGroup) -> int:
     """Updates of a whole run on so many samples an epoch."""
     if samples < config.batch_size:
         raise ValueError(
             f"the sets hold {samples} samples, less than one batch of {config.batch_size}: take a smaller --batch-size"
         )
-    if config.batch_size % (ranks.count * config.accumulate):
+    if config.batch_size % (group.count * config.accumulate):
         raise ValueError(
             f"batch_size must be a multiple of the number of processes times accumulate, "
-            f"got {config.batch_size}, {ranks.count} and {config.accumulate}"
+            f"got {config.batch_size}, {group.count} and {config.accumulate}"
         )
     return config.steps or (config.epochs or 0) * (samples // config.batch_size)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from synpat_shards import locked, write_whole
+from synpat_shards import locked, write_atomically
 from synpat_train.config import Config, differences, make_config, to_yaml
 from synpat_train.data.shard_sets import ShardSet
 from synpat_train.settings import read_settings
@@ -29,7 +29,7 @@ class SetRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
+class TrainingData:
     """What a run learns from, and how it reads it."""
 
     sets: tuple[SetRecord, ...]
@@ -39,10 +39,10 @@ class Data:
     """What it was last trained on."""
 
 
-def describe(sets: Sequence[ShardSet], stream: bool, device: str) -> Data:
+def describe_data(sets: Sequence[ShardSet], stream: bool, device: str) -> TrainingData:
     """The data of a run, as its folder remembers them."""
     records = (SetRecord(path=s.name, digest=s.digest, samples=len(s), weight=s.weight) for s in sets)
-    return Data(sets=tuple(records), stream=stream, device=device)
+    return TrainingData(sets=tuple(records), stream=stream, device=device)
 
 
 def read_config(run: Path) -> Config:
@@ -59,31 +59,31 @@ def read_config(run: Path) -> Config:
         raise ValueError(f"{run / CONFIG} is damaged, or of another version of synpat: {fault}") from None
 
 
-def read_data(run: Path) -> Data:
+def read_data(run: Path) -> TrainingData:
     """What a run learns from."""
     try:
         content = json.loads((run / SETS).read_bytes())
         sets = tuple(SetRecord(**record) for record in content["sets"])
-        return Data(sets=sets, stream=content["stream"], device=content["device"])
+        return TrainingData(sets=sets, stream=content["stream"], device=content["device"])
     except (ValueError, TypeError, KeyError) as fault:
         raise ValueError(
             f"{run / SETS} is damaged, or of another version of synpat: {fault}. Choose another --out"
         ) from None
 
 
-def has_learned(run: Path) -> bool:
+def has_progress(run: Path) -> bool:
     """Whether the run of a folder has left anything that another one would spoil."""
     return bool(checkpoints(run)) or (run / "encoder").exists()
 
 
-def check(run: Path, config: Config, data: Data) -> None:
+def check_run_folder(run: Path, config: Config, data: TrainingData) -> None:
     """Refuse a folder that this run must not go into.
 
     Raises ValueError for a folder with other things, and for one where a run has learned something with another
     configuration or from other sets. Whether the images were streamed is for the run that is there to say.
     """
     if (run / CONFIG).exists():
-        if not has_learned(run):  # such as one whose batch found no memory: it may try again with another
+        if not has_progress(run):  # such as one whose batch found no memory: it may try again with another
             return
         faults = differences(read_config(run), config)
         if [(s.digest, s.weight) for s in read_data(run).sets] != [(s.digest, s.weight) for s in data.sets]:
@@ -95,7 +95,7 @@ def check(run: Path, config: Config, data: Data) -> None:
 
 
 @contextmanager
-def sole_trainer(run: Path) -> Iterator[None]:
+def lock_run(run: Path) -> Iterator[None]:
     """Keep other processes of this machine from training into a folder.
 
     Raises ValueError if one is at it.
@@ -107,10 +107,10 @@ def sole_trainer(run: Path) -> Iterator[None]:
         raise ValueError(f"another process is training into {run}: wait until it has finished, or end it") from None
 
 
-def claim(run: Path, config: Config, data: Data) -> None:
+def claim(run: Path, config: Config, data: TrainingData) -> None:
     """Make a folder that was checked this run's, and drop the half-written files that a kill left in it."""
     run.mkdir(parents=True, exist_ok=True)
     for leftover in run.rglob(".*.partial"):
         leftover.unlink(missing_ok=True)
-    write_whole(run / SETS, json.dumps(asdict(data), indent=1).encode() + b"\n")
-    write_whole(run / CONFIG, to_yaml(config).encode())
+    write_atomically(run / SETS, json.dumps(asdict(data), indent=1).encode() + b"\n")
+    write_atomically(run / CONFIG, to_yaml(config).encode())

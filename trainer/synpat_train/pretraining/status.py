@@ -12,7 +12,7 @@ from .run_folder import read_config, read_data
 CURVE = "loss.png"
 
 
-def standing(run: Path) -> str:
+def run_status(run: Path) -> str:
     """What a run is, how far it has come and how long it will take.
 
     Raises ValueError if the folder holds no run.

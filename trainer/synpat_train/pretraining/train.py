@@ -12,32 +12,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from synpat_shards import encode_png, write_whole
+from synpat_shards import encode_png, write_atomically
 from synpat_train.config import Config
 from synpat_train.data.batches import Batch, batch_samples, make_batch, mask_noise
 from synpat_train.data.images import key_of
 from synpat_train.device import (
-    Marker,
+    DeviceMarker,
     autocast,
     compile_model,
-    equal_pieces,
-    memory,
+    equal_parts,
+    largest_fitting_batch,
+    peak_memory,
     uses_bfloat16,
-    what_fits,
 )
-from synpat_train.distributed import joined_ranks
+from synpat_train.distributed import process_group
 from synpat_train.model.export import export_encoder
-from synpat_train.model.flops import operations, peak
+from synpat_train.model.flops import flops_per_sample, peak_flops
 from synpat_train.model.mae import MaskedAutoencoder
 from synpat_train.model.timm_compat import param_groups_weight_decay
-from synpat_train.prefetch import ahead
+from synpat_train.prefetch import prefetch
 from synpat_train.schedule import learning_rate
 
 from .checkpoint import Training, begin, checkpoints, load_checkpoint, save_checkpoint
-from .log import RunLog, Silence, going_on, open_log
+from .log import NullLog, RunLog, log_disk_errors, open_log
 from .model_card import write_card
 from .reconstructions import reconstructions
-from .run import Run, opened_run
+from .run import Run, open_run
 from .signals import StopSignals
 
 AHEAD = 4
@@ -56,13 +56,13 @@ def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, w
     for what cannot be trained on or into, for a loss that is no number, and for a batch that finds no memory.
     """
     with (
-        joined_ranks() as ranks,
+        process_group() as group,
         StopSignals() as stop,
-        opened_run(folder, shards, config, cache, workers, ranks) as run,
+        open_run(folder, shards, config, cache, workers, group) as run,
     ):
         training = _begin(run)
         load_checkpoint(folder, training, config, run.digests)
-        with open_log(folder, training.step, run.total, ranks.first) as log:
+        with open_log(folder, training.step, run.total, group.first) as log:
             exhausted = False
             try:
                 _train(run, training, log, stop)
@@ -71,8 +71,8 @@ def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, w
             if exhausted:
                 raise _too_large(run, training)
             if training.step < run.total:
-                log.say(f"stopped after step {training.step} of {run.total}; the same command goes on from there")
-            elif ranks.first:
+                log.message(f"stopped after step {training.step} of {run.total}; the same command goes on from there")
+            elif group.first:
                 export_encoder(folder / "encoder", training.encoder, config, run.mean / 255, run.std / 255)
                 write_card(folder)
 
@@ -94,24 +94,24 @@ def _begin(run: Run) -> Training:
     """The state before the first step, on the device."""
     torch.manual_seed(run.config.seed)
     torch.set_float32_matmul_precision("high")
-    model = MaskedAutoencoder(run.config).to(run.ranks.device)
+    model = MaskedAutoencoder(run.config).to(run.group.device)
     groups = param_groups_weight_decay(model, run.config.weight_decay)
     return begin(model, torch.optim.AdamW(groups, betas=run.config.betas, fused=True), run.config)
 
 
-def _train(run: Run, training: Training, log: RunLog | Silence, stop: StopSignals) -> None:
+def _train(run: Run, training: Training, log: RunLog | NullLog, stop: StopSignals) -> None:
     """Take the steps that are left, or those until somebody asks to stop; the last one leaves a checkpoint."""
-    config, ranks, start, total = run.config, run.ranks, training.step, run.total
-    low_precision = uses_bfloat16(config.precision, ranks.device)
+    config, group, start, total = run.config, run.group, training.step, run.total
+    low_precision = uses_bfloat16(config.precision, group.device)
     dtype = torch.bfloat16 if low_precision else torch.float32
-    effort = operations(config) / (peak(ranks.device, dtype) * ranks.count)  # seconds a sample, at best
-    log.say(
+    effort = flops_per_sample(config) / (peak_flops(group.device, dtype) * group.count)  # seconds a sample, at best
+    log.message(
         f"{run.folder}: {len(run.order):,} samples an epoch, steps {start} to {total} on "
-        f"{ranks.count} x {ranks.device.type}, {str(dtype).removeprefix('torch.')}"
+        f"{group.count} x {group.device.type}, {str(dtype).removeprefix('torch.')}"
     )
     learner = _learner(run, training, low_precision, log)
-    batches = ahead(lambda step: make_batch(step, config, run.order, run.images, ranks), range(start, total), AHEAD)
-    idle = Marker(ranks.device)
+    batches = prefetch(lambda step: make_batch(step, config, run.order, run.images, group), range(start, total), AHEAD)
+    idle = DeviceMarker(group.device)
     fault, waited, since, logged = None, 0.0, time.monotonic(), start
     while training.step < total:
         asked = time.monotonic()
@@ -121,7 +121,7 @@ def _train(run: Run, training: Training, log: RunLog | Silence, stop: StopSignal
             batch, fault = None, damage
         if idle.reached():  # else it is still busy with earlier steps, and did not wait
             waited += time.monotonic() - asked
-        if ranks.any(stop.asked or batch is None) or batch is None:
+        if group.any(stop.asked or batch is None) or batch is None:
             break
 
         lr = learning_rate(training.step, peak=_peak_rate(config), warmup=config.warmup * total, total=total)
@@ -134,23 +134,23 @@ def _train(run: Run, training: Training, log: RunLog | Silence, stop: StopSignal
         if done % config.log_every == 0 or last:
             loss, seconds = _mean_loss(run, training), time.monotonic() - since
             rate = (done - logged) * config.batch_size / seconds
-            log.numbers(
+            log.metrics(
                 done,
                 loss=loss,
                 lr=lr,
                 samples_per_s=rate,
                 mfu=rate * effort,
                 data_wait=waited / seconds,
-                memory_gb=memory(ranks.device) / 1e9,
+                memory_gb=peak_memory(group.device) / 1e9,
                 skipped=run.images.skipped,
             )
             training.losses.clear()
             waited, since, logged = 0.0, time.monotonic(), done
-        if ranks.first and (done % config.pictures_every == 0 or last):
-            with going_on(log, f"no pictures at step {done}"):
+        if group.first and (done % config.pictures_every == 0 or last):
+            with log_disk_errors(log, f"no pictures at step {done}"):
                 _draw_pictures(run, training)
         if done % config.checkpoint_every == 0 and not last:
-            with going_on(log, f"no checkpoint at step {done}, the one before it stays"):
+            with log_disk_errors(log, f"no checkpoint at step {done}, the one before it stays"):
                 _save(run, training)
     batches.close()
     if training.step > start:
@@ -163,22 +163,22 @@ def _peak_rate(config: Config) -> float:
     return config.base_lr * config.batch_size / config.lr_batch
 
 
-def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | Silence) -> nn.Module:
+def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | NullLog) -> nn.Module:
     """What gives the loss of a batch: compiled where that is asked for and works, and spread over the ranks."""
-    config, ranks = run.config, run.ranks
+    config, group = run.config, run.group
     learner: nn.Module = Objective(training.model, run.mean, run.std)
-    if config.compile is True or (config.compile == "auto" and ranks.device.type == "cuda"):
+    if config.compile is True or (config.compile == "auto" and group.device.type == "cuda"):
         try:
             learner = compile_model(learner, *_blank(run), low_precision)
         except ValueError as fault:
-            log.say(f"torch.compile fails here, training goes on without it: {fault}")
-    if ranks.count == 1:
+            log.message(f"torch.compile fails here, training goes on without it: {fault}")
+    if group.count == 1:
         return learner
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # broadcast_buffers has another name from torch 2.13 on
         return DistributedDataParallel(
             learner,
-            device_ids=[ranks.device.index] if ranks.device.type == "cuda" else None,
+            device_ids=[group.device.index] if group.device.type == "cuda" else None,
             broadcast_buffers=False,
             gradient_as_bucket_view=True,
             static_graph=config.accumulate == 1,  # not with no_sync
@@ -187,8 +187,8 @@ def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | Si
 
 def _blank(run: Run) -> tuple[Tensor, Tensor]:
     """Images and noise of the shapes that the model sees at once."""
-    config, device = run.config, run.ranks.device
-    size = config.batch_size // run.ranks.count // config.accumulate
+    config, device = run.config, run.group.device
+    size = config.batch_size // run.group.count // config.accumulate
     images = torch.zeros(size, config.height, config.width, dtype=torch.uint8, device=device)
     return images, torch.rand(size, config.patches, device=device)
 
@@ -198,13 +198,13 @@ def _too_large(run: Run, training: Training) -> ValueError:
     training.optimizer.zero_grad()
     torch.cuda.empty_cache()
     images, noise = _blank(run)
-    low_precision = uses_bfloat16(run.config.precision, run.ranks.device)
+    low_precision = uses_bfloat16(run.config.precision, run.group.device)
     # The optimiser takes two numbers a weight, in its first step only.
     reserve = 0 if training.optimizer.state else 2 * sum(weight.nbytes for weight in training.model.parameters())
-    fits = what_fits(Objective(training.model, run.mean, run.std), images, noise, low_precision, reserve)
+    fits = largest_fitting_batch(Objective(training.model, run.mean, run.std), images, noise, low_precision, reserve)
     if not fits:
         return ValueError("the GPU has not enough memory for a single sample: take a smaller --model")
-    pieces = equal_pieces(len(images), fits) * run.config.accumulate
+    pieces = equal_parts(len(images), fits) * run.config.accumulate
     return ValueError(
         f"the GPU has not enough memory for {len(images)} samples at once; {fits} fit: --set accumulate={pieces} takes "
         f"them in turn, and the run goes on; --batch-size {run.config.batch_size * fits // len(images)} is another run"
@@ -243,7 +243,7 @@ def _mean_loss(run: Run, training: Training) -> float:
 
     Raises ValueError that names the step, samples and checkpoint if one of them is no finite number.
     """
-    losses = run.ranks.mean(torch.stack(training.losses))
+    losses = run.group.mean(torch.stack(training.losses))
     training.losses[:] = losses.unbind()
     if losses.isfinite().all():
         return losses.mean().item()
@@ -257,16 +257,16 @@ def _save(run: Run, training: Training) -> None:
         _mean_loss(run, training)
     if not training.finite():
         raise _diverged(run, training.step - 1, "a weight is no finite number")
-    if run.ranks.first:
+    if run.group.first:
         save_checkpoint(run.folder, training, run.config, run.digests)
 
 
 def _diverged(run: Run, step: int, what: str) -> ValueError:
     """What to say of a step (from 0) after which there is nothing to save; the samples of its batch go into a file."""
     samples = batch_samples(step, run.config, run.order)
-    if run.ranks.first:
+    if run.group.first:
         keys = [key_of(run.sets, int(sample)) for sample in samples]
-        write_whole(run.folder / BAD_BATCH, json.dumps({"step": step + 1, "keys": keys}, indent=1).encode())
+        write_atomically(run.folder / BAD_BATCH, json.dumps({"step": step + 1, "keys": keys}, indent=1).encode())
     there = checkpoints(run.folder)
     return ValueError(
         f"{what} at step {step + 1}, on {key_of(run.sets, int(samples[0]))} and {len(samples) - 1} other samples, "
@@ -283,4 +283,4 @@ def _draw_pictures(run: Run, training: Training) -> None:
     training.model.eval()
     sheet = reconstructions(training.model, images, noise, run.mean, run.std)
     training.model.train()
-    write_whole(folder / f"step-{training.step:09d}.png", encode_png(sheet))
+    write_atomically(folder / f"step-{training.step:09d}.png", encode_png(sheet))

@@ -13,7 +13,7 @@ from synpat_train.evaluation.probes.embedding import (
     batches_of_equal_steps,
     embed,
     encoder_embedder,
-    measure,
+    measure_normalisation,
     statistics_embedder,
 )
 from synpat_train.evaluation.probes.embedding_cache import embeddings
@@ -88,7 +88,7 @@ def test_clips_of_one_length_are_transformed_together_and_stay_in_order(recordin
 def test_a_normalisation_is_measured_over_the_given_clips_alone(recordings):
     chosen = np.array([1, 4, 11])
     values = torch.cat([log_mel_of(recordings, index).flatten() for index in chosen]).double()
-    found = measure(recordings, chosen, FRONT_END, device="cpu", what="test")
+    found = measure_normalisation(recordings, chosen, FRONT_END, device="cpu", what="test")
     assert found.mean == pytest.approx(values.mean().item())
     assert found.std == pytest.approx(values.std(correction=0).item())
 

@@ -12,16 +12,16 @@ from click.testing import CliRunner
 
 from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.evaluation.cli import main
-from synpat_train.evaluation.evaluate import Contestant, probe_rounds, score
-from synpat_train.evaluation.probes.embedding import embed, measure, statistics_embedder
-from synpat_train.evaluation.probes.knn import Neighbours, knn
-from synpat_train.evaluation.protocols import Probe
+from synpat_train.evaluation.evaluate import Contestant, probe_trials, score
+from synpat_train.evaluation.probes.embedding import embed, measure_normalisation, statistics_embedder
+from synpat_train.evaluation.probes.knn import KNearestNeighbours, knn
+from synpat_train.evaluation.protocols import ProbeProtocol
 from synpat_train.evaluation.tasks.benchmarks import BENCHMARK_TASKS, BENCHMARKS, read_benchmark
 from synpat_train.evaluation.tasks.check import check_copy
 from synpat_train.evaluation.tasks.listing import TEST, TRAIN, VALID
 from synpat_train.evaluation.tasks.task import Source
 
-KNN = Probe(name="knn", usual=Neighbours(), scores=knn)
+KNN = ProbeProtocol(name="knn", usual=KNearestNeighbours(), scores=knn)
 Rows = list[tuple[str, str, str]]
 """File, label and part that a reader should find."""
 
@@ -233,15 +233,15 @@ def test_every_benchmark_is_probed_and_scored_by_its_metric(name: str, tmp_path:
     task = BENCHMARK_TASKS[name](Source(data=tmp_path, cache=tmp_path / "cache"))
     front_end = FRONT_ENDS[80]
     statistics = statistics_embedder(front_end)
-    normalisation = measure(task.recordings, task.learnt, front_end, device="cpu", what="test")
+    normalisation = measure_normalisation(task.recordings, task.learnt, front_end, device="cpu", what="test")
     batches = [np.array([clip]) for clip in range(len(task.files))]
     embedded = embed(
         task.recordings, [statistics], front_end, normalisation, batches=batches, unit=task.unit, device="cpu", what=""
     )
     features = np.concatenate([found for (found,) in embedded])
     contestant = Contestant(name="statistics", embedder=statistics, encoder=None)
-    rounds = probe_rounds(task, [contestant], [features], KNN)
-    scores = score(task, rounds, [each.scores() for each in rounds])["statistics"]
+    trials = probe_trials(task, [contestant], [features], KNN)
+    scores = score(task, trials, [each.scores() for each in trials])["statistics"]
     assert scores.metric == BENCHMARKS[name].metric
     assert scores.tested == [len(split.test) for split in task.splits]
     assert 0 <= scores.interval.low <= scores.value <= scores.interval.high <= 1

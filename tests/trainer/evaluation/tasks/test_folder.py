@@ -8,10 +8,10 @@ import soundfile
 
 from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.audio.read import read_audio
-from synpat_train.evaluation.evaluate import Contestant, probe_rounds, score
-from synpat_train.evaluation.probes.embedding import embed, measure, statistics_embedder
+from synpat_train.evaluation.evaluate import Contestant, probe_trials, score
+from synpat_train.evaluation.probes.embedding import embed, measure_normalisation, statistics_embedder
 from synpat_train.evaluation.probes.logistic import Logistic, logistic
-from synpat_train.evaluation.protocols import Probe
+from synpat_train.evaluation.protocols import ProbeProtocol
 from synpat_train.evaluation.tasks.folder import folder_task
 from synpat_train.evaluation.tasks.listing import splits_of
 from synpat_train.evaluation.tasks.task import Source
@@ -183,7 +183,7 @@ def test_statistics_of_log_mels_tell_recorded_sounds_apart_as_well_as_measured_b
     task = folder_task(Source(data=REAL / name, split=split, cache=tmp_path))
     front_end = FRONT_ENDS[80]
     statistics = statistics_embedder(front_end)
-    normalisation = measure(task.recordings, task.learnt, front_end, device="cpu", what="")
+    normalisation = measure_normalisation(task.recordings, task.learnt, front_end, device="cpu", what="")
     embedded = embed(
         task.recordings,
         [statistics],
@@ -196,7 +196,7 @@ def test_statistics_of_log_mels_tell_recorded_sounds_apart_as_well_as_measured_b
     )
     features = np.concatenate([found for (found,) in embedded])
     contestant = Contestant(name="statistics", embedder=statistics, encoder=None)
-    probe = Probe(name="logistic", usual=Logistic(), scores=logistic)
-    rounds = probe_rounds(task, [contestant], [features], probe)
-    figures = score(task, rounds, [each.scores() for each in rounds])["statistics"]
+    probe = ProbeProtocol(name="logistic", usual=Logistic(), scores=logistic)
+    trials = probe_trials(task, [contestant], [features], probe)
+    figures = score(task, trials, [each.scores() for each in trials])["statistics"]
     assert figures.value == pytest.approx(expected, abs=0.005)

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from synpat_train.audio.read import read_audio
-from synpat_train.evaluation.lock import alone
+from synpat_train.evaluation.lock import exclusive_lock
 from synpat_train.evaluation.tasks import recordings
 from synpat_train.evaluation.tasks.recordings import Recordings, decode
 
@@ -116,11 +116,11 @@ def test_a_process_waits_for_another_that_writes_the_same(tmp_path, capsys):
     order = []
 
     def second() -> None:
-        with alone(tmp_path):
+        with exclusive_lock(tmp_path):
             order.append("second")
 
     thread = threading.Thread(target=second)
-    with alone(tmp_path):
+    with exclusive_lock(tmp_path):
         thread.start()
         time.sleep(0.2)
         order.append("first")

@@ -26,7 +26,7 @@ SECONDS_BETWEEN_WRITES = 60.0
 
 
 @dataclass
-class Unfinished:
+class FineTuningCheckpoint:
     """Where a training is kept until it is done."""
 
     path: Path

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from synpat_train.model.encoder import Encoder
-from synpat_train.model.mae import take
+from synpat_train.model.mae import gather_patches
 from synpat_train.model.timm_compat import DropPath, VisionTransformer, resample_abs_pos_embed
 from synpat_train.model.vit import after_prefix, split_positions
 
@@ -67,7 +67,7 @@ def scores(
     before, positions = split_positions(vit, rows * columns)
     tokens = patches.flatten(2).transpose(1, 2) + positions
     if kept is not None:
-        tokens = take(tokens, kept)
+        tokens = gather_patches(tokens, kept)
     tokens = vit.blocks(vit.norm_pre(after_prefix(vit, tokens, before)))
     tokens = vit.norm(tokens)[:, vit.num_prefix_tokens :]
     if pooling == "time steps":

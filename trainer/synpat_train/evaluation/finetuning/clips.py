@@ -21,7 +21,7 @@ from .recipes import FineTuning
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class FineTuningContext:
     """One training and its test: all but the network."""
 
     task: Task
@@ -56,31 +56,31 @@ class Batch:
     """Float32 [B, C], on the device."""
 
 
-def training_batch(trial: Trial, place: tuple[int, int]) -> Batch:
+def training_batch(context: FineTuningContext, place: tuple[int, int]) -> Batch:
     """The clips of a step of an epoch, each cut at random and, if the recipe says so, rolled round within its cut."""
     epoch, step = place
-    order = trial.dice(epoch).permutation(trial.split.train)
+    order = context.dice(epoch).permutation(context.split.train)
     # Batches of one size, but for one clip: none is so small that its variance means nothing.
-    clips = np.array_split(order, trial.steps)[step]
-    dice, whole = trial.dice(epoch, step, 0), trial.task.whole
-    offsets = dice.integers(np.maximum(whole.lengths[clips] - trial.unit, 0) + 1)
-    waveforms, lengths = gather(whole, clips, offsets, trial.unit)
-    if trial.recipe.roll:
+    clips = np.array_split(order, context.steps)[step]
+    dice, whole = context.dice(epoch, step, 0), context.task.whole
+    offsets = dice.integers(np.maximum(whole.lengths[clips] - context.unit, 0) + 1)
+    waveforms, lengths = gather(whole, clips, offsets, context.unit)
+    if context.recipe.roll:
         for waveform, length, shift in zip(waveforms, lengths, dice.integers(lengths), strict=True):
             waveform[:length] = np.roll(waveform[:length], shift)
-    targets = trial.task.targets[clips]
-    if not trial.task.multi_label:
-        targets = targets[:, None] == np.arange(len(trial.task.classes))
-    return Batch(to_device(waveforms, trial.device), lengths, to_device(targets, trial.device).float())
+    targets = context.task.targets[clips]
+    if not context.task.multi_label:
+        targets = targets[:, None] == np.arange(len(context.task.classes))
+    return Batch(to_device(waveforms, context.device), lengths, to_device(targets, context.device).float())
 
 
-def tested_log_mels(trial: Trial) -> Iterator[Tensor]:
+def tested_log_mels(context: FineTuningContext) -> Iterator[Tensor]:
     """The tested clips in order, each cut at its start: normalised log-mels [B, F, T]."""
-    clips = trial.split.test
-    for start in range(0, len(clips), trial.recipe.batch_size):
-        batch = clips[start : start + trial.recipe.batch_size]
-        waveforms, lengths = gather(trial.task.recordings, batch, np.zeros_like(batch), trial.unit)
-        yield normalised(to_device(waveforms, trial.device).float() / FULL_SCALE, lengths, trial)
+    clips = context.split.test
+    for start in range(0, len(clips), context.recipe.batch_size):
+        batch = clips[start : start + context.recipe.batch_size]
+        waveforms, lengths = gather(context.task.recordings, batch, np.zeros_like(batch), context.unit)
+        yield normalised(to_device(waveforms, context.device).float() / FULL_SCALE, lengths, context)
 
 
 def gather(recordings: Recordings, clips: np.ndarray, offsets: np.ndarray, unit: int) -> tuple[np.ndarray, np.ndarray]:
@@ -92,9 +92,9 @@ def gather(recordings: Recordings, clips: np.ndarray, offsets: np.ndarray, unit:
     return waveforms, lengths
 
 
-def augmented(batch: Batch, trial: Trial, dice: np.random.Generator) -> tuple[Tensor, Tensor]:
+def augmented(batch: Batch, context: FineTuningContext, dice: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Normalised log-mels [B, F, T] and targets [B, C], changed as the recipe says."""
-    recipe, lengths, targets = trial.recipe, batch.lengths, batch.targets
+    recipe, lengths, targets = context.recipe, batch.lengths, batch.targets
     waveforms = batch.waveforms.float() / FULL_SCALE
     if recipe.roll:
         waveforms = change_loudness(waveforms, dice)
@@ -103,17 +103,17 @@ def augmented(batch: Batch, trial: Trial, dice: np.random.Generator) -> tuple[Te
     if recipe.mixup:
         waveforms, targets, partners = mixup(waveforms, targets, recipe.mixup, recipe.mixup_alpha, dice)
         lengths = np.maximum(lengths, lengths[partners])
-    log_mels = normalised(waveforms, lengths, trial)
+    log_mels = normalised(waveforms, lengths, context)
     log_mels = spec_augment(log_mels, recipe.frequency_mask, recipe.time_mask, recipe.mask_shared, dice)
     return random_resize_crop(log_mels, dice) if recipe.resize_crop else log_mels, targets
 
 
-def normalised(waveforms: Tensor, lengths: np.ndarray, trial: Trial) -> Tensor:
+def normalised(waveforms: Tensor, lengths: np.ndarray, context: FineTuningContext) -> Tensor:
     """Log-mels [B, F, T] of waveforms [B, S] with zeros, the mean, behind the last frame of each clip's own samples.
 
     The last frame or two of a clip that was filled up hear silence where alone they would hear its mirror image.
     """
-    log_mels = (trial.front_end.spectrogram(waveforms) - trial.normalisation.mean) / trial.normalisation.std
-    frames = np.array([trial.front_end.frames(length) for length in lengths.tolist()])
-    behind = torch.arange(log_mels.shape[2], device=trial.device) >= to_device(frames[:, None], trial.device)
+    log_mels = (context.front_end.spectrogram(waveforms) - context.normalisation.mean) / context.normalisation.std
+    frames = np.array([context.front_end.frames(length) for length in lengths.tolist()])
+    behind = torch.arange(log_mels.shape[2], device=context.device) >= to_device(frames[:, None], context.device)
     return log_mels.masked_fill(behind[:, None], 0)

@@ -27,13 +27,13 @@ from synpat_train.evaluation.probes.embedding import Normalisation
 from synpat_train.evaluation.tasks.task import Split, Task
 from synpat_train.model.encoder import Encoder
 from synpat_train.model.timm_compat import VisionTransformer, param_groups_layer_decay
-from synpat_train.prefetch import ahead
+from synpat_train.prefetch import prefetch
 from synpat_train.progress import track
 
 from .augmentation import kept_patches
-from .checkpoint import Unfinished, identity
+from .checkpoint import FineTuningCheckpoint, identity
 from .classifier import make_classifier, patch_grid, scores
-from .clips import Batch, Trial, augmented, tested_log_mels, training_batch
+from .clips import Batch, FineTuningContext, augmented, tested_log_mels, training_batch
 from .recipes import FineTuning
 
 OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
@@ -73,7 +73,7 @@ def finetune(
     """
     front_end = FRONT_ENDS[encoder.height]
     unit = task.unit or min(int(task.whole.lengths[split.train].max()), LONGEST)
-    trial = Trial(
+    context = FineTuningContext(
         task=task,
         split=split,
         normalisation=normalisation,
@@ -84,66 +84,66 @@ def finetune(
         device=torch.device(device),
     )
     steps = -(-front_end.frames(unit) // encoder.patch)
-    unfinished = Unfinished(checkpoint, identity(encoder, task, split, normalisation, recipe, seed))
+    saved = FineTuningCheckpoint(checkpoint, identity(encoder, task, split, normalisation, recipe, seed))
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         model = make_classifier(encoder, len(task.classes), steps, recipe, seed).to(device)
-        train(model, trial, unfinished)
-    found = tested(model, trial)
+        train(model, context, saved)
+    found = predict_test_clips(model, context)
     if not np.isfinite(found).all():
         raise ValueError(_diverged("the scores are not finite", recipe.learning_rate))
     checkpoint.unlink(missing_ok=True)
     return found
 
 
-def train(model: VisionTransformer, trial: Trial, unfinished: Unfinished) -> None:
+def train(model: VisionTransformer, context: FineTuningContext, checkpoint: FineTuningCheckpoint) -> None:
     """All epochs, or those that are left."""
-    recipe = trial.recipe
+    recipe = context.recipe
     optimizer = OPTIMIZERS[recipe.optimizer](layers(model, recipe), lr=recipe.learning_rate)
     places = [
         (epoch, step)
-        for epoch in range(unfinished.load(model, optimizer), recipe.epochs)
-        for step in range(trial.steps)
+        for epoch in range(checkpoint.load(model, optimizer), recipe.epochs)
+        for step in range(context.steps)
     ]
-    batches = ahead(partial(training_batch, trial), places, BATCHES_AHEAD)
-    what = f"{trial.task.name} {trial.split.name}: fine-tune"
+    batches = prefetch(partial(training_batch, context), places, BATCHES_AHEAD)
+    what = f"{context.task.name} {context.split.name}: fine-tune"
     losses = []
     model.train()
     for (epoch, step), batch in track(zip(places, batches, strict=True), len(places), what):
-        rate = learning_rate(epoch * trial.steps + step, trial.steps, recipe)
+        rate = learning_rate(epoch * context.steps + step, context.steps, recipe)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
-        losses.append(update(model, optimizer, batch, trial, trial.dice(epoch, step, 1)))
-        if step == trial.steps - 1:
+        losses.append(update(model, optimizer, batch, context, context.dice(epoch, step, 1)))
+        if step == context.steps - 1:
             # Once an epoch, since it waits for the device.
-            _require_finite(torch.stack(losses), epoch, trial)
+            _require_finite(torch.stack(losses), epoch, context)
             losses = []
-            unfinished.save(model, optimizer, epoch + 1)
+            checkpoint.save(model, optimizer, epoch + 1)
 
 
 def update(
-    model: VisionTransformer, optimizer: Optimizer, batch: Batch, trial: Trial, dice: np.random.Generator
+    model: VisionTransformer, optimizer: Optimizer, batch: Batch, context: FineTuningContext, dice: np.random.Generator
 ) -> Tensor:
     """One step: the loss before it, on the device."""
-    log_mels, targets = augmented(batch, trial, dice)
-    recipe, kept = trial.recipe, None
+    log_mels, targets = augmented(batch, context, dice)
+    recipe, kept = context.recipe, None
     if recipe.patch_drop:
         rows, columns = patch_grid(model, log_mels)
         patches = kept_patches(len(log_mels), rows, columns, recipe.patch_drop, recipe.patch_drop_of, dice)
-        kept = to_device(patches, trial.device)
+        kept = to_device(patches, context.device)
     torch.manual_seed(int(dice.integers(2**62)))  # of the drop path
-    with precision(trial):
+    with precision(context):
         logits = scores(model, log_mels, kept, recipe.pooling)
-    found = loss(logits, targets, recipe, trial.task.multi_label)
+    found = loss(logits, targets, recipe, context.task.multi_label)
     optimizer.zero_grad()
     found.backward()
     optimizer.step()
     return found.detach()
 
 
-def precision(trial: Trial) -> torch.autocast | nullcontext:
+def precision(context: FineTuningContext) -> torch.autocast | nullcontext:
     """Matrix products in bfloat16, if the recipe lets a GPU have it."""
-    low = trial.device.type == "cuda" and uses_bfloat16(trial.recipe.precision, trial.device)
-    return autocast(trial.device, low)
+    low = context.device.type == "cuda" and uses_bfloat16(context.recipe.precision, context.device)
+    return autocast(context.device, low)
 
 
 def loss(logits: Tensor, targets: Tensor, recipe: FineTuning, multi_label: bool) -> Tensor:
@@ -170,20 +170,20 @@ def learning_rate(step: int, steps: int, recipe: FineTuning) -> float:
     return recipe.final_learning_rate + (recipe.learning_rate - recipe.final_learning_rate) * share
 
 
-def tested(model: VisionTransformer, trial: Trial) -> np.ndarray:
+def predict_test_clips(model: VisionTransformer, context: FineTuningContext) -> np.ndarray:
     """Logits of the tested clips: float32 [tested, C]."""
     model.eval()
-    with torch.inference_mode(), precision(trial):
-        parts = [scores(model, log_mels, None, trial.recipe.pooling) for log_mels in tested_log_mels(trial)]
+    with torch.inference_mode(), precision(context):
+        parts = [scores(model, log_mels, None, context.recipe.pooling) for log_mels in tested_log_mels(context)]
     return torch.cat(parts).cpu().numpy()
 
 
-def _require_finite(losses: Tensor, epoch: int, trial: Trial) -> None:
+def _require_finite(losses: Tensor, epoch: int, context: FineTuningContext) -> None:
     """Refuse an epoch with a loss that is no number, naming the first."""
     wrong = (~losses.isfinite()).nonzero()
     if len(wrong):
         step = int(wrong[0])
-        rate = learning_rate(epoch * trial.steps + step, trial.steps, trial.recipe)
+        rate = learning_rate(epoch * context.steps + step, context.steps, context.recipe)
         raise ValueError(_diverged(f"epoch {epoch + 1}, step {step + 1}: the loss is {losses[step].item()}", rate))
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from synpat_train.audio.front_end import FrontEnd
 from synpat_train.evaluation.tasks.recordings import Recordings
 from synpat_train.model.encoder import Encoder
-from synpat_train.prefetch import ahead
+from synpat_train.prefetch import prefetch
 from synpat_train.progress import track
 
 CLIPS_MEASURED = 5000
@@ -39,7 +39,9 @@ class Normalisation:
     std: float
 
 
-def measure(recordings: Recordings, clips: np.ndarray, front_end: FrontEnd, *, device: str, what: str) -> Normalisation:
+def measure_normalisation(
+    recordings: Recordings, clips: np.ndarray, front_end: FrontEnd, *, device: str, what: str
+) -> Normalisation:
     """Mean and standard deviation over the spectrogram values of clips, given by their indices.
 
     Of more than CLIPS_MEASURED clips, as many are taken at even distances. Meant for the clips that at least one split
@@ -75,7 +77,7 @@ def embed(
     """
     least = front_end.frames(unit) if unit else 0
     clips = sum(map(len, batches))
-    loaded = ahead(lambda batch: _load(recordings, batch), batches, depth=2)
+    loaded = prefetch(lambda batch: _load(recordings, batch), batches, depth=2)
     with torch.inference_mode():
         for groups in track(loaded, clips, what, size=lambda groups: sum(len(waveforms) for _, waveforms in groups)):
             spectrograms: dict[int, Tensor] = {}

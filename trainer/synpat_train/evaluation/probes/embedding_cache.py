@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from synpat_shards import write_whole
+from synpat_shards import write_atomically
 from synpat_train.audio.front_end import FrontEnd
-from synpat_train.evaluation.lock import alone
+from synpat_train.evaluation.lock import exclusive_lock
 from synpat_train.evaluation.tasks.recordings import Recordings, digest_of
 from synpat_train.model.encoder import Encoder
 
@@ -43,7 +43,7 @@ def embeddings(
     folder = cache / "embeddings" / _key(setting)
     files = [folder / f"{_key([embedder.digest])}.npy" for embedder in embedders]
     if not all(file.exists() for file in files):
-        with alone(folder):
+        with exclusive_lock(folder):
             wanted = {file: embedder for file, embedder in zip(files, embedders, strict=True) if not file.exists()}
             batches = batches_of_equal_steps(recordings, encoder, front_end, chunks, unit)
             plan = _key([batch.tolist() for batch in batches])
@@ -64,7 +64,7 @@ def embeddings(
 
 
 @dataclass
-class _Unfinished:
+class _PartialEmbeddings:
     """Embeddings of which the first batches are there."""
 
     file: Path
@@ -77,7 +77,7 @@ class _Unfinished:
     def note(self, done: int) -> None:
         """Remember how far it is."""
         self.values.flush()
-        write_whole(_progress(self.file), json.dumps({"plan": self.plan, "done": done}).encode())
+        write_atomically(_progress(self.file), json.dumps({"plan": self.plan, "done": done}).encode())
 
     def finish(self) -> None:
         """Give it its name."""
@@ -86,17 +86,17 @@ class _Unfinished:
         _progress(self.file).unlink(missing_ok=True)
 
 
-def _begin(file: Path, shape: tuple[int, int], plan: str) -> _Unfinished:
+def _begin(file: Path, shape: tuple[int, int], plan: str) -> _PartialEmbeddings:
     """A new file, or that of a killed run with the same batches."""
     partial, progress = _partial(file), _progress(file)
     if partial.exists() and progress.exists() and (noted := json.loads(progress.read_bytes()))["plan"] == plan:
-        return _Unfinished(file, np.lib.format.open_memmap(partial, "r+"), plan, noted["done"])
+        return _PartialEmbeddings(file, np.lib.format.open_memmap(partial, "r+"), plan, noted["done"])
     values = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
-    return _Unfinished(file, values, plan, 0)
+    return _PartialEmbeddings(file, values, plan, 0)
 
 
 def _fill(
-    unfinished: Sequence[_Unfinished], computed: Iterable[tuple[np.ndarray, list[np.ndarray]]], done: int
+    unfinished: Sequence[_PartialEmbeddings], computed: Iterable[tuple[np.ndarray, list[np.ndarray]]], done: int
 ) -> None:
     """Write batches, clips and their embeddings by each embedder, and give the files their names.
 

@@ -15,14 +15,14 @@ from synpat_train.evaluation.tasks.task import Split
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Neighbours:
+class KNearestNeighbours:
     """Settings of the protocol."""
 
     neighbours: PositiveInt = 10
     """All, if there are fewer training clips."""
 
 
-def knn(settings: Neighbours, features: np.ndarray, targets: np.ndarray, split: Split, seed: int) -> np.ndarray:
+def knn(settings: KNearestNeighbours, features: np.ndarray, targets: np.ndarray, split: Split, seed: int) -> np.ndarray:
     """Scores of the split's tested clips: float64 [tested, classes], in the order of `split.test`.
 
     features: float32 [clips, features]; targets: int64 [clips] or bool [clips, classes]. The seed decides nothing.

@@ -37,7 +37,7 @@ def normal(value: float, variance: float) -> Interval:
     return Interval(max(value - half, 0.0), min(value + half, 1.0))
 
 
-def with_luck_of_seeds(difference: float, by_clips: float, seeds: Sequence[float]) -> Interval:
+def difference_interval(difference: float, by_clips: float, seeds: Sequence[float]) -> Interval:
     """Interval of a difference to the mean of several seeds.
 
     by_clips: its variance over other clips. seeds: the figure of each seed. If there are several, the interval is that

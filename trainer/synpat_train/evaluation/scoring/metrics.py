@@ -31,7 +31,7 @@ class Metric:
     """95 % interval of a figure, given its variance and the number of clips that it is worth."""
 
 
-def right(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def correct(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """1 where the highest score is that of the target, else 0: float64 [tested]."""
     return (scores.argmax(1) == targets).astype(float)
 
@@ -58,7 +58,7 @@ def mean_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
 
 METRICS: Mapping[str, Metric] = {
     ACCURACY: Metric(
-        parts=right,
+        parts=correct,
         value=lambda parts: float(parts.mean()),
         variance=lambda parts: float(parts.var() / len(parts)),
         interval=lambda share, _, count: wilson(share, count),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .intervals import Interval, with_luck_of_seeds
+from .intervals import Interval, difference_interval
 from .metrics import METRICS
 
 
@@ -43,7 +43,7 @@ class Score:
         """The difference to another on the same tested clips, and its 95 % confidence interval."""
         parts = [ours - theirs for ours, theirs in zip(self.parts, other.parts, strict=True)]
         difference = self.value - other.value
-        return difference, with_luck_of_seeds(difference, _variance(self.metric, parts), other.by_seed)
+        return difference, difference_interval(difference, _variance(self.metric, parts), other.by_seed)
 
 
 def _variance(metric: str, parts: Sequence[np.ndarray]) -> float:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from . import readers as layouts
-from .listing import TEST, TRAIN, VALID, Listing, listed_task
+from .listing import TEST, TRAIN, VALID, Listing, task_from_listing
 from .task import Source, Task
 
 ACCURACY, MAP = "accuracy", "mAP"
@@ -170,7 +170,9 @@ def benchmark_task(name: str, source: Source) -> Task:
     root, listing = read_benchmark(name, source.data)
     title = f"{name} (own split)" if listing.own_split else name
     benchmark = BENCHMARKS[name]
-    return listed_task(title, root, listing, source, seconds=benchmark.seconds, multi_label=benchmark.metric == MAP)
+    return task_from_listing(
+        title, root, listing, source, seconds=benchmark.seconds, multi_label=benchmark.metric == MAP
+    )
 
 
 BENCHMARK_TASKS = {name: partial(benchmark_task, name) for name in BENCHMARKS}

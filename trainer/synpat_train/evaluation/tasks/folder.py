@@ -4,7 +4,7 @@ import csv
 from collections import Counter
 from pathlib import Path
 
-from .listing import Listing, listed_task
+from .listing import Listing, task_from_listing
 from .task import Source, Task
 
 
@@ -23,7 +23,7 @@ def folder_task(source: Source) -> Task:
     _require_columns(folder, columns, ["filename", source.label, part])
     name = "/".join([folder.resolve().name, *_unusual(source.label, part)])
 
-    return listed_task(name, folder, read_metadata(folder, source.label, part), source)
+    return task_from_listing(name, folder, read_metadata(folder, source.label, part), source)
 
 
 def read_metadata(folder: Path, label: str, part: str) -> Listing:

@@ -59,7 +59,7 @@ SILENCE = 1e-3
 """Peak of full scale below which a note counts as silent: some presets have no sample for the highest keys."""
 PEAK = 0.5
 """Peak of full scale that every note is brought to, so that the loudness of a preset does not give it away."""
-RECIPE = 1
+RENDER_VERSION = 1
 """Raised when the rendered notes change."""
 
 
@@ -114,7 +114,11 @@ def load_notes(cache: Path) -> Notes:
     Raises ValueError if the soundfont or its player is not installed.
     """
     font = find_font()
-    recipe = [RECIPE, hashlib.sha256(font.read_bytes()).hexdigest(), importlib.metadata.version("tinysoundfont")]
+    recipe = [
+        RENDER_VERSION,
+        hashlib.sha256(font.read_bytes()).hexdigest(),
+        importlib.metadata.version("tinysoundfont"),
+    ]
     folder = cache / f"general-midi-{hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]}"
     if not folder.exists():
         _render_into(folder, font)

@@ -9,7 +9,7 @@ import numpy as np
 
 from synpat_train.audio.log_mel import SAMPLE_RATE
 from synpat_train.audio.read import UnreadableAudio
-from synpat_train.progress import say
+from synpat_train.progress import print_message
 
 from .recordings import decode
 from .task import Source, Split, Task, leave_one_fold_out, require_learnable
@@ -54,7 +54,7 @@ class Listing:
         return dict(sorted(Counter(self.parts.tolist()).items(), key=lambda item: (len(item[0]), item[0])))
 
 
-def listed_task(
+def task_from_listing(
     name: str, folder: Path, listing: Listing, source: Source, *, seconds: float = 0, multi_label: bool = False
 ) -> Task:
     """Decode what a listing names and make a task of it.
@@ -111,7 +111,7 @@ def _report(unreadable: list[UnreadableAudio], total: int, skip: bool) -> None:
     """Name the files that cannot be read: a line each where they are skipped, the first few in the error if not."""
     if skip:
         for reason in unreadable:
-            say(f"left out: {reason}")
+            print_message(f"left out: {reason}")
         return
     first = "; ".join(map(str, unreadable[:3])) + ("; ..." if len(unreadable) > 3 else "")
     raise ValueError(

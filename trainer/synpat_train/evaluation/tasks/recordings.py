@@ -12,7 +12,7 @@ import numpy as np
 
 from synpat_train.audio.log_mel import SAMPLE_RATE
 from synpat_train.audio.read import UnreadableAudio, read_audio
-from synpat_train.evaluation.lock import alone
+from synpat_train.evaluation.lock import exclusive_lock
 from synpat_train.progress import track
 
 FULL_SCALE = 32768
@@ -67,7 +67,7 @@ def decode(folder: Path, files: Sequence[str], cache: Path, name: str) -> tuple[
     kept = cache / "audio" / f"{name.replace('/', '-')}-{source[:16]}"
     journal = kept / "clips.jsonl"
     if _journalled(journal) < len(files):
-        with alone(kept):
+        with exclusive_lock(kept):
             _decode_rest(folder, files, kept, f"{name}: decode")
     entries = [json.loads(line) for line in journal.read_text().splitlines()]
     unreadable = {

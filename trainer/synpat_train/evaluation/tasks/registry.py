@@ -22,7 +22,7 @@ OWN = {
 """What the tasks are that are no public benchmark."""
 
 
-def described() -> str:
+def tasks_table() -> str:
     """All tasks as a person reads them: what, how large, by which split, under which licence, from where."""
     lines = []
     for name, b in BENCHMARKS.items():

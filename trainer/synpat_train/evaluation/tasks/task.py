@@ -78,7 +78,7 @@ class Task:
     @cached_property
     def classes(self) -> list[str]:
         """All labels, in order."""
-        return sorted({name for labels in self.labels.tolist() for name in names_of(labels, self.multi_label)})
+        return sorted({name for labels in self.labels.tolist() for name in label_names(labels, self.multi_label)})
 
     @cached_property
     def targets(self) -> np.ndarray:
@@ -89,11 +89,11 @@ class Task:
             return np.array([number[label] for label in self.labels.tolist()], np.int64)
         targets = np.zeros((len(self.labels), len(number)), bool)
         for clip, labels in enumerate(self.labels.tolist()):
-            targets[clip, [number[label] for label in names_of(labels, self.multi_label)]] = True
+            targets[clip, [number[label] for label in label_names(labels, self.multi_label)]] = True
         return targets
 
 
-def names_of(labels: str, multi_label: bool) -> list[str]:
+def label_names(labels: str, multi_label: bool) -> list[str]:
     """The labels of a clip."""
     return labels.split(",") if multi_label else [labels]
 
@@ -111,7 +111,7 @@ def require_learnable(name: str, labels: np.ndarray, splits: Sequence[Split], mu
 
     Of several labels a clip, some may be missing in a part: mAP is then that of the others.
     """
-    counts = Counter(name for each in labels.tolist() for name in names_of(each, multi_label))
+    counts = Counter(name for each in labels.tolist() for name in label_names(each, multi_label))
     if len(counts) < 2:
         raise ValueError(f"{name}: at least two labels are needed, got {sorted(counts)}")
     if multi_label:
