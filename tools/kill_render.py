@@ -66,7 +66,7 @@ def main(kills: int, n: int, out: str | None, seed: int) -> None:
             if process.returncode == 0 or sum(done.values()) == kills:
                 render_set(place, spec, workers=2, progress=lambda *_: None)
                 assert digests(place) == expected, f"{place} differs from an undisturbed run"
-                begin_set(place, spec)  # it is a set that anybody may take up
+                begin_set(open_store(place), spec)  # it is a set that anybody may take up
                 sets += 1
             elif process.returncode != -signal.SIGKILL and b"took its process down" not in said:
                 raise SystemExit(f"a run ended with {process.returncode}: {said.decode().strip()}")

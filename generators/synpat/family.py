@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from synpat_shards import InputError
+
 Image = NDArray[np.uint8]
 """Grey [height, width] or RGB [height, width, 3]; height is frequency, width is time."""
 
@@ -40,13 +42,13 @@ class Family(ABC):
     def __post_init__(self) -> None:
         for name, (low, high) in self.bounds.items():
             if not low <= getattr(self, name) <= high:  # neither is a value that is no number
-                raise ValueError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
+                raise InputError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
 
     @classmethod
     def resolved_parameters(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """What a set records of the given parameters: a family adds what pins down the files that they name.
 
-        Raises ValueError if such files are missing or broken.
+        Raises InputError if such files are missing or broken.
         """
         return dict(given)
 
@@ -70,7 +72,7 @@ class Family(ABC):
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         """Paint one image; the same arguments always paint the same pixels.
 
-        Raises Rejected when the parameters are degenerate, ValueError when the model cannot serve the size.
+        Raises Rejected when the parameters are degenerate, InputError when the model cannot serve the size.
         """
 
     @classmethod

@@ -1,12 +1,12 @@
 """The shard-set format: what `synpat` writes and `synpat-train` reads. Bytes in, bytes out."""
 
+from .errors import InputError, MissingDependencyError, describe_differences
 from .files import atomic_file, locked, write_atomically
 from .manifest import Manifest, SetSpec, ShardRecord, read_manifest
 from .png import ENCODING, decode_png, encode_png
 from .publish import publish
 from .reading import read_images, shard_members
 from .shard_set import (
-    Location,
     Sample,
     begin_extension,
     begin_set,
@@ -18,16 +18,18 @@ from .shard_set import (
     read_spec,
     write_shard,
 )
-from .store import Store, StoreError, is_url, open_store
+from .store import Location, Store, StoreError, is_url, open_store
 from .tar import Member, read_members, scan
 from .verify import Fault, Report, verify
 
 __all__ = [
     "ENCODING",
     "Fault",
+    "InputError",
     "Location",
     "Manifest",
     "Member",
+    "MissingDependencyError",
     "Report",
     "Sample",
     "SetSpec",
@@ -40,6 +42,7 @@ __all__ = [
     "check_target",
     "complete_set",
     "decode_png",
+    "describe_differences",
     "encode_png",
     "finished_shards",
     "is_url",

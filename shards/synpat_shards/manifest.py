@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
-from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from .store import Store, open_store
+from .errors import InputError
+from .store import Location, open_store
 
 SCHEMA = 2
 """Raised when a manifest changes its meaning; a reader refuses a later one."""
@@ -69,9 +69,9 @@ class SetSpec:
             "extended_at must rise from above 0 to below n": all(low < high for low, high in pairwise(bounds)),
         }
         if broken := [rule for rule, kept in rules.items() if not kept]:
-            raise ValueError(broken[0])
+            raise InputError(broken[0])
         if self.shard_count > MOST_SHARDS:
-            raise ValueError(
+            raise InputError(
                 f"{self.n} samples in shards of {self.samples_per_shard} make {self.shard_count} shards, {MOST_SHARDS} "
                 "are the most: put more samples in each"
             )
@@ -118,9 +118,9 @@ class ShardRecord:
 
     def __post_init__(self) -> None:
         if min(self.first_index, self.count, self.bytes, self.rejects) < 0:
-            raise ValueError("first_index, count, bytes and rejects must be 0 or more")
+            raise InputError("first_index, count, bytes and rejects must be 0 or more")
         if not all(re.fullmatch("[0-9a-f]{64}", digest) for digest in (self.sha256, self.pixels_sha256)):
-            raise ValueError("sha256 and pixels_sha256 must be 64 hexadecimal digits")
+            raise InputError("sha256 and pixels_sha256 must be 64 hexadecimal digits")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,30 +152,30 @@ def to_json(record: Manifest | SetSpec | ShardRecord) -> bytes:
     return json.dumps(asdict(record), indent=1).encode() + b"\n"
 
 
-def read_manifest(location: str | Path | Store) -> Manifest:
+def read_manifest(location: Location) -> Manifest:
     """The manifest of a finished set in a folder or behind a URL.
 
-    Raises ValueError if there is none, if it is of a later schema, or if it is not what it should be.
+    Raises InputError if there is none, if it is of a later schema, or if it is not what it should be.
     """
     store = open_store(location)
     if not store.exists(MANIFEST):
-        raise ValueError(f"{store.url} has no {MANIFEST}: it is no shard set, or its rendering has not finished")
+        raise InputError(f"{store.url} has no {MANIFEST}: it is no shard set, or its rendering has not finished")
     return manifest_from_json(store.read(MANIFEST, LARGEST_MANIFEST), store.name(MANIFEST))
 
 
 def manifest_from_json(data: bytes, name: str) -> Manifest:
-    """A manifest out of its JSON. Raises ValueError, with the name that was given, for anything that is not one."""
+    """A manifest out of its JSON. Raises InputError, with the name that was given, for anything that is not one."""
     content = _parse(data, name)
     schema = content.get("schema")
     if schema != SCHEMA:
-        raise ValueError(f"{name} has schema {str(schema)[:20]}, this synpat reads {SCHEMA}: update synpat")
+        raise InputError(f"{name} has schema {str(schema)[:20]}, this synpat reads {SCHEMA}: update synpat")
     manifest = _checked(Manifest, content, name)
     spec = manifest.spec
     if len(manifest.shards) != spec.shard_count:
-        raise ValueError(f"{name} is damaged: it lists {len(manifest.shards)} shards instead of {spec.shard_count}")
+        raise InputError(f"{name} is damaged: it lists {len(manifest.shards)} shards instead of {spec.shard_count}")
     for number, shard in enumerate(manifest.shards):
         if not belongs(shard, spec, number):
-            raise ValueError(
+            raise InputError(
                 f"{name} is refused: shard {number} should be {spec.shard_name(number)}, samples "
                 f"{spec.shard_indices(number)}; it is {shard.file[:100]!r}, {shard.count} from {shard.first_index}"
             )
@@ -199,13 +199,13 @@ def record_from_json(data: bytes, name: str) -> ShardRecord:
 def _parse(data: bytes, name: str) -> dict[str, Any]:
     # Each shard is one object: what has many more would fill the memory with empty ones.
     if len(data) > LARGEST_MANIFEST or data.count(b"{") + data.count(b"[") > 2 * MOST_SHARDS:
-        raise ValueError(f"{name} is refused: it is larger than that of {MOST_SHARDS} shards")
+        raise InputError(f"{name} is refused: it is larger than that of {MOST_SHARDS} shards")
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as fault:
-        raise ValueError(f"{name} is no JSON: {str(fault)[:200]}") from None
+        raise InputError(f"{name} is no JSON: {str(fault)[:200]}") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{name} is damaged: not an object")
+        raise InputError(f"{name} is damaged: not an object")
     return content
 
 
@@ -213,7 +213,7 @@ def _checked(kind: type[Record], content: dict[str, Any], name: str) -> Record:
     try:
         return _built(kind, content)
     except (TypeError, ValueError) as fault:
-        raise ValueError(f"{name} is damaged: {fault}") from None
+        raise InputError(f"{name} is damaged: {fault}") from None
 
 
 def _built(kind: type[Record], content: dict[str, Any]) -> Record:

@@ -5,19 +5,21 @@ goes on where a killed one stopped. When all shards are there these give way to 
 """
 
 import hashlib
+import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import InputError, describe_differences
 from .files import PARTIAL, locked
 from .manifest import (
     FOLDER,
@@ -35,7 +37,7 @@ from .manifest import (
 )
 from .png import encode_png
 from .sidecars import INDEX_HEADER, index_line, index_name, sidecars
-from .store import Store, open_store
+from .store import Location, Store, open_store
 from .tar import write_end, write_sample
 
 SPEC = f"{FOLDER}/spec.json"
@@ -46,59 +48,54 @@ PUBLISHING = f"{FOLDER}/publishing.json"
 REQUESTS = 16
 """Small files asked for at once from a store."""
 
-Location = str | Path | Store
-"""Where a set lies: a folder or a URL."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One sample on its way into a shard."""
+    """One sample: an image and how it was made."""
 
     index: int
     image: NDArray[np.uint8]
     """[height, width] or [height, width, 3]."""
     category: int | None
-    """Becomes the `cls` member; None leaves it out."""
-    parameters: bytes | None
-    """Becomes the `json` member; None leaves it out."""
+    """Class, the `cls` member of the shard; None in a family without classes."""
+    parameters: Mapping[str, Any]
+    """Parameters that the image was painted with; the `json` member, if the set has one."""
     rejects: int
+    """Number of parameter draws that the family rejected before this one."""
 
 
-def check_target(location: Location, spec: SetSpec) -> None:
+def check_target(store: Store, spec: SetSpec) -> None:
     """Refuse a place that a recipe's shards must not go into.
 
-    Raises ValueError if it holds another set or anything else.
+    Raises InputError if it holds another set or anything else.
     """
-    store = open_store(location)
     there = read_spec(store)
     if there is None:
         if store.exists(PUBLISHING):
-            raise ValueError(f"{store.url} is the target of a `synpat publish` that has not finished: finish it first")
+            raise InputError(f"{store.url} is the target of a `synpat publish` that has not finished: finish it first")
         if any(not name.startswith(f"{FOLDER}/") for name in store.sizes()):
-            raise ValueError(f"{store.url} is not empty and holds no shard set: choose another folder")
-    elif differences := _differences(there, spec):
-        raise ValueError(f"{store.url} holds another set: {differences}. Choose another folder, or remove that one")
+            raise InputError(f"{store.url} is not empty and holds no shard set: choose another folder")
+    elif differences := describe_differences(asdict(there), asdict(spec)):
+        raise InputError(f"{store.url} holds another set: {differences}. Choose another folder, or remove that one")
 
 
-def begin_set(location: Location, spec: SetSpec) -> None:
+def begin_set(store: Store, spec: SetSpec) -> None:
     """Make a place ready for a recipe's shards; one that holds something already must hold the same recipe.
 
-    Raises ValueError as `check_target` does.
+    Raises InputError as `check_target` does.
     """
-    check_target(location, spec)
-    store = open_store(location)
+    check_target(store, spec)
     if read_spec(store) is None:
         store.claim(SPEC, to_json(spec))
         check_target(store, spec)
 
 
 @contextmanager
-def lock_set(location: Location) -> Iterator[None]:
+def lock_set(store: Store) -> Iterator[None]:
     """Keep other processes of this machine from writing into a folder; behind a URL nothing can, nor needs to.
 
-    Raises ValueError if one is at it.
+    Raises InputError if one is at it.
     """
-    store = open_store(location)
     if not store.is_local:
         yield
         return
@@ -106,22 +103,21 @@ def lock_set(location: Location) -> Iterator[None]:
         with locked(Path(store.root, LOCK)):
             yield
     except BlockingIOError:
-        raise ValueError(f"another process is writing into {store.url}: wait until it has finished") from None
+        raise InputError(f"another process is writing into {store.url}: wait until it has finished") from None
 
 
-def begin_extension(location: Location, n: int) -> SetSpec:
+def begin_extension(store: Store, n: int) -> SetSpec:
     """Note in a finished set that it shall have n samples, and give the recipe by which it is rendered further.
 
-    The shards that are there stay as they are, a last one that is not full among them. Raises ValueError if the set
+    The shards that are there stay as they are, a last one that is not full among them. Raises InputError if the set
     has more samples already, or is on its way to another number.
     """
-    store = open_store(location)
     old, under_way = read_manifest(store).spec, read_spec(store)
     if n < old.n:
-        raise ValueError(f"{store.url} has {old.n} samples already: --n is the number that it shall have in all")
+        raise InputError(f"{store.url} has {old.n} samples already: --n is the number that it shall have in all")
     new = old if n == old.n else extended(old, n)
     if under_way not in (old, new):
-        raise ValueError(
+        raise InputError(
             f"{store.url} is being extended to {under_way.n if under_way else 0} samples: finish that first"
         )
     if new != old:
@@ -136,26 +132,20 @@ def extended(spec: SetSpec, n: int) -> SetSpec:
     return replace(spec, n=n, extended_at=spec.extended_at if is_full else (*spec.extended_at, spec.n))
 
 
-def read_spec(location: Location) -> SetSpec | None:
+def read_spec(store: Store) -> SetSpec | None:
     """What a place is being filled with, or holds; None if nothing says so."""
-    store = open_store(location)
     if store.exists(SPEC):
         return spec_from_json(store.read(SPEC, LARGEST_MANIFEST), store.name(SPEC))
     return read_manifest(store).spec if store.exists(MANIFEST) else None
 
 
-def _differences(there: SetSpec, here: SetSpec) -> str:
-    old, new = asdict(there), asdict(here)
-    return ", ".join(f"{name} is {old[name]} there and {new[name]} here" for name in old if old[name] != new[name])
-
-
-def finished_shards(location: Location, spec: SetSpec, numbers: Sequence[int] | None = None) -> dict[int, ShardRecord]:
+def finished_shards(store: Store, spec: SetSpec, numbers: Sequence[int] | None = None) -> dict[int, ShardRecord]:
     """Records of the whole shards, by number: their files are as was written down. numbers: look at these alone.
 
     In a folder their checksums are taken; behind a URL, where a shard appears only when it is whole and its record
     after it, their sizes must do.
     """
-    store, numbers = open_store(location), range(spec.shard_count) if numbers is None else numbers
+    numbers = range(spec.shard_count) if numbers is None else numbers
     sizes = store.sizes()
     there = {number for number in numbers if _record_name(spec, number) in sizes}
 
@@ -175,15 +165,15 @@ def finished_shards(location: Location, spec: SetSpec, numbers: Sequence[int] | 
         return {number: record for number, record in found if record}
 
 
-def write_shard(location: Location, spec: SetSpec, number: int, samples: Iterable[Sample]) -> ShardRecord:
+def write_shard(store: Store, spec: SetSpec, number: int, samples: Iterable[Sample]) -> ShardRecord:
     """Write one shard, its index and its record; each appears only when whole, and the record last."""
-    store, name, indices = open_store(location), spec.shard_name(number), spec.shard_indices(number)
+    name, indices = spec.shard_name(number), spec.shard_indices(number)
     pixels, rejects, pixel_count, total, squares = hashlib.sha256(), 0, 0, 0.0, 0.0
     index = [INDEX_HEADER.format(len(indices))]
     with store.writing(name) as file:
         tar = _Counted(file)
         for sample in samples:
-            key, members = f"{sample.index:010d}", _members(sample)
+            key, members = f"{sample.index:010d}", _members(sample, spec.with_parameters)
             index.append(index_line(key, members, tar.bytes))
             write_sample(tar, key, members)
             pixels.update(np.ascontiguousarray(sample.image).data)
@@ -225,12 +215,12 @@ class _Counted:
         self.bytes += len(data)
 
 
-def _members(sample: Sample) -> dict[str, bytes]:
+def _members(sample: Sample, with_parameters: bool) -> dict[str, bytes]:
     members = {"png": encode_png(sample.image)}
     if sample.category is not None:
         members["cls"] = b"%d" % sample.category
-    if sample.parameters is not None:
-        members["json"] = sample.parameters
+    if with_parameters:
+        members["json"] = json.dumps(sample.parameters).encode()
     return members
 
 
@@ -238,19 +228,16 @@ def _record_name(spec: SetSpec, number: int) -> str:
     return f"{RECORDS}/{spec.shard_name(number)}.json"
 
 
-def complete_set(
-    location: Location, spec: SetSpec, records: Sequence[ShardRecord], made_with: dict[str, str]
-) -> Manifest:
+def complete_set(store: Store, spec: SetSpec, records: Sequence[ShardRecord], made_with: dict[str, str]) -> Manifest:
     """Turn a place where all shards are into a finished set. The manifest comes last, then the scaffold goes.
 
     made_with: versions of the programs; a set that was finished before and has not changed keeps those it has.
-    Raises ValueError if a shard has gone since it was written.
+    Raises InputError if a shard has gone since it was written.
     """
-    store = open_store(location)
     sizes = store.sizes()
     for record in records:
         if sizes.get(record.file) != record.bytes:
-            raise ValueError(
+            raise InputError(
                 f"{store.name(record.file)} has gone or changed since it was written: run the command again"
             )
     manifest = summarise(spec, records, made_with)
@@ -263,9 +250,8 @@ def complete_set(
     return manifest
 
 
-def remove_working_files(location: Location) -> None:
+def remove_working_files(store: Store) -> None:
     """Remove from a finished set what was needed only while it was made, and what killed processes left."""
-    store = open_store(location)
     for name in store.sizes():
         scaffold = name in (SPEC, PUBLISHING) or name.startswith(f"{RECORDS}/")
         if scaffold or fnmatch(PurePosixPath(name).name, PARTIAL):
@@ -277,12 +263,12 @@ def remove_working_files(location: Location) -> None:
 def open_set(location: Location) -> Manifest:
     """The manifest of a set whose shards are all there, at the sizes that it states.
 
-    Raises ValueError, naming the shard, for one that is missing or has another size.
+    Raises InputError, naming the shard, for one that is missing or has another size.
     """
     store = open_store(location)
     manifest, sizes = read_manifest(store), store.sizes()
     for shard in manifest.shards:
         if (size := sizes.get(shard.file)) != shard.bytes:
             fault = "is missing" if size is None else f"has {size} bytes instead of {shard.bytes}"
-            raise ValueError(f"{store.name(shard.file)} {fault}: render or fetch it again")
+            raise InputError(f"{store.name(shard.file)} {fault}: render or fetch it again")
     return manifest

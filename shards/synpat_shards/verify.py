@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import InputError
 from .manifest import (
     MANIFEST,
     Manifest,
@@ -22,9 +23,9 @@ from .manifest import (
 )
 from .png import decode_png
 from .reading import Stream
-from .shard_set import LOCK, PUBLISHING, RECORDS, SPEC, Location
+from .shard_set import LOCK, PUBLISHING, RECORDS, SPEC
 from .sidecars import INDEX_HEADER, index_line, index_name, sidecars
-from .store import Store, open_store
+from .store import Location, Store, open_store
 from .tar import BLOCK, scan
 
 FAULTS_OF_A_SHARD = 10
@@ -49,13 +50,13 @@ class Report:
     location: str
     manifest: Manifest | None
     """None if the set has none that can be read."""
-    looked_at: dict[str, int]
+    checked: dict[str, int]
     """How many things each check has looked at."""
     faults: tuple[Fault, ...] = ()
 
     def plus(self, check: str, count: int, faults: list[Fault]) -> "Report":
         """This report with a further check."""
-        return replace(self, looked_at=self.looked_at | {check: count}, faults=(*self.faults, *faults))
+        return replace(self, checked=self.checked | {check: count}, faults=(*self.faults, *faults))
 
 
 def verify(
@@ -68,13 +69,13 @@ def verify(
     store = open_store(location)
     try:
         manifest = read_manifest(store)
-    except ValueError as fault:
+    except InputError as fault:
         words = str(fault).removeprefix(f"{store.name(MANIFEST)} ")
         return Report(
-            location=store.url, manifest=None, looked_at={"manifest": 1}, faults=(Fault("manifest", MANIFEST, words),)
+            location=store.url, manifest=None, checked={"manifest": 1}, faults=(Fault("manifest", MANIFEST, words),)
         )
     sizes = store.sizes()
-    report = Report(location=store.url, manifest=manifest, looked_at={})
+    report = Report(location=store.url, manifest=manifest, checked={})
     report = report.plus("manifest", 1, list(_manifest_faults(manifest)))
     report = report.plus("files", len(sizes), list(_file_faults(manifest, sizes)))
     if quick:
@@ -126,7 +127,7 @@ def _differs(store: Store, name: str, data: bytes) -> Iterator[Fault]:
     try:
         if store.read(name) != data:
             yield Fault("sidecars", name, "does not agree with the manifest")
-    except (FileNotFoundError, ValueError) as fault:
+    except (FileNotFoundError, InputError) as fault:
         yield Fault("sidecars", name, str(fault))
 
 
@@ -170,7 +171,7 @@ def _check_samples(stream: Stream, name: str, spec: SetSpec, shard: ShardRecord,
     try:
         for member in scan(stream, name, shard.bytes):
             if member.extension != extensions[len(parts)]:
-                raise ValueError(
+                raise InputError(
                     f"{name} has a member {member.extension!r} in sample {member.key}: {extensions} are due"
                 )
             parts[member.extension] = stream.read(member.size)
@@ -178,15 +179,15 @@ def _check_samples(stream: Stream, name: str, spec: SetSpec, shard: ShardRecord,
                 continue
             index = shard.first_index + seen.count
             if member.key != f"{index:010d}":
-                raise ValueError(f"{name} has sample {member.key} in the place of {index:010d}")
+                raise InputError(f"{name} has sample {member.key} in the place of {index:010d}")
             _check_sample(spec, parts, index, shard.file, seen)
             seen.index.append(index_line(member.key, parts, start))
             seen.count += 1
             start = member.offset + member.size + -member.size % BLOCK
             parts = {}
         if parts or seen.count != shard.count:
-            raise ValueError(f"{name} has {seen.count} whole samples instead of {shard.count}")
-    except ValueError as fault:
+            raise InputError(f"{name} has {seen.count} whole samples instead of {shard.count}")
+    except InputError as fault:
         seen.faults.append(Fault("samples", shard.file, str(fault).removeprefix(f"{name} ")))
 
 
@@ -199,9 +200,9 @@ def _check_sample(spec: SetSpec, parts: dict[str, bytes], index: int, file: str,
         seen.total += levels.sum()
         seen.squares += float(levels @ levels)
         if "cls" in parts and not (parts["cls"].isdigit() and int(parts["cls"][:20]) < spec.categories):
-            raise ValueError(f"class {parts['cls'][:20]!r} is none of 0 to {spec.categories - 1}")
+            raise InputError(f"class {parts['cls'][:20]!r} is none of 0 to {spec.categories - 1}")
         if "json" in parts and not isinstance(json.loads(parts["json"]), dict):
-            raise ValueError("its parameters are no JSON object")
+            raise InputError("its parameters are no JSON object")
     except (ValueError, RecursionError) as fault:
         seen.faults.append(Fault("samples", file, f"sample {index}: {str(fault)[:200]}"))
 
@@ -213,7 +214,7 @@ def _image(data: bytes, spec: SetSpec) -> NDArray[np.uint8]:
         image = decode_png(data)
         if image.shape == (height, width) + (3,) * (spec.mode == "RGB"):
             return image
-    raise ValueError(f"its image is not {spec.height}x{spec.width} in mode {spec.mode}")
+    raise InputError(f"its image is not {spec.height}x{spec.width} in mode {spec.mode}")
 
 
 def _pixel_faults(shard: ShardRecord, seen: _Seen) -> Iterator[Fault]:

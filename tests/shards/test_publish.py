@@ -124,7 +124,7 @@ def test_a_longer_edition_of_a_set_takes_its_place(perlin_set: Path, s3: str, tm
 
     publish(perlin_set, s3)
     folder = Path(shutil.copytree(perlin_set, tmp_path / "longer"))
-    render_set(folder, begin_extension(folder, 130), workers=1, progress=lambda *_: None)
+    render_set(folder, begin_extension(open_store(folder), 130), workers=1, progress=lambda *_: None)
     sent = []
     publish(folder, s3, lambda shard, was_there: sent.append(shard.file) if not was_there else None)
     assert sorted(sent) == ["perlin-000004.tar", "perlin-000005.tar"]

@@ -24,6 +24,7 @@ from synpat_shards import (
     finished_shards,
     lock_set,
     open_set,
+    open_store,
     read_manifest,
     read_members,
     write_shard,
@@ -70,20 +71,20 @@ MANIFEST = summarise(
 
 def ramp(index: int) -> Sample:
     image = (np.arange(54).reshape(6, 9) * (index + 1)).astype(np.uint8)
-    return Sample(index=index, image=image, category=index % 3, parameters=b'{"a": 1}', rejects=index % 2)
+    return Sample(index=index, image=image, category=index % 3, parameters={"a": 1}, rejects=index % 2)
 
 
 def fill(folder: Path) -> None:
-    begin_set(folder, SPEC)
+    begin_set(open_store(folder), SPEC)
     for number in range(SPEC.shard_count):
-        write_shard(folder, SPEC, number, map(ramp, SPEC.shard_indices(number)))
+        write_shard(open_store(folder), SPEC, number, map(ramp, SPEC.shard_indices(number)))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     fill(tmp_path / "ramp")
-    records = finished_shards(tmp_path / "ramp", SPEC)
-    complete_set(tmp_path / "ramp", SPEC, [records[k] for k in range(3)], {"synpat": "test"})
+    records = finished_shards(open_store(tmp_path / "ramp"), SPEC)
+    complete_set(open_store(tmp_path / "ramp"), SPEC, [records[k] for k in range(3)], {"synpat": "test"})
     return tmp_path / "ramp"
 
 
@@ -137,11 +138,11 @@ def test_an_interrupted_shard_leaves_nothing(tmp_path: Path):
         yield ramp(0)
         raise OSError(28, "No space left on device")
 
-    begin_set(tmp_path / "ramp", SPEC)
+    begin_set(open_store(tmp_path / "ramp"), SPEC)
     with pytest.raises(OSError, match="No space left"):
-        write_shard(tmp_path / "ramp", SPEC, 0, breaks_off())
+        write_shard(open_store(tmp_path / "ramp"), SPEC, 0, breaks_off())
     assert [path.name for path in (tmp_path / "ramp").iterdir()] == [".synpat"]
-    assert finished_shards(tmp_path / "ramp", SPEC) == {}
+    assert finished_shards(open_store(tmp_path / "ramp"), SPEC) == {}
 
 
 def test_only_shards_with_the_recorded_bytes_count_as_finished(tmp_path: Path):
@@ -151,19 +152,19 @@ def test_only_shards_with_the_recorded_bytes_count_as_finished(tmp_path: Path):
     changed[700] ^= 1
     (folder / "ramp-000001.tar").write_bytes(changed)
     (folder / "ramp-000002.tar").unlink()
-    assert list(finished_shards(folder, SPEC)) == [0]
+    assert list(finished_shards(open_store(folder), SPEC)) == [0]
 
 
 def test_another_recipe_is_refused_with_the_difference_named(folder: Path):
-    with pytest.raises(ValueError, match="seed is 0 there and 5 here"):
-        begin_set(folder, replace(SPEC, seed=5))
-    begin_set(folder, SPEC)  # the same one is welcome
+    with pytest.raises(ValueError, match="seed is 0, not 5"):
+        begin_set(open_store(folder), replace(SPEC, seed=5))
+    begin_set(open_store(folder), SPEC)  # the same one is welcome
 
 
 def test_a_folder_with_other_things_is_refused_and_untouched(tmp_path: Path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ValueError, match="is not empty and holds no shard set"):
-        begin_set(tmp_path, SPEC)
+        begin_set(open_store(tmp_path), SPEC)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -292,13 +293,13 @@ def test_a_manifest_that_is_no_json_is_refused(folder: Path):
 
 def test_recipes_survive_json(tmp_path: Path):
     spec = replace(SPEC, render_size=(256, 256), parameters={"octaves": 2})
-    begin_set(tmp_path / "s", spec)
-    begin_set(tmp_path / "s", spec)
+    begin_set(open_store(tmp_path / "s"), spec)
+    begin_set(open_store(tmp_path / "s"), spec)
     assert asdict(spec)["render_size"] == (256, 256)
 
 
 def test_a_writer_that_fails_leaves_no_lock(perlin_set: Path):
     before = sorted(perlin_set.rglob("*"))
-    with pytest.raises(ValueError, match="in the middle"), lock_set(perlin_set):
+    with pytest.raises(ValueError, match="in the middle"), lock_set(open_store(perlin_set)):
         raise ValueError("in the middle")
     assert sorted(perlin_set.rglob("*")) == before

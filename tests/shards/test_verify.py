@@ -37,7 +37,7 @@ def test_a_whole_set_has_no_fault(folder: Path):
     seen = []
     report = verify(folder, progress=lambda shard: seen.append(shard.file))
     assert report.faults == ()
-    assert report.looked_at["samples"] == 100
+    assert report.checked["samples"] == 100
     assert seen == [f"perlin-{number:06d}.tar" for number in range(4)]
 
 
@@ -170,7 +170,7 @@ def test_a_set_behind_a_url_is_checked_like_one_in_a_folder(folder: Path, s3: st
     from synpat_shards import open_store, publish
 
     publish(folder, s3)
-    assert verify(s3) == replace(verify(folder), place=s3)
+    assert verify(s3) == replace(verify(folder), location=s3)
     data = bytearray((folder / SHARD).read_bytes())
     data[700] ^= 1
     open_store(s3).put(SHARD, bytes(data))

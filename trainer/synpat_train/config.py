@@ -8,6 +8,8 @@ import yaml
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from synpat_shards import InputError, describe_differences
+
 from .presets import PRESETS
 from .settings import build_settings, reject_unknown_keys
 
@@ -86,24 +88,24 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.height % self.patch or self.width % self.patch:
-            raise ValueError(
+            raise InputError(
                 f"height and width must be multiples of the patch, {self.patch} pixels, got {self.height}x{self.width}"
             )
         if not 0 < self.kept < self.patches:
-            raise ValueError(
+            raise InputError(
                 f"mask_ratio {self.mask_ratio} of {self.patches} patches leaves none to see or none to guess"
             )
         if self.batch_size % self.accumulate:
-            raise ValueError(
+            raise InputError(
                 f"batch_size must be a multiple of accumulate, got {self.batch_size} and {self.accumulate}"
             )
         if self.decoder_width % (2 * self.decoder_heads):
-            raise ValueError(
+            raise InputError(
                 f"decoder_width must be a multiple of twice decoder_heads, "
                 f"got {self.decoder_width} and {self.decoder_heads}"
             )
         if (self.epochs is None) == (self.steps is None):
-            raise ValueError(f"give either epochs or steps, got epochs={self.epochs} and steps={self.steps}")
+            raise InputError(f"give either epochs or steps, got epochs={self.epochs} and steps={self.steps}")
 
     @property
     def patches(self) -> int:
@@ -119,7 +121,7 @@ class Config:
 def make_config(preset: str, *layers: Mapping[str, Any]) -> Config:
     """A preset with one layer of settings after another over it.
 
-    Raises ValueError that names the setting: unknown (with the nearest known one), or out of range.
+    Raises InputError that names the setting: unknown (with the nearest known one), or out of range.
     """
     settings = dict(PRESETS[preset])
     for layer in layers:
@@ -130,14 +132,10 @@ def make_config(preset: str, *layers: Mapping[str, Any]) -> Config:
     return build_settings(Config, settings)
 
 
-def differences(there: Config, here: Config) -> list[str]:
-    """What keeps a run of one configuration from going on with another, in words."""
-    old, new = asdict(there), asdict(here)  # pyright: ignore[reportArgumentType]
-    return [
-        f"{name} is {old[name]} there and {new[name]} here"
-        for name in old
-        if old[name] != new[name] and name not in Config.CHANGEABLE
-    ]
+def differences(found: Config, expected: Config) -> str:
+    """Return the settings for which a run cannot continue with another configuration; empty if there are none."""
+    old, new = asdict(found), asdict(expected)  # pyright: ignore[reportArgumentType]
+    return describe_differences(old, {name: value for name, value in new.items() if name not in Config.CHANGEABLE})
 
 
 def to_yaml(config: Config) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from synpat_shards import InputError
+
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
     """Whether matrix products run in bfloat16: as asked, or where the hardware multiplies it faster than float32."""
@@ -40,7 +42,7 @@ def to_device(array: np.ndarray, device: torch.device) -> Tensor:
 def compile_model(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool) -> nn.Module:
     """The model as one compiled graph for inputs of these shapes.
 
-    Raises ValueError, with the reason in one line, where the compiler fails.
+    Raises InputError, with the reason in one line, where the compiler fails.
     """
     compiled = cast(nn.Module, torch.compile(model, fullgraph=True, dynamic=False))
     try:
@@ -48,7 +50,7 @@ def compile_model(model: nn.Module, images: Tensor, noise: Tensor, low_precision
     except torch.OutOfMemoryError:
         raise
     except Exception as fault:  # the compiler, its backends and the C++ compiler fail each in their own way
-        raise ValueError((str(fault).strip().splitlines() or [type(fault).__name__])[0]) from None
+        raise InputError((str(fault).strip().splitlines() or [type(fault).__name__])[0]) from None
     return compiled
 
 

@@ -1,8 +1,10 @@
-"""Where `synpat-train` and `synpat-eval` start: a missing extra and a user's mistake both end in one line."""
+"""Entry points of `synpat-train` and `synpat-eval`."""
 
 import importlib
 import os
 import sys
+
+from synpat_shards.command_line import user_message
 
 
 def train() -> None:
@@ -16,20 +18,14 @@ def evaluate() -> None:
 
 
 def _run(program: str, module: str) -> None:
-    # OpenMP's threads wait for each other by spinning. A short spin is as fast as the default where both cores are
-    # ours, and loses much less where another program has one. It is read when torch is imported.
+    # OpenMP threads wait for each other by spinning. A short spin is as fast as the default on idle cores, and loses
+    # much less where another program uses one. OpenMP reads this when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         command = importlib.import_module(module).main
     except ModuleNotFoundError as missing:
-        if (missing.name or "").startswith("synpat"):
+        message = user_message(missing)
+        if message is None:
             raise
-        sys.exit(f"Error: {program} needs {missing.name}, which is not installed: pip install 'synpat[train]'")
-    try:
-        command(prog_name=program)
-    except (ValueError, OSError) as mistake:
-        sys.exit(f"Error: {mistake}")
-    except RuntimeError as fault:
-        if type(fault).__name__ != "OutOfMemoryError":  # torch's own; torch may be what is not installed
-            raise
-        sys.exit(f"Error: the GPU's memory is full: {fault}".partition("\n")[0])
+        sys.exit(f"Error: {message}")
+    command(prog_name=program)

@@ -9,28 +9,30 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from synpat_shards import InputError
+
 Record = TypeVar("Record")
 
 
 def build_settings(kind: type[Record], settings: Mapping[str, Any]) -> Record:
     """A record of a pydantic dataclass.
 
-    Raises ValueError that names the setting: unknown (with the nearest known one), or out of range.
+    Raises InputError that names the setting: unknown (with the nearest known one), or out of range.
     """
     reject_unknown_keys(kind, settings)
     try:
         return kind(**settings)
     except ValidationError as invalid:
-        raise ValueError("; ".join(_in_words(fault) for fault in invalid.errors())) from None
+        raise InputError("; ".join(_in_words(fault) for fault in invalid.errors())) from None
 
 
 def reject_unknown_keys(kind: type, settings: Mapping[str, Any]) -> None:
-    """ValueError for a setting that a dataclass does not have, with the nearest that it has."""
+    """InputError for a setting that a dataclass does not have, with the nearest that it has."""
     known = [field.name for field in fields(kind)]
     for name in settings:
         if name not in known:
             nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0)[0]
-            raise ValueError(f"unknown setting {name!r}; the nearest known one is {nearest!r}")
+            raise InputError(f"unknown setting {name!r}; the nearest known one is {nearest!r}")
 
 
 def _in_words(fault: Mapping[str, Any]) -> str:
@@ -45,23 +47,23 @@ def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise ValueError(f"{assignment!r} is no setting: write key=value, such as checkpoint_every=500")
+            raise InputError(f"{assignment!r} is no setting: write key=value, such as checkpoint_every=500")
         try:
             settings[name] = yaml.safe_load(text)
         except yaml.YAMLError as fault:
-            raise ValueError(f"{assignment!r} is no YAML: {' '.join(str(fault).split())}") from None
+            raise InputError(f"{assignment!r} is no YAML: {' '.join(str(fault).split())}") from None
     return settings
 
 
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings of a YAML file.
 
-    Raises ValueError for a file that holds anything but settings.
+    Raises InputError for a file that holds anything but settings.
     """
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(fault).split())}") from None
+        raise InputError(f"{path} is no YAML: {' '.join(str(fault).split())}") from None
     if not isinstance(settings, dict):
-        raise ValueError(f"{path} must hold settings, one `key: value` a line")
+        raise InputError(f"{path} must hold settings, one `key: value` a line")
     return settings

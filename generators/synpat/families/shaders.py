@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from synpat.family import Bounds, Family, Image, Rejected, category_generator
 from synpat.painting.gl import check_shaders, run_shader, shader_files
+from synpat_shards import InputError
 
 JITTER = 0.05
 """Deviation of the factor by which an instance changes each number of its program."""
@@ -135,11 +136,11 @@ class Shaders(Family):
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         categories = self.categories_with({"folder": self.folder})
         if not 0 <= self.category < categories:
-            raise ValueError(f"category must lie between 0 and {categories - 1}, got {self.category}")
+            raise InputError(f"category must lie between 0 and {categories - 1}, got {self.category}")
         if self.folder:
             files, sha256 = shader_files(self.folder)
             if self.sha256 not in ("", sha256):
-                raise ValueError(f"the shaders in {self.folder!r} are not those that the set was begun with")
+                raise InputError(f"the shaders in {self.folder!r} are not those that the set was begun with")
             return run_shader(files[self.category], self.time, height, width)
         return run(_program(self.category), rng, height, width, time=self.time, jitter=self.jitter)
 

@@ -12,11 +12,10 @@ from PIL import ImageDraw, ImageFont
 from synpat.families import FAMILIES, Image
 from synpat.painting.image import convert_mode
 from synpat_shards import (
-    Location,
     Manifest,
+    Store,
     encode_png,
     open_set,
-    open_store,
     read_images,
 )
 
@@ -46,12 +45,12 @@ def facts(manifest: Manifest) -> dict[str, str]:
     }
 
 
-def preview_images(location: Location, count: int) -> tuple[Manifest, dict[str, Image]]:
+def preview_images(store: Store, count: int) -> tuple[Manifest, dict[str, Image]]:
     """At most so many images of a set, evenly spread, each under its index and its class.
 
-    Raises ValueError, naming the file, for a set that is not whole.
+    Raises InputError, naming the file, for a set that is not whole.
     """
-    store, manifest = open_store(location), open_set(location)
+    manifest = open_set(store)
     indices = evenly_spaced(range(manifest.spec.n), count)
     images = (image for image, _ in read_images(store, manifest, indices))
     return manifest, dict(zip((_caption(manifest, index) for index in indices), images, strict=True))

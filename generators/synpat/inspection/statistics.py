@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from synpat.families import Image
 from synpat.painting.image import convert_mode
-from synpat_shards import Location, open_set, open_store, read_images
+from synpat_shards import InputError, Store, open_set, read_images
 
 PATCH = 16
 """Pixels along a side of a patch, as the trainer cuts them."""
@@ -54,15 +54,15 @@ class Statistics:
     """Geometric mean of the images' power in each of the RINGS; 0 in one that images of this size have nothing in."""
 
 
-def set_statistics(location: Location, samples: int) -> Statistics:
+def set_statistics(store: Store, samples: int) -> Statistics:
     """The figures of a finished set, from at most so many of its images, evenly spread."""
-    return statistics(set_images(location, samples))
+    return statistics(set_images(store, samples))
 
 
 def statistics(images: Iterable[tuple[Image, int]]) -> Statistics:
     """The figures of some images, each given with the size of its file in bytes.
 
-    Raises ValueError if there are none.
+    Raises InputError if there are none.
     """
     count, counts, sums = 0, np.zeros(256, np.int64), np.zeros(4)
     slopes, logarithms = [], []
@@ -77,7 +77,7 @@ def statistics(images: Iterable[tuple[Image, int]]) -> Statistics:
             with np.errstate(divide="ignore"):  # minus infinity is the logarithm of an empty ring
                 logarithms.append(np.log(power))
     if not count:
-        raise ValueError("there are no images to take statistics of")
+        raise InputError("there are no images to take statistics of")
     shares, levels = counts / counts.sum(), np.arange(256)
     mean = float(shares @ levels)
     mean_entropy, variation, constant, size = map(float, sums / count)
@@ -158,10 +158,10 @@ def spectral_slope(power: NDArray[np.float64]) -> float | None:
     return float(-slope / 2)
 
 
-def set_images(location: Location, samples: int) -> Iterator[tuple[Image, int]]:
+def set_images(store: Store, samples: int) -> Iterator[tuple[Image, int]]:
     """At most so many images of a finished set, evenly spread, each with the size of its file in bytes."""
-    manifest = open_set(location)
-    return read_images(open_store(location), manifest, evenly_spaced(range(manifest.spec.n), samples))
+    manifest = open_set(store)
+    return read_images(store, manifest, evenly_spaced(range(manifest.spec.n), samples))
 
 
 def evenly_spaced(items: Sequence[Item], most: int) -> list[Item]:

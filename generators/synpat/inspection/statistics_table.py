@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from synpat_shards import MissingDependencyError
+
 from .statistics import Statistics, ring_frequencies
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -49,12 +51,12 @@ def _small_histogram(figures: Statistics) -> str:
 def picture(sets: Mapping[str, Statistics]) -> bytes:
     """Histograms, spectra and the other figures of some sets beside one another, as a PNG.
 
-    Raises ModuleNotFoundError, saying what to install, where matplotlib is missing.
+    Raises MissingDependencyError, saying what to install, where matplotlib is missing.
     """
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as missing:
-        raise ModuleNotFoundError(
+        raise MissingDependencyError(
             "--out draws with matplotlib, which is not installed: pip install matplotlib"
         ) from missing
     bars = [field for field in COLUMNS if field != "images"]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synpat.family import Image
+from synpat_shards import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from moderngl import Context, Framebuffer, Program, Uniform, VertexArray
@@ -46,13 +47,13 @@ _SHADERTOY_MAIN = "\nvoid main() { synpat_pixel = vec4(0.0); mainImage(synpat_pi
 def shader_files(folder: str) -> tuple[tuple[Path, ...], str]:
     """The shaders of a folder by name, and the SHA-256 of their names and texts; read once by each process.
 
-    Raises ValueError if there is no such folder or no shader in it.
+    Raises InputError if there is no such folder or no shader in it.
     """
     if not Path(folder).is_dir():
-        raise ValueError(f"{folder!r} is no folder: folder must name one that holds shaders (*{', *'.join(SUFFIXES)})")
+        raise InputError(f"{folder!r} is no folder: folder must name one that holds shaders (*{', *'.join(SUFFIXES)})")
     files = tuple(sorted(path for path in Path(folder).iterdir() if path.suffix in SUFFIXES))
     if not files:
-        raise ValueError(f"{folder!r} holds no shader: its files must end in {', '.join(SUFFIXES)}")
+        raise InputError(f"{folder!r} holds no shader: its files must end in {', '.join(SUFFIXES)}")
     digest = hashlib.sha256()
     for path in files:
         digest.update(b"%b\0%b\0" % (path.name.encode(), hashlib.sha256(path.read_bytes()).digest()))
@@ -62,7 +63,7 @@ def shader_files(folder: str) -> tuple[tuple[Path, ...], str]:
 def check_shaders(folder: str) -> None:
     """Compile every shader of a folder.
 
-    Raises ValueError, with the file and the compiler's log, at the first that does not compile.
+    Raises InputError, with the file and the compiler's log, at the first that does not compile.
     """
     for path in shader_files(folder)[0]:
         _compiled(path)
@@ -102,7 +103,7 @@ def _compiled(path: Path) -> "VertexArray":
     except moderngl.Error as error:
         said = [line.strip() for line in str(error).splitlines()]
         log = [line for line in said if line and not set(line) <= {"="}]
-        raise ValueError(f"{path} does not compile: {'; '.join(log)}") from None
+        raise InputError(f"{path} does not compile: {'; '.join(log)}") from None
     return context.vertex_array(program, [])
 
 
@@ -126,19 +127,19 @@ def _complete(source: str) -> tuple[str, str]:
 def _context() -> "Context":
     """The one OpenGL context of this process.
 
-    Raises ModuleNotFoundError without moderngl, ValueError without an OpenGL; both say what to install.
+    Raises MissingDependencyError without moderngl, InputError without an OpenGL; both say what to install.
     """
     try:
         import moderngl
     except ModuleNotFoundError as missing:
-        raise ModuleNotFoundError(
+        raise MissingDependencyError(
             "shaders from a folder need moderngl, which is not installed: pip install 'synpat[gl]'"
         ) from missing
     os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's painter in software: a process is a core
     try:
         context = moderngl.create_context(require=330, standalone=True, backend="egl")  # pyright: ignore[reportArgumentType]
     except Exception as error:  # glcontext raises bare Exceptions
-        raise ValueError(f"OpenGL does not start: {error}. On Debian and Ubuntu: apt-get install {PACKAGES}") from None
+        raise InputError(f"OpenGL does not start: {error}. On Debian and Ubuntu: apt-get install {PACKAGES}") from None
     context.gc_mode = "auto"  # frees a program when the cache above lets go of it
     return context
 

@@ -12,6 +12,8 @@ from threading import Lock
 from typing import Any
 from uuid import uuid4
 
+from synpat_shards import InputError, MissingDependencyError, describe_differences
+
 from .local_engine import Engine
 
 IN_FLIGHT = 2
@@ -31,7 +33,7 @@ def dask_engine(scheduler: str | Path, versions: Callable[[], Mapping[str, str]]
 
     scheduler: its address, such as tcp://host:8786, or the path of a scheduler file. versions: of what the outcome
     depends on; a worker where it gives something else than here is refused.
-    Raises ImportError without distributed, OSError if the cluster does not answer or has no workers.
+    Raises MissingDependencyError without distributed, OSError if the cluster does not answer or has no workers.
     """
     try:
         import dask.config
@@ -41,7 +43,9 @@ def dask_engine(scheduler: str | Path, versions: Callable[[], Mapping[str, str]]
         dask.config.set({"logging": dict.fromkeys(noisy, "critical")})
         from dask.distributed import Client
     except ImportError:
-        raise ImportError("--dask needs a library that is not installed: pip install 'synpat[dask]'") from None
+        raise MissingDependencyError(
+            "--dask needs a library that is not installed: pip install 'synpat[dask]'"
+        ) from None
     try:
         file, address = (str(scheduler), None) if isinstance(scheduler, Path) else (None, scheduler)
         client = Client(address, scheduler_file=file, timeout=ANSWER, set_as_default=False)
@@ -99,13 +103,7 @@ def _answer(
     versions: Callable[[], Mapping[str, str]], expected: Mapping[str, str], work: Callable[[Any], Any], task: Any
 ) -> Any:
     """What a thread of a worker does. Families keep buffers, so that one process works on one task at a time."""
-    if there := _differences(expected, versions()):
-        raise ValueError(f"a worker has other programs, which may paint other pixels: {there}. Install the same")
+    if there := describe_differences(versions(), expected):
+        raise InputError(f"a worker has other programs, which may paint other pixels: {there}. Install the same")
     with _one_at_a_time:
         return work(task)
-
-
-def _differences(here: Mapping[str, str], there: Mapping[str, str]) -> str:
-    return ", ".join(
-        f"{name} {there.get(name)} there and {here[name]} here" for name in here if there.get(name) != here[name]
-    )

@@ -8,12 +8,12 @@ import numpy as np
 
 from synpat.families import FAMILIES
 from synpat_shards import (
-    Location,
+    InputError,
     Manifest,
     SetSpec,
     ShardRecord,
+    Store,
     decode_png,
-    open_store,
     shard_members,
 )
 
@@ -36,34 +36,32 @@ class Comparison:
     """Why the shard could not be read to its end; None if it could."""
 
 
-def regenerate(
-    location: Location, manifest: Manifest, shards: Sequence[ShardRecord], engine: Engine
-) -> Iterable[Comparison]:
+def regenerate(store: Store, manifest: Manifest, shards: Sequence[ShardRecord], engine: Engine) -> Iterable[Comparison]:
     """Render these shards of a set again and compare their pixels with what lies there.
 
-    Raises ValueError if the family that is installed paints other pixels than that of the manifest, by its version.
+    Raises InputError if the family that is installed paints other pixels than that of the manifest, by its version.
     """
     spec = manifest.spec
     if spec.family not in FAMILIES:
-        raise ValueError(f"this synpat has no family {spec.family!r}: nothing can be rendered again to compare with")
+        raise InputError(f"this synpat has no family {spec.family!r}: nothing can be rendered again to compare with")
     if (version := FAMILIES[spec.family].version) != spec.family_version:
-        raise ValueError(
+        raise InputError(
             f"version {spec.family_version} of {spec.family} rendered this set, this synpat has version {version}: "
             "install the synpat that it was made with"
         )
-    return engine(partial(_compare, location, spec), shards)
+    return engine(partial(_compare, store, spec), shards)
 
 
-def _compare(location: Location, spec: SetSpec, shard: ShardRecord) -> Comparison:
+def _compare(store: Store, spec: SetSpec, shard: ShardRecord) -> Comparison:
     images = different = largest = 0
     fault = None
     try:
-        for member, data in shard_members(open_store(location), shard):
+        for member, data in shard_members(store, shard):
             if member.extension == "png":
                 stored, painted = decode_png(data), paint_index(spec, shard.first_index + images).image
                 difference = 255 if stored.shape != painted.shape else _largest_difference(stored, painted)
                 images, different, largest = images + 1, different + (difference > 0), max(largest, difference)
-    except (ValueError, OSError) as trouble:
+    except (InputError, OSError) as trouble:
         fault = str(trouble)
     return Comparison(file=shard.file, images=images, different=different, largest=largest, fault=fault)
 

@@ -1,27 +1,27 @@
 """Rendering sets: one pure task a shard, and a loop that runs those that are still missing."""
 
-import json
 import platform
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
-from typing import TypeVar
 
 from synpat.families import FAMILIES
 from synpat_shards import (
     ENCODING,
+    InputError,
     Location,
     Manifest,
     Sample,
     SetSpec,
     ShardRecord,
+    Store,
     begin_set,
     check_target,
     complete_set,
     finished_shards,
     lock_set,
+    open_store,
     read_spec,
     write_shard,
 )
@@ -30,73 +30,72 @@ from .local_engine import Engine, local_engine
 from .sampling import paint
 from .slices import FULL_SLICE, Slice
 
-Where = TypeVar("Where", bound=Location)
-
 
 def render_set(
     location: Location, spec: SetSpec, workers: int, progress: Callable[[ShardRecord, bool], None]
 ) -> Manifest:
-    """Render what is missing of one set: `render_sets` of a single recipe."""
+    """Render what is missing of one set: `render_sets` of a single set in a folder or behind a URL."""
+    store = open_store(location)
     with local_engine(workers) as engine:
-        return render_sets({location: spec}, engine, progress)[location]
+        return render_sets({store: spec}, engine, progress)[store]
 
 
 def render_sets(
-    specs: Mapping[Where, SetSpec],
+    specs: Mapping[Store, SetSpec],
     engine: Engine,
     progress: Callable[[ShardRecord, bool], None],
     preparing: Callable[[str], AbstractContextManager[None]] = nullcontext,
     part: Slice = FULL_SLICE,
-) -> dict[Where, Manifest]:
+) -> dict[Store, Manifest]:
     """Render what is missing of each set into its folder or URL, and complete it; any engine gives the same bytes.
 
     progress: called with each shard, and whether it was there already. preparing: entered with the name of a family
     while its first sample is painted, which compiles for seconds on the first start. part: of a slice only its shards
     are rendered, and nothing is completed: `finalize` does that.
-    Raises ValueError, before anything is written, if a place holds anything else or a family refuses its recipe.
+    Raises InputError, before anything is written, if a store holds anything else or a family refuses its recipe.
     """
-    for location, spec in specs.items():
-        check_target(location, spec)
-    tasks = part.of([(location, number) for location, spec in specs.items() for number in range(spec.shard_count)])
+    for store, spec in specs.items():
+        check_target(store, spec)
+    tasks = part.of([(store, number) for store, spec in specs.items() for number in range(spec.shard_count)])
     records = {
-        location: finished_shards(location, spec, [number for at, number in tasks if at == location])
-        for location, spec in specs.items()
+        store: finished_shards(store, spec, [number for at, number in tasks if at == store])
+        for store, spec in specs.items()
     }
-    missing = [(location, number) for location, number in tasks if number not in records[location]]
+    missing = [(store, number) for store, number in tasks if number not in records[store]]
     # In this process, so that the workers do not compile the same kernels side by side.
-    paint_first_samples([specs[location] for location in dict(missing)], preparing)
+    paint_first_samples([specs[store] for store in dict(missing)], preparing)
     with ExitStack() as locks:
-        for location in specs if part == FULL_SLICE else ():
-            locks.enter_context(lock_set(location))
-        for location, spec in specs.items():
-            begin_set(location, spec)
-            for record in records[location].values():
+        for store in specs if part == FULL_SLICE else ():
+            locks.enter_context(lock_set(store))
+        for store, spec in specs.items():
+            begin_set(store, spec)
+            for record in records[store].values():
                 progress(record, True)
         whole = specs.keys() - dict(missing).keys() if part == FULL_SLICE else ()
-        manifests = {location: _complete(location, specs[location], records[location]) for location in whole}
-        for (location, number), record in engine(partial(_render_task, specs), missing):
-            records[location][number] = record
+        manifests = {store: _complete(store, specs[store], records[store]) for store in whole}
+        for (store, number), record in engine(partial(_render_task, specs), missing):
+            records[store][number] = record
             progress(record, False)
-            if len(records[location]) == specs[location].shard_count and part == FULL_SLICE:
-                manifests[location] = _complete(location, specs[location], records[location])
+            if len(records[store]) == specs[store].shard_count and part == FULL_SLICE:
+                manifests[store] = _complete(store, specs[store], records[store])
     return manifests
 
 
-def finalize(location: Location) -> Manifest:
+def finalize(store: Store) -> Manifest:
     """Complete a set whose slices have all been rendered.
 
-    Raises ValueError, naming the first shards that are missing, if some are, and if there is no set.
+    Raises InputError, naming the first shards that are missing, if some are, and if there is no set.
     """
-    spec = read_spec(location)
+    spec = read_spec(store)
     if spec is None:
-        raise ValueError(f"{location} holds no shard set, nor one that is being rendered")
-    records = finished_shards(location, spec)
+        raise InputError(f"{store.url} holds no shard set, nor one that is being rendered")
+    records = finished_shards(store, spec)
     if missing := [spec.shard_name(number) for number in range(spec.shard_count) if number not in records]:
-        raise ValueError(
-            f"{len(missing)} of {spec.shard_count} shards of {location} are missing, from {missing[0]} on: run the "
+        raise InputError(
+            f"{len(missing)} of {spec.shard_count} shards of {store.url} are missing, from {missing[0]} on: run the "
             "slices again that render them"
         )
-    return _complete(location, spec, records)
+    return _complete(store, spec, records)
 
 
 def paint_first_samples(
@@ -104,37 +103,37 @@ def paint_first_samples(
 ) -> None:
     """Paint the first sample of each recipe.
 
-    Raises ValueError if families refuse theirs (a size, a parameter, an extra that is not installed), naming them all.
+    Raises InputError if families refuse theirs (a size, a parameter, an extra that is not installed), naming them all.
     """
     refusals = []
     for spec in specs:
         try:
             with preparing(spec.family):
                 paint_index(spec, 0)
-        except (ValueError, ImportError, OSError) as refusal:
+        except (InputError, ImportError, OSError) as refusal:
             named = spec.family in str(refusal)
             refusals.append(str(refusal) if named else f"{spec.family}: {refusal}")
     if refusals:
-        raise ValueError("; ".join(refusals))
+        raise InputError("; ".join(refusals))
 
 
-def _complete(location: Location, spec: SetSpec, records: Mapping[int, ShardRecord]) -> Manifest:
-    return complete_set(location, spec, [records[number] for number in range(spec.shard_count)], made_with())
+def _complete(store: Store, spec: SetSpec, records: Mapping[int, ShardRecord]) -> Manifest:
+    return complete_set(store, spec, [records[number] for number in range(spec.shard_count)], made_with())
 
 
-def _render_task(specs: Mapping[Where, SetSpec], task: tuple[Where, int]) -> tuple[tuple[Where, int], ShardRecord]:
-    location, number = task
-    return task, render_shard(location, specs[location], number)
+def _render_task(specs: Mapping[Store, SetSpec], task: tuple[Store, int]) -> tuple[tuple[Store, int], ShardRecord]:
+    store, number = task
+    return task, render_shard(store, specs[store], number)
 
 
-def render_shard(location: Location, spec: SetSpec, number: int) -> ShardRecord:
+def render_shard(store: Store, spec: SetSpec, number: int) -> ShardRecord:
     """Render one shard of a recipe and write it: idempotent, and independent of all other shards."""
-    return write_shard(location, spec, number, (paint_index(spec, index) for index in spec.shard_indices(number)))
+    return write_shard(store, spec, number, (paint_index(spec, index) for index in spec.shard_indices(number)))
 
 
 def paint_index(spec: SetSpec, index: int) -> Sample:
-    """Paint one sample of a recipe, ready to be written."""
-    painted = paint(
+    """Paint one sample of a set."""
+    return paint(
         spec.family,
         spec.seed,
         index,
@@ -143,13 +142,6 @@ def paint_index(spec: SetSpec, index: int) -> Sample:
         mode=spec.mode,
         render_size=spec.render_size,
         parameters=spec.parameters,
-    )
-    return Sample(
-        index=index,
-        image=painted.image,
-        category=painted.category,
-        parameters=json.dumps(asdict(painted.pattern)).encode() if spec.with_parameters else None,
-        rejects=painted.rejects,
     )
 
 
@@ -168,7 +160,7 @@ def make_spec(
 ) -> SetSpec:
     """The recipe of a set of one family, as this version of synpat renders it.
 
-    Raises ValueError if files that the parameters name are missing or broken.
+    Raises InputError if files that the parameters name are missing or broken.
     """
     model = FAMILIES[family]
     resolved_parameters = model.resolved_parameters(parameters or {})

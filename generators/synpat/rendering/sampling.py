@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any, get_type_hints
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import DTypeLike, NDArray
 
-from synpat.families import FAMILIES, Family, Image, Rejected
+from synpat.families import FAMILIES, Image, Rejected
 from synpat.painting.image import convert_mode, resized
+from synpat_shards import InputError, Sample
 
 ATTEMPTS = 100
 """Draws after which a family that rejects every one is given up: far beyond what any prior of ours needs."""
@@ -21,25 +22,11 @@ TRUTH = {"true": True, "false": False}
 """How the command line writes a bool."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """A painted pattern, and how it came about."""
-
-    image: Image
-    """uint8 [height, width], or [height, width, 3] in mode RGB."""
-    pattern: Family
-    """The parameters that it was painted with."""
-    category: int | None
-    """Its class; None in a family that has no notion of class."""
-    rejects: int
-    """How many draws were rejected before this one."""
-
-
 def sample(family: str, seed: int, index: int, height: int, width: int) -> Image:
     """Paint sample `index` of a family: uint8 [height, width], the same for the same arguments on every machine.
 
     family: a name in FAMILIES. seed, index: 0 or more. height (frequency) and width (time): pixels.
-    Raises KeyError for an unknown family, ValueError for a size that the family cannot serve.
+    Raises KeyError for an unknown family, InputError for a size that the family cannot serve.
     """
     return paint(family, seed, index, height, width).image
 
@@ -60,63 +47,67 @@ def paint(
     via: height and width of a picture that is painted first and then resized. parameters: fields of the family that
     take these values instead of drawn ones.
     """
-    model, given = FAMILIES[family], dict(parameters or {})
-    if given.get("batch", 1) > 1:
-        row = _paint_row(family, seed, index // given["batch"], height, width, mode, render_size, tuple(given.items()))
-        return row[index % given["batch"]]
-    category = model.category_of(index, given)
-    for attempt in range(ATTEMPTS):
-        # Drawing more or fewer parameters must not move the paint: each has a generator of its own.
-        drawing, painting = _generators(family, seed, index, attempt)
-        pattern = model.draw(drawing, category or 0)
-        if given:
-            pattern = replace(pattern, **given)
-        try:
-            image = pattern.render(painting, *(render_size or (height, width)))
-        except Rejected:
-            continue
-        image = convert_mode(resized(image, height, width), mode)
-        return Sample(image=image, pattern=pattern, category=category, rejects=attempt)
-    raise _too_many_rejections(family, seed, index)
+    given = dict(parameters or {})
+    batch = given.get("batch", 1)
+    if batch == 1:
+        return _paint_batch(family, seed, range(index, index + 1), height, width, mode, render_size, given)[0]
+    first = index - index % batch
+    indices = range(first, first + batch)
+    batch_samples = _cached_batch(family, seed, indices, height, width, mode, render_size, tuple(given.items()))
+    return batch_samples[index - first]
 
 
-@lru_cache(maxsize=1)  # its samples are asked for one after the other
-def _paint_row(
+@lru_cache(maxsize=1)  # the samples of a batch are asked for one after the other
+def _cached_batch(
     family: str,
     seed: int,
-    row: int,
+    indices: range,
     height: int,
     width: int,
     mode: str,
     render_size: tuple[int, int] | None,
     given: tuple[tuple[str, Any], ...],
 ) -> list[Sample]:
-    """Like `paint`, all the samples that the parameter `batch` puts in a row. If one is rejected, so are all."""
-    model, parameters = FAMILIES[family], dict(given)
-    indices = range(row * parameters["batch"], (row + 1) * parameters["batch"])
-    categories = [model.category_of(index, parameters) for index in indices]
+    return _paint_batch(family, seed, indices, height, width, mode, render_size, dict(given))
+
+
+def _paint_batch(
+    family: str,
+    seed: int,
+    indices: range,
+    height: int,
+    width: int,
+    mode: str,
+    render_size: tuple[int, int] | None,
+    given: Mapping[str, Any],
+) -> list[Sample]:
+    """Paint samples side by side. If the parameters of one are rejected, those of all are drawn again."""
+    model = FAMILIES[family]
+    categories = [model.category_of(index, given) for index in indices]
     for attempt in range(ATTEMPTS):
+        # Drawing more or fewer parameters must not change the painting: each has a generator of its own.
         drawing, painting = zip(*(_generators(family, seed, index, attempt) for index in indices), strict=True)
         drawn = (model.draw(rng, category or 0) for rng, category in zip(drawing, categories, strict=True))
-        patterns = [replace(pattern, **parameters) for pattern in drawn]
+        patterns = [replace(pattern, **given) if given else pattern for pattern in drawn]
         try:
             images = model.render_batch(patterns, painting, *(render_size or (height, width)))
         except Rejected:
             continue
         return [
             Sample(
+                index=index,
                 image=convert_mode(resized(image, height, width), mode),
-                pattern=pattern,
                 category=category,
+                parameters=vars(pattern),
                 rejects=attempt,
             )
-            for image, pattern, category in zip(images, patterns, categories, strict=True)
+            for index, image, pattern, category in zip(indices, images, patterns, categories, strict=True)
         ]
     raise _too_many_rejections(family, seed, indices[0])
 
 
-def _too_many_rejections(family: str, seed: int, index: int) -> ValueError:
-    return ValueError(
+def _too_many_rejections(family: str, seed: int, index: int) -> InputError:
+    return InputError(
         f"{family} rejected {ATTEMPTS} draws in a row for seed {seed}, index {index}: relax its parameters or take a "
         "larger size"
     )
@@ -157,7 +148,7 @@ def parameter_ranges(family: str) -> list[str]:
 def parse_parameters(family: str, assignments: tuple[str, ...]) -> dict[str, Any]:
     """Turn "name=value" texts into values of a family's fields.
 
-    Raises ValueError for a field that the family does not have and for a value of another type.
+    Raises InputError for a field that the family does not have and for a value of another type.
     """
     kinds = _kinds(family)
     values = {}
@@ -165,11 +156,11 @@ def parse_parameters(family: str, assignments: tuple[str, ...]) -> dict[str, Any
         name, _, text = assignment.partition("=")
         if name not in kinds:
             known = ", ".join(kinds) or "none"
-            raise ValueError(f"{family} has no parameter {name!r}; it has: {known}")
+            raise InputError(f"{family} has no parameter {name!r}; it has: {known}")
         try:
             values[name] = TRUTH[text] if kinds[name] is bool else kinds[name](text)
         except (ValueError, KeyError):
-            raise ValueError(f"{name} of {family} must be {kinds[name].__name__}, got {text!r}") from None
+            raise InputError(f"{name} of {family} must be {kinds[name].__name__}, got {text!r}") from None
     return values
 
 

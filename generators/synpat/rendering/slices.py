@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
+from synpat_shards import InputError
+
 Task = TypeVar("Task")
 
 SLURM = "SLURM_ARRAY_TASK_ID"
@@ -22,18 +24,18 @@ class Slice:
     def parse(cls, text: str, environment: Mapping[str, str]) -> Self:
         """Read "2/8", or "auto" and "auto/8", which take what is missing from Slurm's or Kubernetes' variables.
 
-        Raises ValueError for anything else, and where these variables are missing or do not fit.
+        Raises InputError for anything else, and where these variables are missing or do not fit.
         """
         index, _, count = text.partition("/")
         if index == "auto":
             own, known = _of_scheduler(environment)
             index, count = str(own), count or str(known or "")
             if not count:
-                raise ValueError(f"{KUBERNETES} tells no number of slices: write --slice auto/COUNT")
+                raise InputError(f"{KUBERNETES} tells no number of slices: write --slice auto/COUNT")
         if not all(number.isascii() and number.isdigit() for number in (index, count)):
-            raise ValueError(f"{text!r} is no slice: write INDEX/COUNT such as 0/8, or auto, or auto/8")
+            raise InputError(f"{text!r} is no slice: write INDEX/COUNT such as 0/8, or auto, or auto/8")
         if int(index) >= int(count):
-            raise ValueError(
+            raise InputError(
                 f"slice {index}/{count} is out of range: the index counts from 0 and must be below {count}"
             )
         return cls(int(index), int(count))
@@ -53,4 +55,4 @@ def _of_scheduler(environment: Mapping[str, str]) -> tuple[int, int | None]:
         return (int(environment[SLURM]) - first) // step, int(environment["SLURM_ARRAY_TASK_COUNT"])
     if KUBERNETES in environment:
         return int(environment[KUBERNETES]), None
-    raise ValueError(f"--slice auto needs {SLURM} or {KUBERNETES} in the environment: write --slice INDEX/COUNT")
+    raise InputError(f"--slice auto needs {SLURM} or {KUBERNETES} in the environment: write --slice INDEX/COUNT")

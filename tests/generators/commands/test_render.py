@@ -37,7 +37,7 @@ def test_render_writes_a_set_and_says_so_in_one_line(tmp_path: Path):
     )
     assert result.exit_code == 0
     assert result.stdout.count("\n") == 1
-    assert "5 images of white-noise in 1 shards" in result.stdout
+    assert "5 images of white-noise in 1 shard" in result.stdout
     assert read_manifest(tmp_path / "s").spec.n == 5
 
 
@@ -62,7 +62,7 @@ def test_several_families_become_sets_side_by_side_like_those_of_one(tmp_path: P
     assert [line.split(":")[0] for line in both.stdout.splitlines()] == [
         str(tmp_path / "both" / name) for name in ("perlin", "white-noise")
     ]
-    assert "8 images rendered now" in both.stderr
+    assert "Rendered 8 images" in both.stderr
     assert run("render", "--family", "perlin", *options.split(), "--out", tmp_path / "one").exit_code == 0
     for path in (tmp_path / "one").glob("*.tar"):
         assert path.read_bytes() == (tmp_path / "both" / "perlin" / path.name).read_bytes()
@@ -83,7 +83,7 @@ RENDER = "render --family perlin --n 3 --size 8x8 --workers 1 --out OUT"
         ("render --family clouds --n 3 --out OUT", 2, "'clouds' is not one of dead-leaves-squares"),
         ("render --family perlin --n 0 --out OUT", 2, "0 is not in the range x>=1"),
         ("render --family perlin --n 3", 2, "Missing option '--out'"),
-        (RENDER + " --size 80", 2, "'80' is no size: write HEIGHTxWIDTH"),
+        (RENDER + " --size 80", 2, "'80' is not a valid size: write HEIGHTxWIDTH"),
         (RENDER + " --size 0x8", 2, "'0x8' is out of range"),
         (RENDER + " --seed -1", 2, "-1 is not in the range x>=0"),
         (RENDER + " --param octaves=99", 1, "octaves must lie between 1 and 16, got 99"),
@@ -128,7 +128,7 @@ def test_a_different_job_into_the_same_folder_is_refused(tmp_path: Path):
     assert run(*command.split()).exit_code == 0
     result = run(*command.replace("--n 3", "--n 4").split())
     assert result.exit_code == 1
-    assert "n is 3 there and 4 here" in result.stderr
+    assert "n is 3, not 4" in result.stderr
 
 
 @pytest.mark.parametrize("name", [None, *main.commands])

@@ -36,7 +36,7 @@ def contents(place: str | Path) -> dict[str, bytes]:
 
 def test_verify_says_what_it_looked_at_and_that_all_is_well(folder: Path):
     lines = run("verify", folder).stdout.splitlines()
-    assert lines[-1] == f"{folder}: whole"
+    assert lines[-1] == f"{folder}: OK"
     assert ["samples:", "key,", "members,", "class,", "image", "100", "0"] in [line.split() for line in lines]
 
 
@@ -73,9 +73,9 @@ def test_pixels_that_nobody_could_have_rendered_are_noticed(tmp_path: Path):
     spec = make_spec("perlin", 10, height=16, width=16)
     forged = [vars(paint_index(spec, index)) for index in range(10)]
     forged[7]["image"] = forged[7]["image"] ^ 4
-    begin_set(tmp_path / "s", spec)
-    record = write_shard(tmp_path / "s", spec, 0, (Sample(**each) for each in forged))
-    complete_set(tmp_path / "s", spec, [record], {})
+    begin_set(open_store(tmp_path / "s"), spec)
+    record = write_shard(open_store(tmp_path / "s"), spec, 0, (Sample(**each) for each in forged))
+    complete_set(open_store(tmp_path / "s"), spec, [record], {})
     assert run("verify", tmp_path / "s").exit_code == 0
     said = run("verify", tmp_path / "s", "--regenerate", "all", code=1).stdout
     assert "1 of 10 images differ from those rendered again, by at most 4 grey levels" in said
@@ -87,7 +87,7 @@ def test_a_set_of_another_version_of_the_family_is_not_rendered_again(folder: Pa
     path.write_text(path.read_text().replace(f'"family_version": {version}', '"family_version": 99'))
     said = run("verify", folder, "--quick", "--regenerate", 1, code=1).stderr
     assert said.startswith("Error: version 99 of perlin rendered this set, this synpat has version")
-    assert "family_version is 99 there" in run("extend", folder, "--n", 200, code=1).stderr
+    assert "family_version is 99, not 1" in run("extend", folder, "--n", 200, code=1).stderr
 
 
 def test_inspect_tells_the_recipe_the_counts_and_the_statistics(folder: Path):
@@ -137,7 +137,7 @@ def test_extend_leaves_every_shard_as_it_was(n: int, bounds: list[int], tmp_path
         assert after == contents(tmp_path / "straight")
     again = run("extend", tmp_path / "old", "--n", n)
     assert contents(tmp_path / "old") == after
-    assert "0 images rendered now" in again.stderr
+    assert "Rendered 0 images" in again.stderr
 
 
 def test_an_extension_that_was_stopped_is_finished_by_the_same_command(folder: Path, tmp_path: Path):
@@ -146,8 +146,8 @@ def test_an_extension_that_was_stopped_is_finished_by_the_same_command(folder: P
 
     straight = Path(shutil.copytree(folder, tmp_path / "straight"))
     run("extend", straight, "--n", 160, "--workers", 1)
-    spec = begin_extension(folder, 160)
-    render_shard(folder, spec, 5)
+    spec = begin_extension(open_store(folder), 160)
+    render_shard(open_store(folder), spec, 5)
     assert read_manifest(folder).spec.n == 100  # readers see the old set until then
     assert "is being extended to 160 samples: finish that first" in run("extend", folder, "--n", 170, code=1).stderr
     run("extend", folder, "--n", 160, "--workers", 1)
@@ -159,14 +159,14 @@ def test_a_set_rendered_to_a_store_is_the_one_rendered_to_a_folder(s3: str, tmp_
     for place, workers in ((tmp_path / "set", 1), (s3, 2)):
         run(*options.split(), workers, "--out", place)
     assert contents(s3) == contents(tmp_path / "set")
-    assert "0 images rendered now, 60 were there" in run(*options.split(), 1, "--out", s3).stderr
-    assert "n is 60 there and 61 here" in run(*options.replace("60", "61").split(), 1, "--out", s3, code=1).stderr
+    assert "Rendered 0 images (60 already present)" in run(*options.split(), 1, "--out", s3).stderr
+    assert "n is 60, not 61" in run(*options.replace("60", "61").split(), 1, "--out", s3, code=1).stderr
     run("extend", s3, "--n", 70, "--workers", 1)
     run("extend", tmp_path / "set", "--n", 70, "--workers", 1)
     assert contents(s3) == contents(tmp_path / "set")
     run("preview", s3, "--out", tmp_path / "x.png")
     assert "70 in 10 shards" in run("inspect", s3).stdout
-    assert run("verify", s3, "--regenerate", 1, "--workers", 1).stdout.splitlines()[-1] == f"{s3}: whole"
+    assert run("verify", s3, "--regenerate", 1, "--workers", 1).stdout.splitlines()[-1] == f"{s3}: OK"
 
 
 def test_a_render_to_a_store_keeps_no_local_copy(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -177,20 +177,20 @@ def test_a_render_to_a_store_keeps_no_local_copy(s3: str, tmp_path: Path, monkey
 
 
 def test_publish_says_what_it_did(folder: Path, tmp_path: Path, s3: str):
-    assert "4 shards copied, 0 were there" in run("publish", folder, s3).stdout
-    assert "0 shards copied, 4 were there" in run("publish", folder, s3).stdout
+    assert "4 shards copied, 0 already present" in run("publish", folder, s3).stdout
+    assert "0 shards copied, 4 already present" in run("publish", folder, s3).stdout
     assert contents(s3) == contents(folder)
 
 
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
-        ("verify NOWHERE", 1, "NOWHERE: 1 faults"),
-        ("verify SET --regenerate none", 2, "'none' is neither a number of shards, 1 or more, nor all"),
+        ("verify NOWHERE", 1, "NOWHERE: 1 fault"),
+        ("verify SET --regenerate none", 2, "'none' is not valid: give a number of shards, 1 or more, or all"),
         ("publish NOWHERE OUT", 1, "has no .synpat/manifest.json"),
         ("publish SET ftpx://host/x", 1, "ftpx:// is unknown: use a folder, or s3://"),
-        ("inspect FILE", 2, "is a file, a folder or URL is needed"),
-        ("preview SET --out OUT.jpg", 2, "ends in neither .png nor .html"),
+        ("inspect FILE", 2, "is a file: give a folder or a URL"),
+        ("preview SET --out OUT.jpg", 2, "must end in .png or .html"),
         ("extend SET --n 50", 1, "has 100 samples already: --n is the number that it shall have in all"),
         ("extend NOWHERE --n 50", 1, "has no .synpat/manifest.json"),
     ],

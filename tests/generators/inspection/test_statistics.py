@@ -22,7 +22,7 @@ from synpat.inspection.statistics import (
 )
 from synpat.rendering.render import make_spec, render_set
 from synpat.rendering.sampling import paint
-from synpat_shards import open_set
+from synpat_shards import open_set, open_store
 
 
 def power_law(exponent: float, height: int, width: int, seed: int = 0) -> Image:
@@ -97,15 +97,15 @@ def test_the_power_of_white_noise_is_its_variance():
 
 
 def test_means_and_deviations_of_a_whole_set_are_those_of_its_manifest(perlin_set: Path):
-    figures, manifest = set_statistics(perlin_set, 10**6), open_set(perlin_set)
+    figures, manifest = set_statistics(open_store(perlin_set), 10**6), open_set(perlin_set)
     assert (figures.images, figures.mean) == (100, pytest.approx(manifest.mean))
     assert figures.std == pytest.approx(manifest.std)
-    assert figures.png_bytes == pytest.approx(np.mean([size for _, size in set_images(perlin_set, 100)]))
+    assert figures.png_bytes == pytest.approx(np.mean([size for _, size in set_images(open_store(perlin_set), 100)]))
 
 
 def test_samples_are_spread_from_the_first_to_the_last(perlin_set: Path):
-    every = [image for image, _ in set_images(perlin_set, 100)]
-    some = [image for image, _ in set_images(perlin_set, 4)]
+    every = [image for image, _ in set_images(open_store(perlin_set), 100)]
+    some = [image for image, _ in set_images(open_store(perlin_set), 4)]
     assert all(np.array_equal(image, every[place]) for image, place in zip(some, (0, 33, 66, 99), strict=True))
 
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -72,12 +71,12 @@ def test_each_file_is_a_class_and_its_name_decides_which(folder: Path):
     assert Shaders.categories_with(given) == 3
     painted = [paint("shaders", 0, index, 8, 8, parameters=given) for index in range(4)]
     assert [sample.category for sample in painted] == [0, 1, 2, 0]
-    assert 0.1 <= painted[1].pattern.time <= 10  # pyright: ignore[reportAttributeAccessIssue]
+    assert 0.1 <= painted[1].parameters["time"] <= 10
 
 
 def test_a_pattern_of_a_folder_survives_json_and_paints_the_same(folder: Path):
     painted = paint("shaders", 0, 1, 8, 12, mode="RGB", parameters={"folder": str(folder)})
-    again = Shaders(**json.loads(json.dumps(asdict(painted.pattern))))
+    again = Shaders(**json.loads(json.dumps(painted.parameters)))
     assert np.array_equal(again.render(np.random.default_rng(9), 8, 12), painted.image)
 
 
@@ -96,7 +95,8 @@ def test_two_workers_paint_the_classes_into_a_set_that_names_the_shaders(folder:
 
 
 def test_shaders_that_changed_are_no_longer_those_of_the_set(folder: Path):
-    pattern = paint("shaders", 0, 0, 8, 8, parameters=Shaders.resolved_parameters({"folder": str(folder)})).pattern
+    given = Shaders.resolved_parameters({"folder": str(folder)})
+    pattern = Shaders(**paint("shaders", 0, 0, 8, 8, parameters=given).parameters)
     (folder / "a.glsl").write_text(SHADERTOY + "\n")
     shader_files.cache_clear()
     with pytest.raises(ValueError, match="are not those that the set was begun with"):

@@ -9,7 +9,7 @@ import pytest
 from synpat.rendering.local_engine import local_engine
 from synpat.rendering.render import make_spec, render_set, render_sets, render_shard
 from synpat.rendering.sampling import paint
-from synpat_shards import begin_set, decode_png, read_manifest, read_members
+from synpat_shards import begin_set, decode_png, open_store, read_manifest, read_members
 
 RECIPE = make_spec("perlin", 50, height=16, width=24, samples_per_shard=8)
 
@@ -41,9 +41,9 @@ def test_any_number_of_workers_writes_the_same_bytes(workers: int, straight: Pat
 
 
 def test_shards_in_any_order_then_a_resumed_run_give_the_same_bytes(straight: Path, tmp_path: Path):
-    begin_set(tmp_path / "set", RECIPE)
+    begin_set(open_store(tmp_path / "set"), RECIPE)
     for number in (4, 0, 2):
-        render_shard(tmp_path / "set", RECIPE, number)
+        render_shard(open_store(tmp_path / "set"), RECIPE, number)
     seen = []
     render_set(
         tmp_path / "set", RECIPE, workers=1, progress=lambda record, there: seen.append((record.file[7:13], there))
@@ -88,9 +88,9 @@ def test_the_size_of_shards_moves_no_pixel(straight: Path, tmp_path: Path):
 def test_families_that_refuse_are_all_named_before_anything_is_written(tmp_path: Path):
     refused = {"octaves": 99}
     specs = {
-        tmp_path / "noise": make_spec("white-noise", 4, height=8, width=8),
-        tmp_path / "fractals": make_spec("fractaldb", 4, height=8, width=4),
-        tmp_path / "perlin": make_spec("perlin", 4, height=8, width=8, parameters=refused),
+        open_store(tmp_path / "noise"): make_spec("white-noise", 4, height=8, width=8),
+        open_store(tmp_path / "fractals"): make_spec("fractaldb", 4, height=8, width=4),
+        open_store(tmp_path / "perlin"): make_spec("perlin", 4, height=8, width=8, parameters=refused),
     }
     named = r"fractaldb needs 8 .*; perlin: octaves must lie between 1 and 16, got 99"
     with local_engine(1) as engine, pytest.raises(ValueError, match=named):
@@ -99,13 +99,13 @@ def test_families_that_refuse_are_all_named_before_anything_is_written(tmp_path:
 
 
 def test_a_run_over_several_sets_takes_up_each_where_it_was(straight: Path, tmp_path: Path):
-    begin_set(tmp_path / "perlin", RECIPE)
-    render_shard(tmp_path / "perlin", RECIPE, 3)
+    begin_set(open_store(tmp_path / "perlin"), RECIPE)
+    render_shard(open_store(tmp_path / "perlin"), RECIPE, 3)
     noise = make_spec("white-noise", 9, height=4, width=4, samples_per_shard=3)
     seen = []
-    specs = {tmp_path / "perlin": RECIPE, tmp_path / "noise": noise}
+    specs = {open_store(tmp_path / "perlin"): RECIPE, open_store(tmp_path / "noise"): noise}
     with local_engine(2) as engine:
         manifests = render_sets(specs, engine, progress=lambda record, there: seen.append(there))
     assert same(straight, tmp_path / "perlin")
-    assert manifests[tmp_path / "noise"] == read_manifest(tmp_path / "noise")
+    assert manifests[open_store(tmp_path / "noise")] == read_manifest(tmp_path / "noise")
     assert sorted(seen) == [False] * 9 + [True]

@@ -231,7 +231,7 @@ def test_a_checkpoint_of_another_configuration_is_refused_with_the_difference(
     shutil.copytree(straight, tmp_path / "run")
     other = dataclasses.replace(config, seed=7)
     (tmp_path / "run" / "config.yaml").write_text(to_yaml(other))
-    with pytest.raises(ValueError, match=r"step-000000016.pt is of another run: seed is 0 there and 7 here"):
+    with pytest.raises(ValueError, match=r"step-000000016.pt is of another run: seed is 0, not 7"):
         train(tmp_path / "run", perlin_set, other)
 
 

@@ -139,7 +139,7 @@ def test_a_resumed_run_ends_in_the_same_weights_and_log(run: Path, perlin_set: P
 
 def test_a_run_folder_of_another_configuration_is_refused(run: Path, perlin_set: Path):
     other = make_config("msm-mae", SETTINGS | {"seed": 5})
-    with pytest.raises(ValueError, match=r"holds another run: seed is 0 there and 5 here. Choose another --out"):
+    with pytest.raises(ValueError, match=r"holds another run: seed is 0, not 5. Choose another --out"):
         train(run, perlin_set, other)
 
 

@@ -6,10 +6,12 @@ import numpy as np
 import soundfile
 import soxr
 
+from synpat_shards import InputError
+
 from .log_mel import SAMPLE_RATE
 
 
-class UnreadableAudio(ValueError):
+class UnreadableAudio(InputError):
     """A file that gives no sound; the message names the file and the reason."""
 
     def __init__(self, path: Path, reason: str):

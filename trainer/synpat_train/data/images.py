@@ -22,6 +22,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from synpat_shards import InputError
 from synpat_train.progress import track
 
 from .shard_sets import Shard, ShardSet
@@ -81,7 +82,7 @@ class CachedImages:
     def __init__(self, sets: Sequence[ShardSet], width: int, cache: Path) -> None:
         """Decode into the cache folder whatever is not there yet.
 
-        Raises ValueError, naming the file, for a damaged set, and OSError where the disk is full.
+        Raises InputError, naming the file, for a damaged set, and OSError where the disk is full.
         """
         self.arrays = [_decoded(shard_set, cache) for shard_set in sets]
         self.width, self.fill, self.skipped = width, round(pixel_statistics(sets)[0]), 0
@@ -131,7 +132,7 @@ def _decoded(shard_set: ShardSet, cache: Path) -> NDArray[np.uint8]:
     try:
         return np.load(path, mmap_mode="r").view(np.ndarray)  # a memmap is slow to index
     except (ValueError, EOFError):
-        raise ValueError(f"{path} is damaged: remove it, and it will be decoded again") from None
+        raise InputError(f"{path} is damaged: remove it, and it will be decoded again") from None
 
 
 @contextmanager
@@ -173,10 +174,10 @@ def _decode(shard_set: ShardSet, path: Path) -> None:
 def _decode_shard(shard_set: ShardSet, shard: Shard, images: NDArray[np.uint8]) -> None:
     data = shard.present().read_bytes()
     if shard.sha256 is not None and hashlib.sha256(data).hexdigest() != shard.sha256:
-        raise ValueError(f"{shard.path} is damaged: its checksum is not the manifest's. Render or fetch it again")
+        raise InputError(f"{shard.path} is damaged: its checksum is not the manifest's. Render or fetch it again")
     places = index_shard(shard.path)
     if len(places) != shard.count:
-        raise ValueError(f"{shard.path} holds {len(places)} images instead of {shard.count}: render or fetch it again")
+        raise InputError(f"{shard.path} holds {len(places)} images instead of {shard.count}: render or fetch it again")
     for image, place in zip(images, places, strict=True):
         image[:] = _named(shard_set.decode, data[place.offset : place.offset + place.size], shard, place)
     if shard.remote is not None:  # it will not be needed again
@@ -188,8 +189,8 @@ def _named(
 ) -> NDArray[np.uint8]:
     try:
         return decode(data)
-    except ValueError as broken:
-        raise ValueError(f"{shard.path} is damaged at {place.key!r}: {broken}") from None
+    except InputError as broken:
+        raise InputError(f"{shard.path} is damaged at {place.key!r}: {broken}") from None
 
 
 class StreamedImages:
@@ -204,7 +205,7 @@ class StreamedImages:
         self.fetching, self.prepared = ThreadPoolExecutor(FETCHING), deque[int](maxlen=INDEXES)
 
     def read(self, samples: NDArray[np.int64], shifts: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """As Images. Raises ValueError or OSError that names the shard, unless damage is skipped."""
+        """As Images. Raises InputError or OSError that names the shard, unless damage is skipped."""
         out = np.empty((len(samples), self.height, self.width), np.uint8)
         numbers = np.searchsorted(self.firsts, samples, "right") - 1
         groups = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
@@ -228,15 +229,15 @@ class StreamedImages:
 
     def _fill(
         self, out: NDArray[np.uint8], samples: NDArray[np.int64], shifts: NDArray[np.float64], places: NDArray[np.int64]
-    ) -> dict[int, ValueError | OSError]:
+    ) -> dict[int, InputError | OSError]:
         """Read the samples of one shard into their places; what was skipped, and why."""
         number = int(np.searchsorted(self.firsts, samples[places[0]], "right")) - 1
         shard_set, shard = self.shards[number]
-        faults: dict[int, ValueError | OSError] = {}
+        faults: dict[int, InputError | OSError] = {}
         try:
             path, index = shard.present(), _index(shard)
             file = path.open("rb")
-        except (ValueError, OSError) as fault:
+        except (InputError, OSError) as fault:
             if not self.skip_damaged:
                 raise
             return dict.fromkeys(map(int, places), fault)
@@ -246,16 +247,16 @@ class StreamedImages:
                 try:
                     image = shard_set.decode(os.pread(file.fileno(), int(size), int(offset)))
                     fit_in_time(image, out[place], float(shifts[place]), self.fill)
-                except (ValueError, OSError) as fault:
+                except (InputError, OSError) as fault:
                     key = index_key(shard, int(samples[place] - self.firsts[number]))
-                    faults[int(place)] = ValueError(f"{shard.path} is damaged at {key!r}: {fault}")
+                    faults[int(place)] = InputError(f"{shard.path} is damaged at {key!r}: {fault}")
                     if not self.skip_damaged:
                         raise faults[int(place)] from None
         return faults
 
 
 def _prepare(shard: Shard) -> None:
-    with suppress(ValueError, OSError):  # whoever needs it will say so
+    with suppress(InputError, OSError):  # whoever needs it will say so
         shard.present()
         _index(shard)
 
@@ -265,7 +266,7 @@ def _index(shard: Shard) -> NDArray[np.int64]:
     """Where the images of a shard lie, as [images, (offset, bytes)]."""
     places = index_shard(shard.path)
     if len(places) != shard.count:
-        raise ValueError(f"{shard.path} holds {len(places)} images instead of {shard.count}: render or fetch it again")
+        raise InputError(f"{shard.path} holds {len(places)} images instead of {shard.count}: render or fetch it again")
     return np.array([(place.offset, place.size) for place in places], np.int64)
 
 
@@ -273,7 +274,7 @@ def index_key(shard: Shard, place: int) -> str:
     """The key of a shard's sample, as far as the shard can still be read."""
     try:
         return index_shard(shard.path)[place].key
-    except (ValueError, OSError, IndexError):
+    except (InputError, OSError, IndexError):
         return f"number {place}"
 
 

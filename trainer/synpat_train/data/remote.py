@@ -25,7 +25,7 @@ class Remote:
         """Bring the shard to a path, unless it is there already; the store is asked again and again before it counts
         as unreachable.
 
-        Raises OSError for a store that cannot be reached, ValueError for a shard that is not what it should be.
+        Raises OSError for a store that cannot be reached, InputError for a shard that is not what it should be.
         """
         with suppress(FileNotFoundError):
             os.utime(to)  # the longest unused goes first

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from synpat_shards import (
+    InputError,
     Manifest,
     decode_png,
     is_url,
@@ -78,13 +79,13 @@ class ShardSet:
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """An image file of the set as uint8 [height, width].
 
-        Raises ValueError for what is no whole image, or of a size that the set does not hold.
+        Raises InputError for what is no whole image, or of a size that the set does not hold.
         """
         image = decode_grey(data)
         if image.shape == (self.height, self.width):
             return image
         if not self.resized:
-            raise ValueError(f"{image.shape[0]}x{image.shape[1]} pixels instead of {self.height}x{self.width}")
+            raise InputError(f"{image.shape[0]}x{image.shape[1]} pixels instead of {self.height}x{self.width}")
         resized = Image.fromarray(image).resize((self.width, self.height), Image.Resampling.BILINEAR)
         return np.asarray(resized)
 
@@ -94,7 +95,7 @@ def open_sets(given: Iterable[str], height: int, cache: Path, skip_damaged: bool
 
     Each is PLACE or PLACE=WEIGHT. The place is a folder or a URL, with a set of ours or any tars of images, or one
     tar. cache: where shards from a URL are kept. skip_damaged: take sets of ours that lack shards, too. Raises
-    ValueError, naming the place or file, for a set that is not whole, for one of ours with another height or with
+    InputError, naming the place or file, for a set that is not whole, for one of ours with another height or with
     colour, and for a weight that is no positive number; OSError for a store that cannot be reached.
     """
     return tuple(_open(place, weight, height, cache, skip_damaged) for place, weight in map(parse_weight, given))
@@ -110,7 +111,7 @@ def parse_weight(given: str) -> tuple[str, float]:
     except ValueError:
         weight = math.nan
     if not 0 < weight < math.inf:
-        raise ValueError(f"{given}: the weight must be a positive number, got {number!r}")
+        raise InputError(f"{given}: the weight must be a positive number, got {number!r}")
     return place, weight
 
 
@@ -133,9 +134,9 @@ def _open_synpat_set(place: str, weight: float, manifest: Manifest, height: int,
     """folder: where the shards are, or will be once they are needed."""
     spec, store = manifest.spec, open_store(place)
     if spec.mode != "L":
-        raise ValueError(f"{place} holds images in mode {spec.mode}, the model reads grey ones: render with --mode L")
+        raise InputError(f"{place} holds images in mode {spec.mode}, the model reads grey ones: render with --mode L")
     if spec.height != height:
-        raise ValueError(
+        raise InputError(
             f"{place} holds images of {spec.height}x{spec.width}, the model reads a height of {height}: render "
             f"with --size {height}x{spec.width}, or train with --set height={spec.height}"
         )
@@ -166,7 +167,7 @@ def _open_foreign_set(place: str, weight: float, tars: Sequence[Path], height: i
     or skips them."""
     places = [(tar, place) for tar in tars for place in index_shard(tar)]
     if not places:
-        raise ValueError(f"{place} holds no images: its tars have no members named key.png, .jpg, .jpeg or .webp")
+        raise InputError(f"{place} holds no images: its tars have no members named key.png, .jpg, .jpeg or .webp")
     few = [places[i] for i in np.linspace(0, len(places) - 1, min(len(places), LOOKED_AT), dtype=int)]
     levels, shapes = np.zeros(256, np.int64), []  # how often each grey level comes: the images may be large
     for tar, where in few:
@@ -174,7 +175,7 @@ def _open_foreign_set(place: str, weight: float, tars: Sequence[Path], height: i
             levels += np.bincount(image.ravel(), minlength=256)
             shapes.append(image.shape)
     if not shapes:
-        raise ValueError(f"{place} holds no image that can be read: {len(few)} were looked at")
+        raise InputError(f"{place} holds no image that can be read: {len(few)} were looked at")
     mean = float(np.average(np.arange(256), weights=levels))
     std = math.sqrt(np.average((np.arange(256) - mean) ** 2, weights=levels))
     counts = {tar: 0 for tar in tars}
@@ -201,14 +202,14 @@ def _whole(tar: Path, place: TarImage) -> NDArray[np.uint8] | None:
         data = file.read(place.size)
     try:
         return decode_grey(data)
-    except ValueError:
+    except InputError:
         return None
 
 
 def decode_grey(data: bytes) -> NDArray[np.uint8]:
     """A PNG, JPEG or WebP file as uint8 [height, width]; colour is turned grey by Rec. 601.
 
-    Raises ValueError for anything else, and for an image that is broken or too large.
+    Raises InputError for anything else, and for an image that is broken or too large.
     """
     if data.startswith(b"\x89PNG"):
         image = decode_png(data)
@@ -216,7 +217,7 @@ def decode_grey(data: bytes) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG", "WEBP"]) as image:
             if image.width * image.height > LARGEST:
-                raise ValueError(f"an image of {image.height}x{image.width} pixels is refused: {LARGEST} are the most")
+                raise InputError(f"an image of {image.height}x{image.width} pixels is refused: {LARGEST} are the most")
             return np.asarray(image.convert("L"))
     except (UnidentifiedImageError, OSError, SyntaxError, EOFError, Image.DecompressionBombError) as broken:
-        raise ValueError(f"not a whole image: {broken}") from None
+        raise InputError(f"not a whole image: {broken}") from None

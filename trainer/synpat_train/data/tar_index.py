@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from synpat_shards import InputError
+
 BLOCK = 512
 IMAGES = ("png", "jpg", "jpeg", "webp")
 """Extensions that are read, in any case; all other members are passed over."""
@@ -32,7 +34,7 @@ class TarImage:
 def index_shard(path: Path) -> list[TarImage]:
     """The images of a tar in their order, the first of each sample.
 
-    Raises ValueError, naming the file, for a tar that is torn or promises an image beyond LARGEST, and OSError if it
+    Raises InputError, naming the file, for a tar that is torn or promises an image beyond LARGEST, and OSError if it
     cannot be read.
     """
     end = path.stat().st_size
@@ -45,12 +47,12 @@ def index_shard(path: Path) -> list[TarImage]:
                 if extension.lower() not in IMAGES:
                     continue
                 if size > LARGEST:
-                    raise ValueError(f"{path} holds {name!r} of {size} bytes; {LARGEST} is the most")
+                    raise InputError(f"{path} holds {name!r} of {size} bytes; {LARGEST} is the most")
                 if offset + size > end:
-                    raise ValueError(f"{path} is torn: {name!r} reaches beyond its end")
+                    raise InputError(f"{path} is torn: {name!r} reaches beyond its end")
                 places.setdefault(folder + slash + key, TarImage(folder + slash + key, offset, size))
     except tarfile.TarError as torn:
-        raise ValueError(f"{path} is no whole tar file: {torn}") from None
+        raise InputError(f"{path} is no whole tar file: {torn}") from None
     return list(places.values())
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from synpat_shards.command_line import Program
 from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.audio.log_mel import BANDS
 from synpat_train.model.encoder import Encoder, find_encoder, load_encoder, resampled
@@ -26,9 +27,7 @@ from .tasks.registry import TASKS, tasks_table
 from .tasks.task import Source
 
 
-@click.group(
-    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
-)
+@click.group(cls=Program, invoke_without_command=True, context_settings={"show_default": True})
 @click.pass_context
 @click.option(
     "--encoder",

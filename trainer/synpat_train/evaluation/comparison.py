@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from synpat_shards import atomic_file
+from synpat_shards import InputError, atomic_file
 
 from .evaluate import ENCODER, LOG_MEL, RANDOM_INIT
 from .reference_results import ReferenceResults
@@ -37,12 +37,12 @@ class Evaluated:
 def read_evaluated(path: Path) -> Evaluated:
     """What lies in a run folder or in a folder with results.json.
 
-    Raises ValueError if there is neither.
+    Raises InputError if there is neither.
     """
     for folder in (path / "evaluation", path):
         if (folder / RESULTS).is_file():
             return Evaluated(path.name, folder, read_results(folder)["tasks"])
-    raise ValueError(f"{path} holds no {RESULTS}, nor does {path / 'evaluation'}: run synpat-eval --encoder {path}")
+    raise InputError(f"{path} holds no {RESULTS}, nor does {path / 'evaluation'}: run synpat-eval --encoder {path}")
 
 
 def comparison(encoders: Sequence[Evaluated], reference: ReferenceResults | None) -> str:

@@ -31,7 +31,7 @@ class ProbeProtocol:
     """Settings that differ from the usual ones."""
 
     def settings(self, task: str) -> Any:
-        """All settings for a task; ValueError for a change that is unknown, or out of range."""
+        """All settings for a task; InputError for a change that is unknown, or out of range."""
         return build_settings(type(self.usual), asdict(self.usual) | dict(self.changes))
 
 
@@ -48,7 +48,7 @@ class FineTuningProtocol:
     """Settings that differ from the usual ones."""
 
     def settings(self, task: str) -> FineTuning:
-        """All settings for a task; ValueError for a change that is unknown, or out of range."""
+        """All settings for a task; InputError for a change that is unknown, or out of range."""
         recipe = self.usual.get(task, self.usual[""])
         return build_settings(FineTuning, asdict(recipe) | dict(self.changes))  # pyright: ignore[reportArgumentType]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from synpat_shards import atomic_file, write_atomically
+from synpat_shards import InputError, atomic_file, write_atomically
 
 from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result
 from .lock import exclusive_lock
@@ -28,16 +28,16 @@ PACKAGES = ("synpat", "torch", "timm", "scikit-learn", "soundfile", "soxr")
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """What earlier evaluations have left in the folder, or an empty one; ValueError if the file is not ours."""
+    """What earlier evaluations have left in the folder, or an empty one; InputError if the file is not ours."""
     path = folder / RESULTS
     if not path.exists():
         return {"schema": SCHEMA, "tasks": {}}
     try:
         results = json.loads(path.read_text())
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}). Move it away, or choose another --out.") from error
+        raise InputError(f"{path} is not JSON ({error}). Move it away, or choose another --out.") from error
     if not isinstance(results, dict) or results.get("schema") != SCHEMA:
-        raise ValueError(
+        raise InputError(
             f"{path} was not written by this version of synpat-eval. Move it away, or choose another --out."
         )
     return results
@@ -117,7 +117,7 @@ def read_score(folder: Path, name: str, task: dict[str, Any], contestant: str) -
             clips = [arrays[f"clips/{fold}"] for fold in folds]
             parts = [arrays[f"{contestant}/{fold}"] for fold in folds]
     except (OSError, KeyError, ValueError) as fault:
-        raise ValueError(f"{answers_path(folder, name)} does not read ({fault}): evaluate {name} again") from None
+        raise InputError(f"{answers_path(folder, name)} does not read ({fault}): evaluate {name} again") from None
     score = Score(
         metric=task["metric"],
         parts=parts,

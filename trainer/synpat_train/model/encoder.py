@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from synpat_shards import InputError
+
 from .timm_compat import VisionTransformer, create_model
 from .vit import after_prefix, initialise, split_positions
 
@@ -63,7 +65,7 @@ class Encoder:
         the first columns of the position embedding.
         """
         if log_mel.ndim != 3 or log_mel.shape[1] != self.height or log_mel.shape[2] == 0:
-            raise ValueError(
+            raise InputError(
                 f"log_mel must be [batch, {self.height}, frames] with at least one frame, got {list(log_mel.shape)}"
             )
         log_mel = functional.pad(log_mel, (0, -log_mel.shape[2] % self.patch))
@@ -93,14 +95,14 @@ def load_encoder(path: str | Path) -> Encoder:
     """Read an exported encoder, or that of a run folder: the folder that `find_encoder` finds at the path.
 
     One for images in colour gets the sum of its channels' weights, as if a grey image lay in each of them.
-    Raises ValueError where the files are missing, do not load, or describe something else than a vision transformer
+    Raises InputError where the files are missing, do not load, or describe something else than a vision transformer
     with a position for every patch.
     """
     folder = find_encoder(path)
     try:
         vit = create_model(f"local-dir:{folder}", pretrained=True)
     except Exception as error:  # timm, json and safetensors each fail in their own way
-        raise ValueError(f"{folder} does not load as a timm encoder: {_first_line(error)}") from error
+        raise InputError(f"{folder} does not load as a timm encoder: {_first_line(error)}") from error
     return _frozen(_for_grey(_readable(vit, folder)))
 
 
@@ -110,7 +112,7 @@ def find_encoder(path: str | Path) -> Path:
     for folder in candidates:
         if all((folder / name).is_file() for name in ENCODER_FILES):
             return folder
-    raise ValueError(
+    raise InputError(
         f"{path} holds no encoder: looked for {' and '.join(ENCODER_FILES)} in {candidates[0]} and in {candidates[1]}. "
         "synpat-train writes them into its run folder."
     )
@@ -131,10 +133,10 @@ def random_encoder(like: Encoder, seed: int) -> Encoder:
 def resampled(encoder: Encoder, height: int, width: int) -> Encoder:
     """A copy for images of another size, its table of positions resampled (bicubic, as timm does it).
 
-    Raises ValueError where the size is no multiple of the patch.
+    Raises InputError where the size is no multiple of the patch.
     """
     if height % encoder.patch or width % encoder.patch:
-        raise ValueError(f"{height}x{width} is no multiple of the encoder's patches of {encoder.patch}x{encoder.patch}")
+        raise InputError(f"{height}x{width} is no multiple of the encoder's patches of {encoder.patch}x{encoder.patch}")
     vit = copy.deepcopy(encoder.vit)
     vit.set_input_size(img_size=(height, width))
     return _frozen(vit)
@@ -150,12 +152,12 @@ def _frozen(vit: VisionTransformer) -> Encoder:
 def _readable(vit: nn.Module, folder: Path) -> VisionTransformer:
     """Refuse the models of timm whose tokens `Encoder` would misread."""
     if not isinstance(vit, VisionTransformer):
-        raise ValueError(f"{folder} holds a {type(vit).__name__}; a vision transformer is needed")
+        raise InputError(f"{folder} holds a {type(vit).__name__}; a vision transformer is needed")
     patches = vit.patch_embed.num_patches
     if vit.pos_embed is None or vit.pos_embed.shape[1] not in (patches, patches + vit.num_prefix_tokens):
-        raise ValueError(f"{folder} needs a position for every patch ({patches} in all)")
+        raise InputError(f"{folder} needs a position for every patch ({patches} in all)")
     if len(set(vit.patch_embed.patch_size)) > 1:
-        raise ValueError(f"{folder} has patches of {vit.patch_embed.patch_size}; square ones are needed")
+        raise InputError(f"{folder} has patches of {vit.patch_embed.patch_size}; square ones are needed")
     return vit
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from synpat_shards import InputError
+
 from .timm_compat import VisionTransformer, create_model
 
 ARCHITECTURES = {
@@ -45,7 +47,7 @@ def sincos_positions(rows: int, columns: int, width: int, prefix: int) -> Tensor
     then all cosines, as in the reference implementation of MAE.
     """
     if width % 4:
-        raise ValueError(f"sine-cosine positions need a width divisible by 4, got {width}")
+        raise InputError(f"sine-cosine positions need a width divisible by 4, got {width}")
     frequencies = 10000.0 ** -(np.arange(width // 4) / (width // 4))
     row, column = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
     halves = [position.reshape(-1, 1) * frequencies for position in (column, row)]

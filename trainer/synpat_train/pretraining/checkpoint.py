@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from synpat_shards import atomic_file
+from synpat_shards import InputError, atomic_file
 from synpat_train.config import Config, differences, make_config
 from synpat_train.model.mae import MaskedAutoencoder
 from synpat_train.model.timm_compat import VisionTransformer
@@ -92,14 +92,14 @@ def save_checkpoint(run: Path, training: Training, config: Config, digests: list
 def load_checkpoint(run: Path, training: Training, config: Config, digests: list[str]) -> None:
     """Restore the last checkpoint, if there is one.
 
-    Raises ValueError for one that is damaged, or of another configuration, and says what differs.
+    Raises InputError for one that is damaged, or of another configuration, and says what differs.
     """
     if not (there := checkpoints(run)):
         return
     path = there[-1]
     try:
         state = _read(path)
-        faults = differences(make_config("msm-mae", state["config"]), config)
+        faults = [text] if (text := differences(make_config("msm-mae", state["config"]), config)) else []
         if state["sets"] != digests:
             faults.append("it learned from other shard sets")
         if not faults:
@@ -108,16 +108,16 @@ def load_checkpoint(run: Path, training: Training, config: Config, digests: list
         raise
     except Exception as fault:  # zip files, pickles, torch and its parts fail each in their own way
         reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
-        raise ValueError(f"{path} is damaged: {reason}. Remove it to go on from the one before") from None
+        raise InputError(f"{path} is damaged: {reason}. Remove it to go on from the one before") from None
     if faults:
-        raise ValueError(f"{path} is of another run: {', '.join(faults)}. Choose another --out")
+        raise InputError(f"{path} is of another run: {', '.join(faults)}. Choose another --out")
 
 
 def _read(path: Path) -> dict[str, Any]:
     """What a checkpoint holds, once all its checksums are right: torch writes them, but does not look at them."""
     with zipfile.ZipFile(path) as parts:
         if wrong := parts.testzip():
-            raise ValueError(f"the checksum of {wrong} is wrong")
+            raise InputError(f"the checksum of {wrong} is wrong")
     return torch.load(path, map_location="cpu", weights_only=True)
 
 

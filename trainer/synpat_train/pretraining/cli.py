@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from synpat_shards.command_line import Program
 from synpat_train.config import PRESETS, make_config
 from synpat_train.settings import parse_settings, read_settings
 
@@ -12,8 +13,7 @@ from .status import draw_curve, run_status
 from .train import pretrain
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="synpat")
+@click.group(cls=Program, invoke_without_command=True)
 @click.option(
     "--shards",
     multiple=True,

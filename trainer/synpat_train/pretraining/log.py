@@ -18,7 +18,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ign
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]  (generated)
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from synpat_shards import write_atomically
+from synpat_shards import InputError, write_atomically
 
 LOG = "log.jsonl"
 NUMBERS = {"step", "loss", "lr", "samples_per_s", "mfu", "data_wait", "memory_gb"}
@@ -29,7 +29,7 @@ SECONDS_BETWEEN_LINES = 10.0
 def read_log(run: Path) -> list[dict[str, float]]:
     """What a run has recorded: a step and its numbers, line by line.
 
-    Raises ValueError that names a line which holds anything else.
+    Raises InputError that names a line which holds anything else.
     """
     lines = (run / LOG).read_bytes().splitlines(keepends=True) if (run / LOG).exists() else []
     # A killed run may have left half a line at the end: only a whole one has its newline.
@@ -41,7 +41,7 @@ def _numbers(run: Path, place: int, line: bytes) -> dict[str, float]:
         metrics = json.loads(line)
         if isinstance(metrics, dict) and metrics.keys() >= NUMBERS:
             return metrics
-    raise ValueError(f"{run / LOG} is damaged at line {place}: remove that line, the run itself does not need it")
+    raise InputError(f"{run / LOG} is damaged at line {place}: remove that line, the run itself does not need it")
 
 
 class RunLog:

@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from synpat_shards import InputError
 from synpat_train.config import Config
 from synpat_train.data.images import CachedImages, Images, StreamedImages, pixel_statistics, room_for_cache
 from synpat_train.data.shard_sets import ShardSet, open_sets
@@ -50,7 +51,7 @@ def open_run(
 ) -> Iterator[Run]:
     """Open the sets and the folder of a run, and keep others out of it; the first time, decode the sets and claim it.
 
-    Arguments as for `pretrain`. Raises ValueError for what cannot be trained on, or into.
+    Arguments as for `pretrain`. Raises InputError for what cannot be trained on, or into.
     """
     sets = open_sets(shards, config.height, cache, config.skip_damaged)
     stream = _streams(folder, sets, config, cache)
@@ -99,11 +100,11 @@ def _streams(folder: Path, sets: Sequence[ShardSet], config: Config, cache: Path
 def _steps(samples: int, config: Config, group: ProcessGroup) -> int:
     """Updates of a whole run on so many samples an epoch."""
     if samples < config.batch_size:
-        raise ValueError(
+        raise InputError(
             f"the sets hold {samples} samples, less than one batch of {config.batch_size}: take a smaller --batch-size"
         )
     if config.batch_size % (group.count * config.accumulate):
-        raise ValueError(
+        raise InputError(
             f"batch_size must be a multiple of the number of processes times accumulate, "
             f"got {config.batch_size}, {group.count} and {config.accumulate}"
         )

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from synpat_shards import locked, write_atomically
+from synpat_shards import InputError, locked, write_atomically
 from synpat_train.config import Config, differences, make_config, to_yaml
 from synpat_train.data.shard_sets import ShardSet
 from synpat_train.settings import read_settings
@@ -48,15 +48,15 @@ def describe_data(sets: Sequence[ShardSet], stream: bool, device: str) -> Traini
 def read_config(run: Path) -> Config:
     """The configuration of a run.
 
-    Raises ValueError if the folder holds none, or one that is damaged.
+    Raises InputError if the folder holds none, or one that is damaged.
     """
     if not (run / CONFIG).exists():
-        raise ValueError(f"{run} holds no run of synpat-train: it has no {CONFIG}")
+        raise InputError(f"{run} holds no run of synpat-train: it has no {CONFIG}")
     settings = read_settings(run / CONFIG)
     try:
         return make_config("msm-mae", settings)
-    except ValueError as fault:
-        raise ValueError(f"{run / CONFIG} is damaged, or of another version of synpat: {fault}") from None
+    except InputError as fault:
+        raise InputError(f"{run / CONFIG} is damaged, or of another version of synpat: {fault}") from None
 
 
 def read_data(run: Path) -> TrainingData:
@@ -66,7 +66,7 @@ def read_data(run: Path) -> TrainingData:
         sets = tuple(SetRecord(**record) for record in content["sets"])
         return TrainingData(sets=sets, stream=content["stream"], device=content["device"])
     except (ValueError, TypeError, KeyError) as fault:
-        raise ValueError(
+        raise InputError(
             f"{run / SETS} is damaged, or of another version of synpat: {fault}. Choose another --out"
         ) from None
 
@@ -79,32 +79,32 @@ def has_progress(run: Path) -> bool:
 def check_run_folder(run: Path, config: Config, data: TrainingData) -> None:
     """Refuse a folder that this run must not go into.
 
-    Raises ValueError for a folder with other things, and for one where a run has learned something with another
+    Raises InputError for a folder with other things, and for one where a run has learned something with another
     configuration or from other sets. Whether the images were streamed is for the run that is there to say.
     """
     if (run / CONFIG).exists():
         if not has_progress(run):  # such as one whose batch found no memory: it may try again with another
             return
-        faults = differences(read_config(run), config)
+        faults = [text] if (text := differences(read_config(run), config)) else []
         if [(s.digest, s.weight) for s in read_data(run).sets] != [(s.digest, s.weight) for s in data.sets]:
             faults.append("it learned from other shard sets, or from the same in another order or with other weights")
         if faults:
-            raise ValueError(f"{run} holds another run: {', '.join(faults)}. Choose another --out")
+            raise InputError(f"{run} holds another run: {', '.join(faults)}. Choose another --out")
     elif run.exists() and any(path.name not in (SETS, LOCK) for path in run.iterdir()):
-        raise ValueError(f"{run} is not empty and holds no run of synpat-train: choose another --out")
+        raise InputError(f"{run} is not empty and holds no run of synpat-train: choose another --out")
 
 
 @contextmanager
 def lock_run(run: Path) -> Iterator[None]:
     """Keep other processes of this machine from training into a folder.
 
-    Raises ValueError if one is at it.
+    Raises InputError if one is at it.
     """
     try:
         with locked(run / LOCK):
             yield
     except BlockingIOError:
-        raise ValueError(f"another process is training into {run}: wait until it has finished, or end it") from None
+        raise InputError(f"another process is training into {run}: wait until it has finished, or end it") from None
 
 
 def claim(run: Path, config: Config, data: TrainingData) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from synpat_shards import InputError
+
 from .checkpoint import checkpoints
 from .log import read_log
 from .run_folder import read_config, read_data
@@ -15,7 +17,7 @@ CURVE = "loss.png"
 def run_status(run: Path) -> str:
     """What a run is, how far it has come and how long it will take.
 
-    Raises ValueError if the folder holds no run.
+    Raises InputError if the folder holds no run.
     """
     config, data, log = read_config(run), read_data(run), read_log(run)
     samples = sum(round(s.samples * s.weight) for s in data.sets)
@@ -41,11 +43,11 @@ def run_status(run: Path) -> str:
 def draw_curve(run: Path) -> Path:
     """Draw the loss and the learning rate over the steps; the picture lies in the run folder.
 
-    Raises ValueError for a run without a line in its log.
+    Raises InputError for a run without a line in its log.
     """
     log = read_log(run)
     if not log:
-        raise ValueError(f"{run} has no line in its log yet")
+        raise InputError(f"{run} has no line in its log yet")
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot(xlabel="step", ylabel="loss", title=run.name)
     steps = [line["step"] for line in log]

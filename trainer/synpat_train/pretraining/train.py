@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from synpat_shards import encode_png, write_atomically
+from synpat_shards import InputError, encode_png, write_atomically
 from synpat_train.config import Config
 from synpat_train.data.batches import Batch, batch_samples, make_batch, mask_noise
 from synpat_train.data.images import key_of
@@ -52,7 +52,7 @@ def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, w
     """Train a masked autoencoder on shard sets; a run that was stopped goes on from its last checkpoint.
 
     folder: of the run. shards: as for `open_sets`. cache: folder of the decoded sets. workers: threads that decode
-    while streaming. SIGTERM and SIGINT end it after the step that they come in, with a checkpoint. Raises ValueError
+    while streaming. SIGTERM and SIGINT end it after the step that they come in, with a checkpoint. Raises InputError
     for what cannot be trained on or into, for a loss that is no number, and for a batch that finds no memory.
     """
     with (
@@ -117,7 +117,7 @@ def _train(run: Run, training: Training, log: RunLog | NullLog, stop: StopSignal
         asked = time.monotonic()
         try:
             batch = next(batches)
-        except (ValueError, OSError) as damage:
+        except (InputError, OSError) as damage:
             batch, fault = None, damage
         if idle.reached():  # else it is still busy with earlier steps, and did not wait
             waited += time.monotonic() - asked
@@ -170,7 +170,7 @@ def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | Nu
     if config.compile is True or (config.compile == "auto" and group.device.type == "cuda"):
         try:
             learner = compile_model(learner, *_blank(run), low_precision)
-        except ValueError as fault:
+        except InputError as fault:
             log.message(f"torch.compile fails here, training goes on without it: {fault}")
     if group.count == 1:
         return learner
@@ -193,7 +193,7 @@ def _blank(run: Run) -> tuple[Tensor, Tensor]:
     return images, torch.rand(size, config.patches, device=device)
 
 
-def _too_large(run: Run, training: Training) -> ValueError:
+def _too_large(run: Run, training: Training) -> InputError:
     """What to say where the GPU's memory is not enough."""
     training.optimizer.zero_grad()
     torch.cuda.empty_cache()
@@ -203,9 +203,9 @@ def _too_large(run: Run, training: Training) -> ValueError:
     reserve = 0 if training.optimizer.state else 2 * sum(weight.nbytes for weight in training.model.parameters())
     fits = largest_fitting_batch(Objective(training.model, run.mean, run.std), images, noise, low_precision, reserve)
     if not fits:
-        return ValueError("the GPU has not enough memory for a single sample: take a smaller --model")
+        return InputError("the GPU has not enough memory for a single sample: take a smaller --model")
     pieces = equal_parts(len(images), fits) * run.config.accumulate
-    return ValueError(
+    return InputError(
         f"the GPU has not enough memory for {len(images)} samples at once; {fits} fit: --set accumulate={pieces} takes "
         f"them in turn, and the run goes on; --batch-size {run.config.batch_size * fits // len(images)} is another run"
     )
@@ -241,7 +241,7 @@ def _update(
 def _mean_loss(run: Run, training: Training) -> float:
     """The mean loss of the steps since the last line of the log, on all ranks.
 
-    Raises ValueError that names the step, samples and checkpoint if one of them is no finite number.
+    Raises InputError that names the step, samples and checkpoint if one of them is no finite number.
     """
     losses = run.group.mean(torch.stack(training.losses))
     training.losses[:] = losses.unbind()
@@ -261,14 +261,14 @@ def _save(run: Run, training: Training) -> None:
         save_checkpoint(run.folder, training, run.config, run.digests)
 
 
-def _diverged(run: Run, step: int, what: str) -> ValueError:
+def _diverged(run: Run, step: int, what: str) -> InputError:
     """What to say of a step (from 0) after which there is nothing to save; the samples of its batch go into a file."""
     samples = batch_samples(step, run.config, run.order)
     if run.group.first:
         keys = [key_of(run.sets, int(sample)) for sample in samples]
         write_atomically(run.folder / BAD_BATCH, json.dumps({"step": step + 1, "keys": keys}, indent=1).encode())
     there = checkpoints(run.folder)
-    return ValueError(
+    return InputError(
         f"{what} at step {step + 1}, on {key_of(run.sets, int(samples[0]))} and {len(samples) - 1} other samples, "
         f"which {run.folder / BAD_BATCH} names. The last good checkpoint is {there[-1] if there else 'none'}. "
         "Train into another --out, with a lower base_lr or with precision=float32"

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from synpat_shards import atomic_file
+from synpat_shards import InputError, atomic_file
 from synpat_train.evaluation.probes.embedding import Normalisation
 from synpat_train.evaluation.tasks.recordings import digest_of
 from synpat_train.evaluation.tasks.task import Split, Task
@@ -66,7 +66,7 @@ class FineTuningCheckpoint:
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, KeyError, TypeError, ValueError, OSError, EOFError, pickle.UnpicklingError) as fault:
-            raise ValueError(
+            raise InputError(
                 f"{self.path} is damaged: {str(fault).partition(chr(10))[0]}. Remove it to train anew"
             ) from None
         return state["epochs"]

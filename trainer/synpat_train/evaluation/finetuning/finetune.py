@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import SGD, AdamW, Optimizer
 
+from synpat_shards import InputError
 from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.audio.log_mel import SAMPLE_RATE
 from synpat_train.device import autocast, to_device, uses_bfloat16
@@ -69,7 +70,7 @@ def finetune(
     LONGEST.
 
     Torch's global generators are used, and are in the end as they were: two calls may not run side by side in threads.
-    Raises ValueError when training diverges.
+    Raises InputError when training diverges.
     """
     front_end = FRONT_ENDS[encoder.height]
     unit = task.unit or min(int(task.whole.lengths[split.train].max()), LONGEST)
@@ -90,7 +91,7 @@ def finetune(
         train(model, context, saved)
     found = predict_test_clips(model, context)
     if not np.isfinite(found).all():
-        raise ValueError(_diverged("the scores are not finite", recipe.learning_rate))
+        raise InputError(_diverged("the scores are not finite", recipe.learning_rate))
     checkpoint.unlink(missing_ok=True)
     return found
 
@@ -184,7 +185,7 @@ def _require_finite(losses: Tensor, epoch: int, context: FineTuningContext) -> N
     if len(wrong):
         step = int(wrong[0])
         rate = learning_rate(epoch * context.steps + step, context.steps, context.recipe)
-        raise ValueError(_diverged(f"epoch {epoch + 1}, step {step + 1}: the loss is {losses[step].item()}", rate))
+        raise InputError(_diverged(f"epoch {epoch + 1}, step {step + 1}: the loss is {losses[step].item()}", rate))
 
 
 def _diverged(what: str, rate: float) -> str:

@@ -15,6 +15,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from synpat_shards import InputError
+
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -96,9 +98,9 @@ class FineTuning:
 
     def __post_init__(self) -> None:
         if self.pooling == "time steps" and self.patch_drop:
-            raise ValueError(f"pooling of time steps needs all their patches; patch_drop must be 0: {self.patch_drop}")
+            raise InputError(f"pooling of time steps needs all their patches; patch_drop must be 0: {self.patch_drop}")
         if self.warmup >= self.epochs:
-            raise ValueError(f"warmup must be shorter than the {self.epochs} epochs, got {self.warmup}")
+            raise InputError(f"warmup must be shorter than the {self.epochs} epochs, got {self.warmup}")
 
 
 _EVAR = FineTuning(

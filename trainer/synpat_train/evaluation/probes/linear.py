@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional
 
+from synpat_shards import InputError
 from synpat_train.evaluation.scoring.metrics import mean_average_precision
 from synpat_train.evaluation.tasks.task import Split
 
@@ -129,7 +130,7 @@ def _drawn(train: np.ndarray, targets: np.ndarray, seed: int) -> tuple[np.ndarra
         # Of several labels a clip, there are always some that a few clips alone have.
         if several or len(set(targets[rest].tolist())) == len(set(targets[train].tolist())):
             return rest, valid
-    raise ValueError(
+    raise InputError(
         f"no {VALIDATION:.0%} of {len(train)} training clips can be set aside without losing a label: too few clips of "
         "some labels for the protocol linear, use --protocol logistic"
     )

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from synpat_shards import InputError
+
 from . import readers as layouts
 from .listing import TEST, TRAIN, VALID, Listing, task_from_listing
 from .task import Source, Task
@@ -135,17 +137,17 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 def find_root(name: str, folder: Path) -> Path:
     """The folder of a benchmark: the one given, or one in it of a usual name.
 
-    Raises ValueError, saying what was looked for and what is there, if neither holds it.
+    Raises InputError, saying what was looked for and what is there, if neither holds it.
     """
     benchmark = BENCHMARKS[name]
     for root in (*(folder / usual for usual in benchmark.names), folder):
         if root.is_dir() and next(root.glob(benchmark.marker), None):
             return root
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder")
+        raise InputError(f"{folder}: no such folder")
     there = sorted(path.name for path in folder.iterdir())
     usual = "".join(f" and in {usual}" for usual in benchmark.names)
-    raise ValueError(
+    raise InputError(
         f"{folder} holds no {name}: looked for {benchmark.marker} in it{usual}. "
         f"It holds {len(there)} entries: {', '.join(there[:5])}{', ...' if len(there) > 5 else ''}"
     )
@@ -154,19 +156,19 @@ def find_root(name: str, folder: Path) -> Path:
 def read_benchmark(name: str, folder: Path) -> tuple[Path, Listing]:
     """The folder of a benchmark, and what it lists.
 
-    Raises ValueError if the folder does not hold it, or holds files of another layout.
+    Raises InputError if the folder does not hold it, or holds files of another layout.
     """
     root = find_root(name, folder)
     try:
         return root, BENCHMARKS[name].read(root)
     except (KeyError, IndexError, ValueError, OSError) as fault:
-        raise ValueError(f"{root} does not read as {name}: {type(fault).__name__}: {fault}") from None
+        raise InputError(f"{root} does not read as {name}: {type(fault).__name__}: {fault}") from None
 
 
 def benchmark_task(name: str, source: Source) -> Task:
     """The task of a benchmark in `source.data`."""
     if source.data is None:
-        raise ValueError(f"the task {name!r} needs --data, the folder that you downloaded: see synpat-eval tasks")
+        raise InputError(f"the task {name!r} needs --data, the folder that you downloaded: see synpat-eval tasks")
     root, listing = read_benchmark(name, source.data)
     title = f"{name} (own split)" if listing.own_split else name
     benchmark = BENCHMARKS[name]

@@ -60,7 +60,7 @@ class Copy:
 def check_copy(name: str, folder: Path) -> Copy:
     """Look at every file that a benchmark's folder lists: its header, and its bytes where sizes are the same.
 
-    Raises ValueError if the folder does not hold the benchmark.
+    Raises InputError if the folder does not hold the benchmark.
     """
     root, listing = read_benchmark(name, folder)
     files = listing.files.tolist()

@@ -4,6 +4,8 @@ import csv
 from collections import Counter
 from pathlib import Path
 
+from synpat_shards import InputError
+
 from .listing import Listing, task_from_listing
 from .task import Source, Task
 
@@ -12,11 +14,11 @@ def folder_task(source: Source) -> Task:
     """The task of `source.data`, named after the folder and after its columns where they are not the usual ones.
 
     A column whose values include `train` and `test` is a split: learn from the one, test the other, leave out the
-    rest. Every other column holds folds, each of which is tested once. Raises ValueError where the folder, its
+    rest. Every other column holds folds, each of which is tested once. Raises InputError where the folder, its
     columns, its labels or (unless they are skipped) its files do not serve.
     """
     if source.data is None:
-        raise ValueError("the task 'folder' needs --data, a folder with metadata.csv and audio files")
+        raise InputError("the task 'folder' needs --data, a folder with metadata.csv and audio files")
     folder = source.data
     columns = _columns(folder)
     part = source.split or ("fold" if "fold" in columns else "split")
@@ -35,16 +37,16 @@ def read_metadata(folder: Path, label: str, part: str) -> Listing:
         ]
     assigned = [row for row in rows if row[1] and row[2]]
     if not assigned:
-        raise ValueError(f"{folder / 'metadata.csv'} has no row with a {label} and a {part}")
+        raise InputError(f"{folder / 'metadata.csv'} has no row with a {label} and a {part}")
     twice = [file for file, count in Counter(row[0] for row in assigned).items() if count > 1]
     if twice:
-        raise ValueError(f"{folder / 'metadata.csv'} lists {len(twice)} files more than once, the first: {twice[0]}")
+        raise InputError(f"{folder / 'metadata.csv'} lists {len(twice)} files more than once, the first: {twice[0]}")
     return Listing.of(assigned, unassigned=len(rows) - len(assigned))
 
 
 def _columns(folder: Path) -> list[str]:
     if not (folder / "metadata.csv").is_file():
-        raise ValueError(
+        raise InputError(
             f"{folder} has no metadata.csv with the columns filename, label, and fold or split. {_contents(folder)}"
         )
     with (folder / "metadata.csv").open(newline="", encoding="utf-8-sig") as file:
@@ -61,7 +63,7 @@ def _contents(folder: Path) -> str:
 def _require_columns(folder: Path, columns: list[str], needed: list[str]) -> None:
     missing = [column for column in needed if column not in columns]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"{folder / 'metadata.csv'} has no column {' and no column '.join(missing)}; it has {', '.join(columns)}. "
             "Name the columns with --label and --split."
         )

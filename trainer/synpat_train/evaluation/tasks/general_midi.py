@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from synpat_shards import InputError
 from synpat_train.audio.log_mel import SAMPLE_RATE
 from synpat_train.progress import track
 
@@ -111,7 +112,7 @@ def _task(name: str, notes: Notes, labels: np.ndarray, folds: np.ndarray) -> Tas
 def load_notes(cache: Path) -> Notes:
     """The notes in the cache folder, rendered there first if need be (about ten seconds, 120 MB).
 
-    Raises ValueError if the soundfont or its player is not installed.
+    Raises InputError if the soundfont or its player is not installed.
     """
     font = find_font()
     recipe = [
@@ -134,10 +135,10 @@ def load_notes(cache: Path) -> Notes:
 
 
 def find_font() -> Path:
-    """Path of the soundfont inside the installed pretty_midi; ValueError says what to install."""
+    """Path of the soundfont inside the installed pretty_midi; InputError says what to install."""
     package = importlib.util.find_spec("pretty_midi")
     if package is None or package.origin is None or importlib.util.find_spec("tinysoundfont") is None:
-        raise ValueError(
+        raise InputError(
             "the gm tasks need a soundfont and its player: "
             "pip install 'synpat[demo]' and then pip install --no-deps tinysoundfont"
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synpat_shards import InputError
 from synpat_train.audio.log_mel import SAMPLE_RATE
 from synpat_train.audio.read import UnreadableAudio
 from synpat_train.progress import print_message
@@ -62,7 +63,7 @@ def task_from_listing(
     seconds: what longer clips are cut to, from their start if they are tested or in a fold, else from a place drawn by
     the name of the file (Niizumi et al., "BYOL for Audio", 2023); 0 leaves them whole. multi_label: whether labels are
     several, with commas between them.
-    Raises ValueError where the labels, the parts or (unless they are skipped) the files do not serve.
+    Raises InputError where the labels, the parts or (unless they are skipped) the files do not serve.
     """
     # Before the slow part, and again once the unreadable files are gone.
     require_learnable(name, listing.labels, splits_of(listing.parts), multi_label)
@@ -103,7 +104,7 @@ def splits_of(parts: np.ndarray) -> list[Split]:
         train, valid, test = (np.flatnonzero(parts == part) for part in (TRAIN, VALID, TEST))
         return [Split(name=TEST, train=train, valid=valid, test=test)]
     if {TRAIN, TEST} & names:
-        raise ValueError(f"a split needs both {TRAIN} and {TEST}, got {sorted(names)}")
+        raise InputError(f"a split needs both {TRAIN} and {TEST}, got {sorted(names)}")
     return leave_one_fold_out(parts)
 
 
@@ -114,6 +115,6 @@ def _report(unreadable: list[UnreadableAudio], total: int, skip: bool) -> None:
             print_message(f"left out: {reason}")
         return
     first = "; ".join(map(str, unreadable[:3])) + ("; ..." if len(unreadable) > 3 else "")
-    raise ValueError(
+    raise InputError(
         f"{len(unreadable)} of {total} files cannot be used: {first}. Pass --unreadable skip to leave them out."
     )

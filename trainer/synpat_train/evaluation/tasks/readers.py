@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from synpat_shards import InputError
+
 from .listing import TEST, TRAIN, VALID, Listing
 
 AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".au", ".mp3", ".aiff"})
@@ -152,7 +154,7 @@ def _voxforge(root: Path) -> Listing:
     """A folder for each language, in it one for each archive; an archive is one speaker's, and stays in one part."""
     files = [file for file in _audio(root) if file.count("/") == 3]
     if not files:
-        raise ValueError("without voxforge.csv, language/archive/wav/file is needed: a folder for each language")
+        raise InputError("without voxforge.csv, language/archive/wav/file is needed: a folder for each language")
     return own_split("voxforge", [(file, file.split("/")[0], "/".join(file.split("/")[:2])) for file in files])
 
 

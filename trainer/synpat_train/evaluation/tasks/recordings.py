@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synpat_shards import InputError
 from synpat_train.audio.log_mel import SAMPLE_RATE
 from synpat_train.audio.read import UnreadableAudio, read_audio
 from synpat_train.evaluation.lock import exclusive_lock
@@ -61,7 +62,7 @@ def decode(folder: Path, files: Sequence[str], cache: Path, name: str) -> tuple[
     Files are the same if their names, sizes and times are. As 16-bit integers, which is what the field's copies at 16
     kHz are, so that louder samples than full scale are clipped.
     Returns the recordings of the readable files, in order, and the others by their index among the files. Raises
-    ValueError if none is readable.
+    InputError if none is readable.
     """
     source = _source_digest(folder, files)
     kept = cache / "audio" / f"{name.replace('/', '-')}-{source[:16]}"
@@ -76,7 +77,7 @@ def decode(folder: Path, files: Sequence[str], cache: Path, name: str) -> tuple[
         if isinstance(entry, str)
     }
     if len(unreadable) == len(files):
-        raise ValueError(f"none of {len(files)} files is readable; the first one: {unreadable[0]}")
+        raise InputError(f"none of {len(files)} files is readable; the first one: {unreadable[0]}")
     lengths = np.array([entry for entry in entries if not isinstance(entry, str)], np.int64)
     recordings = Recordings(
         samples=np.memmap(kept / "samples.int16", np.int16, mode="r"),

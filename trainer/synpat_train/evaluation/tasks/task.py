@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synpat_shards import InputError
 from synpat_train.audio.read import UnreadableAudio
 
 from .recordings import Recordings
@@ -102,7 +103,7 @@ def leave_one_fold_out(folds: np.ndarray) -> list[Split]:
     """Each fold is tested once by what was learnt from all others; folds: str [clips], at least two different."""
     names = sorted(set(folds.tolist()), key=lambda name: (len(name), name))  # fold 10 after fold 9
     if len(names) < 2:
-        raise ValueError(f"at least two folds are needed, got only {names}")
+        raise InputError(f"at least two folds are needed, got only {names}")
     return [Split(name=name, train=np.flatnonzero(folds != name), test=np.flatnonzero(folds == name)) for name in names]
 
 
@@ -113,19 +114,19 @@ def require_learnable(name: str, labels: np.ndarray, splits: Sequence[Split], mu
     """
     counts = Counter(name for each in labels.tolist() for name in label_names(each, multi_label))
     if len(counts) < 2:
-        raise ValueError(f"{name}: at least two labels are needed, got {sorted(counts)}")
+        raise InputError(f"{name}: at least two labels are needed, got {sorted(counts)}")
     if multi_label:
         return
     single = sorted(label for label, count in counts.items() if count == 1)
     if single:
-        raise ValueError(
+        raise InputError(
             f"{name}: one clip is not enough to learn a label and to test it; labels with one clip: {_some(single)}"
             + (". Several labels in one cell are taken for one" if any("," in label for label in single) else "")
         )
     for split in splits:
         unlearnt = sorted(set(labels[split.test].tolist()) - set(labels[split.train].tolist()))
         if unlearnt:
-            raise ValueError(
+            raise InputError(
                 f"{name}: split {split.name} tests labels that its training part does not have: {_some(unlearnt)}"
             )
 
