@@ -31,9 +31,11 @@ from torch import Tensor  # noqa: E402
 from synpat.rendering.render import make_spec, render_set  # noqa: E402
 from synpat_shards import decode_png  # noqa: E402
 from synpat_train.config import Config, make_config  # noqa: E402
-from synpat_train.data.images import CachedImages, Images, StreamedImages  # noqa: E402
+from synpat_train.data.decoded_cache import CachedImages  # noqa: E402
+from synpat_train.data.images import Images  # noqa: E402
 from synpat_train.data.shard_sets import open_sets  # noqa: E402
 from synpat_train.data.shuffle import SampleOrder  # noqa: E402
+from synpat_train.data.streaming import StreamedImages  # noqa: E402
 from synpat_train.data.tar_index import index_shard  # noqa: E402
 from synpat_train.device import peak_memory, uses_bfloat16  # noqa: E402
 from synpat_train.model.flops import flops_per_sample, peak_flops  # noqa: E402

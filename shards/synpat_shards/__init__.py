@@ -1,8 +1,9 @@
 """The shard-set format: what `synpat` writes and `synpat-train` reads. Bytes in, bytes out."""
 
 from .errors import InputError, MissingDependencyError, describe_differences
-from .files import atomic_file, locked, write_atomically
-from .manifest import Manifest, SetSpec, ShardRecord, read_manifest
+from .files import atomic_file, locked, sole_process, write_atomically
+from .manifest import FOLDER, MANIFEST, Manifest, SetSpec, ShardRecord, read_manifest
+from .moments import mean_and_std, pooled_mean_and_std
 from .png import ENCODING, decode_png, encode_png
 from .publish import publish
 from .reading import read_images, shard_members
@@ -19,11 +20,14 @@ from .shard_set import (
     write_shard,
 )
 from .store import Location, Store, StoreError, is_url, open_store
+from .system import available_cores, memory_limit, reserve_space
 from .tar import Member, read_members, scan
 from .verify import Fault, Report, verify
 
 __all__ = [
     "ENCODING",
+    "FOLDER",
+    "MANIFEST",
     "Fault",
     "InputError",
     "Location",
@@ -37,6 +41,7 @@ __all__ = [
     "Store",
     "StoreError",
     "atomic_file",
+    "available_cores",
     "begin_extension",
     "begin_set",
     "check_target",
@@ -48,15 +53,20 @@ __all__ = [
     "is_url",
     "lock_set",
     "locked",
+    "mean_and_std",
+    "memory_limit",
     "open_set",
     "open_store",
+    "pooled_mean_and_std",
     "publish",
     "read_images",
     "read_manifest",
     "read_members",
     "read_spec",
+    "reserve_space",
     "scan",
     "shard_members",
+    "sole_process",
     "verify",
     "write_atomically",
     "write_shard",

@@ -37,11 +37,13 @@ class Program(click.Group):
         self.params.append(_debug_option())
         click.version_option(package_name="synpat")(self)
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **settings: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         args = sys.argv[1:] if args is None else list(args)
         try:
-            return super().main(args, *rest, **settings)
+            return super().main(args, *rest, standalone_mode=standalone_mode, **extra)
         except Exception as error:
+            if not standalone_mode:
+                raise
             message = user_message(error)
             if message is None or DEBUG in args:
                 click.echo(traceback.format_exc(), err=True)

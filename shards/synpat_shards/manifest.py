@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import InputError
+from .moments import pooled_mean_and_std
 from .store import Location, open_store
 
 SCHEMA = 2
@@ -142,9 +143,7 @@ Record = TypeVar("Record", bound=Manifest | SetSpec | ShardRecord)
 
 def summarise(spec: SetSpec, shards: Sequence[ShardRecord], made_with: dict[str, str]) -> Manifest:
     """The manifest of a set whose shards are all there."""
-    mean = math.fsum(shard.count * shard.mean for shard in shards) / spec.n
-    square = math.fsum(shard.count * (shard.std**2 + shard.mean**2) for shard in shards) / spec.n
-    std = math.sqrt(max(square - mean**2, 0.0))
+    mean, std = pooled_mean_and_std([(shard.count, shard.mean, shard.std) for shard in shards])
     return Manifest(spec=spec, shards=tuple(shards), mean=mean, std=std, made_with=made_with)
 
 

@@ -6,8 +6,6 @@ goes on where a killed one stopped. When all shards are there these give way to 
 
 import hashlib
 import json
-import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError, describe_differences
-from .files import PARTIAL, locked
+from .files import PARTIAL, sole_process
 from .manifest import (
     FOLDER,
     LARGEST_MANIFEST,
@@ -35,9 +33,11 @@ from .manifest import (
     summarise,
     to_json,
 )
+from .moments import mean_and_std
 from .png import encode_png
 from .sidecars import INDEX_HEADER, index_line, index_name, sidecars
 from .store import Location, Store, open_store
+from .system import available_cores
 from .tar import write_end, write_sample
 
 SPEC = f"{FOLDER}/spec.json"
@@ -99,11 +99,8 @@ def lock_set(store: Store) -> Iterator[None]:
     if not store.is_local:
         yield
         return
-    try:
-        with locked(Path(store.root, LOCK)):
-            yield
-    except BlockingIOError:
-        raise InputError(f"another process is writing into {store.url}: wait until it has finished") from None
+    with sole_process(Path(store.root, LOCK), f"another process is writing to {store.url}: wait until it has finished"):
+        yield
 
 
 def begin_extension(store: Store, n: int) -> SetSpec:
@@ -160,7 +157,7 @@ def finished_shards(store: Store, spec: SetSpec, numbers: Sequence[int] | None =
         return record if is_whole and (not store.is_local or store.sha256(record.file) == record.sha256) else None
 
     old = dict(enumerate(read_manifest(store).shards)) if MANIFEST in sizes else {}
-    with ThreadPoolExecutor(REQUESTS if not store.is_local else os.cpu_count()) as threads:
+    with ThreadPoolExecutor(REQUESTS if not store.is_local else available_cores()) as threads:
         found = zip(numbers, threads.map(checked, numbers), strict=True)
         return {number: record for number, record in found if record}
 
@@ -186,7 +183,7 @@ def write_shard(store: Store, spec: SetSpec, number: int, samples: Iterable[Samp
                 squares + float(levels @ levels),
             )
         write_end(tar)
-    mean = float(total / pixel_count)
+    mean, std = mean_and_std(pixel_count, float(total), float(squares))
     record = ShardRecord(
         file=name,
         first_index=indices.start,
@@ -196,7 +193,7 @@ def write_shard(store: Store, spec: SetSpec, number: int, samples: Iterable[Samp
         pixels_sha256=pixels.hexdigest(),
         rejects=rejects,
         mean=mean,
-        std=math.sqrt(max(float(squares / pixel_count) - mean**2, 0.0)),
+        std=std,
     )
     store.put(index_name(name), "".join(index).encode())
     store.put(_record_name(spec, number), to_json(record))

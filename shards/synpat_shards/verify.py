@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from .reading import Stream
 from .shard_set import LOCK, PUBLISHING, RECORDS, SPEC
 from .sidecars import INDEX_HEADER, index_line, index_name, sidecars
 from .store import Location, Store, open_store
+from .system import available_cores
 from .tar import BLOCK, scan
 
 FAULTS_OF_A_SHARD = 10
@@ -85,7 +85,7 @@ def verify(
         "sidecars", len(there), [f for name, data in there.items() for f in _differs(store, name, data)]
     )
     whole = [shard for shard in manifest.shards if sizes.get(shard.file) == shard.bytes]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(available_cores()) as threads:
         checks = [threads.submit(_check_shard, store, manifest.spec, shard) for shard in whole]
         found: list[Fault] = []
         try:

@@ -1,7 +1,7 @@
 """What a pre-training run is: one frozen record, filled from presets, file and command line."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
@@ -129,6 +129,16 @@ def make_config(preset: str, *layers: Mapping[str, Any]) -> Config:
         if "steps" in layer or "epochs" in layer:  # one replaces the other
             settings |= {"steps": None, "epochs": None}
         settings |= layer
+    return build_settings(Config, settings)
+
+
+def stored_config(settings: Mapping[str, Any]) -> Config:
+    """Return a configuration that was stored with all its settings.
+
+    Raises InputError that names a setting which is missing, unknown or out of range.
+    """
+    if missing := [field.name for field in fields(Config) if field.name not in settings]:  # pyright: ignore
+        raise InputError(f"the setting {missing[0]} is missing: it was stored by another version of synpat")
     return build_settings(Config, settings)
 
 

@@ -1,6 +1,7 @@
 """What the device does best: its precision, a compiled model, the largest batch that fits."""
 
 import resource
+import sys
 from contextlib import nullcontext
 from typing import cast
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from synpat_shards import InputError
+
+from .tensor_file import first_line
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
@@ -50,7 +53,7 @@ def compile_model(model: nn.Module, images: Tensor, noise: Tensor, low_precision
     except torch.OutOfMemoryError:
         raise
     except Exception as fault:  # the compiler, its backends and the C++ compiler fail each in their own way
-        raise InputError((str(fault).strip().splitlines() or [type(fault).__name__])[0]) from None
+        raise InputError(first_line(fault)) from None
     return compiled
 
 
@@ -109,4 +112,5 @@ def peak_memory(device: torch.device) -> int:
     """The most that this process has held so far, in bytes: of the GPU's memory where there is one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

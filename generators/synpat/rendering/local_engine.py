@@ -13,6 +13,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from synpat_shards import available_cores
+
 ATTEMPTS = 5
 """How often a task may take its process down with it before the run stops."""
 
@@ -39,7 +41,7 @@ def local_engine(workers: int | None = None) -> Iterator[Engine]:
 
     A single worker is this process itself.
     """
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or available_cores()
     yield map if workers == 1 else partial(run_tasks, workers=workers)
 
 

@@ -18,8 +18,10 @@ from synpat.rendering.render import make_spec, render_set
 from synpat.rendering.sampling import sample
 from synpat_shards import publish
 from synpat_train.data import remote
-from synpat_train.data.images import CachedImages, Images, StreamedImages, pixel_statistics
+from synpat_train.data.decoded_cache import CachedImages
+from synpat_train.data.images import Images, pixel_statistics
 from synpat_train.data.shard_sets import open_sets, parse_weight
+from synpat_train.data.streaming import StreamedImages
 
 CACHE = Path("unused")
 """Where shards from a URL would be kept."""

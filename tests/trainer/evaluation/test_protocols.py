@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from synpat_train.evaluation.evaluate import PROBES as FUNCTIONS
 from synpat_train.evaluation.probes import linear as evar
 from synpat_train.evaluation.protocols import LINEAR, PROTOCOLS, ProbeProtocol, protocol_name, suffix
 from synpat_train.evaluation.scoring.metrics import mean_average_precision
@@ -32,7 +33,7 @@ def right(name: str, features: np.ndarray, labels: np.ndarray, split: Split = HA
 
 
 def scores(name: str, features: np.ndarray, targets: np.ndarray, split: Split = HALVES, seed: int = 0) -> np.ndarray:
-    return PROBES[name].scores(PROBES[name].settings(""), features, targets, split, seed)
+    return FUNCTIONS[name](PROBES[name].settings(""), features, targets, split, seed)
 
 
 @every_protocol

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .log_mel import HOP, SAMPLE_RATE, WINDOW
+from synpat_train.audio import SAMPLE_RATE
+
+from .log_mel import HOP, WINDOW
 
 BANDS = 128
 FOURIER = 512

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SAMPLE_RATE = 16_000
-"""Hz."""
+from synpat_train.audio import SAMPLE_RATE
+
 BANDS = 80
 WINDOW = 400
 """Samples of the periodic Hann window, and of the Fourier transform: 25 ms."""

@@ -7,8 +7,7 @@ import soundfile
 import soxr
 
 from synpat_shards import InputError
-
-from .log_mel import SAMPLE_RATE
+from synpat_train.audio import SAMPLE_RATE
 
 
 class UnreadableAudio(InputError):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from synpat_shards import (
+    MANIFEST,
     InputError,
     Manifest,
     decode_png,
@@ -24,8 +25,6 @@ from synpat_shards import (
 from .remote import Remote, fetch_tars
 from .tar_index import TarImage, index_shard
 
-MANIFEST = ".synpat/manifest.json"
-"""What a set of ours is told by."""
 LARGEST = 1 << 26
 """Pixels of an image; a header that asks for more is refused before anything is allocated."""
 LOOKED_AT = 1000
@@ -58,6 +57,8 @@ class ShardSet:
 
     name: str
     """Path or URL that it was given by."""
+    family: str | None
+    """Family of a set of synpat; None for any other set."""
     weight: float
     """How often an epoch takes each of its samples."""
     digest: str
@@ -142,6 +143,7 @@ def _open_synpat_set(place: str, weight: float, manifest: Manifest, height: int,
         )
     return ShardSet(
         name=store.url if is_url(place) else place,
+        family=spec.family,
         weight=weight,
         digest=hashlib.sha256("".join(shard.pixels_sha256 for shard in manifest.shards).encode()).hexdigest(),
         height=spec.height,
@@ -184,6 +186,7 @@ def _open_foreign_set(place: str, weight: float, tars: Sequence[Path], height: i
     known = "".join(f"{tar.name}/{place.key} {place.offset} {place.size}\n" for tar, place in places)
     return ShardSet(
         name=place,
+        family=None,
         weight=weight,
         digest=hashlib.sha256(known.encode()).hexdigest(),
         height=height,

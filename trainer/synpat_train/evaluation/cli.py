@@ -1,6 +1,5 @@
 """The command `synpat-eval`."""
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,23 +7,18 @@ from pathlib import Path
 import click
 
 from synpat_shards.command_line import Program
-from synpat_train.audio.front_end import FRONT_ENDS
-from synpat_train.audio.log_mel import BANDS
-from synpat_train.model.encoder import Encoder, find_encoder, load_encoder, resampled
-from synpat_train.pretraining.model_card import write_card
-from synpat_train.pretraining.run_folder import CONFIG
+from synpat_train.cache import default_cache
 from synpat_train.progress import print_message
 from synpat_train.settings import parse_settings
 
-from .comparison import comparison, draw_comparison, read_evaluated
-from .evaluate import evaluate
 from .protocols import LINEAR, PROTOCOLS
 from .reference_results import REFERENCE_RESULTS
-from .results import RESULTS, add_result, read_results, table, untested
 from .tasks.benchmarks import BENCHMARKS
 from .tasks.check import check_copy, report
 from .tasks.registry import TASKS, tasks_table
 from .tasks.task import Source
+
+# torch and what imports it are imported by the functions below that use it: --help and usage errors stay fast.
 
 
 @click.group(cls=Program, invoke_without_command=True, context_settings={"show_default": True})
@@ -72,7 +66,7 @@ from .tasks.task import Source
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help=f"Where {RESULTS} is written.  [default: RUN/evaluation]",
+    help="Folder of results.json.  [default: RUN/evaluation]",
 )
 @click.option(
     "--cache",
@@ -119,31 +113,21 @@ def main(
     if any(name == "folder" or name in BENCHMARKS for name in names) != (data is not None):
         raise click.UsageError("--data DIR is needed by the tasks that bring no audio of their own, and by no others")
     chosen_protocol = replace(PROTOCOLS[protocol], changes=parse_settings(assignments))
-    for name in names:  # refuses what the protocol does not take, before the work
+    for name in names:  # invalid settings are reported before the work
         chosen_protocol.settings(name)
-    encoder = _for_spectrograms(load_encoder(encoder_path))
-    folder = find_encoder(encoder_path)
-    out = out or _beside(folder)
-    out.mkdir(parents=True, exist_ok=True)
-    read_results(out)  # before the work rather than after it
     source = Source(
-        data=data, label=label, split=split, cache=cache or _user_cache(), skip_unreadable=unreadable == "skip"
+        data=data, label=label, split=split, cache=cache or default_cache(), skip_unreadable=unreadable == "skip"
     )
-    chosen = [TASKS[name](source) for name in dict.fromkeys(names)]
-    results = []
-    for result in evaluate(
-        encoder, chosen, chosen_protocol, chunks=batch_size, cache=source.cache, unfinished=out / "unfinished"
-    ):
-        add_result(out, result, folder)
-        results.append(result)
-        if without := untested(result):
-            print_message(
-                f"{result.task.name}: no tested clip has {len(without)} of the classes; they count for nothing"
-            )
-    if out == folder.parent / "evaluation" and (folder.parent / CONFIG).exists():
-        write_card(folder.parent)
+    loaders = [TASKS[name](source) for name in dict.fromkeys(names)]
+
+    from .results import table
+    from .run import evaluate_encoder
+
+    out, results = evaluate_encoder(
+        encoder_path, loaders, chosen_protocol, out=out, cache=source.cache, batch_size=batch_size
+    )
     click.echo(table(results))
-    print_message(f"written: {out / RESULTS}")
+    print_message(f"results: {out / 'results.json'}")
 
 
 @main.command()
@@ -180,29 +164,10 @@ def compare(runs: tuple[Path, ...], reference: str | None, out: Path) -> None:
     Example:
       synpat-eval compare runs/perlin runs/fractaldb --reference m2d
     """
+    from .comparison import comparison, draw_comparison, read_evaluated
+
     encoders = [read_evaluated(run) for run in runs]
     theirs = REFERENCE_RESULTS[reference] if reference else None
     click.echo(comparison(encoders, theirs))
     draw_comparison(encoders, theirs, out)
     print_message(f"written: {out}")
-
-
-def _for_spectrograms(encoder: Encoder) -> Encoder:
-    """The encoder, or a copy whose positions are resampled to a height that there is a front end for."""
-    if encoder.height in FRONT_ENDS:
-        return encoder
-    frames = encoder.width // encoder.patch * encoder.patch
-    print_message(
-        f"the encoder was trained on {encoder.height}x{encoder.width}, and a spectrogram has {BANDS} bands: its "
-        f"positions are resampled to {BANDS}x{frames}"
-    )
-    return resampled(encoder, BANDS, frames)
-
-
-def _beside(encoder: Path) -> Path:
-    """A run's `evaluation` beside its `encoder`; that of a bare encoder lies inside it."""
-    return (encoder.parent if encoder.name == "encoder" else encoder) / "evaluation"
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "synpat"

@@ -1,18 +1,13 @@
-"""The table of protocols: how the scores of the tested clips come about, from embeddings or by fine-tuning."""
+"""The table of protocols. This module imports no torch, so that the command line can check settings quickly."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
-
-import numpy as np
 
 from synpat_train.settings import build_settings
 
 from .finetuning.recipes import AUDIOMAE, M2D, FineTuning
-from .probes.knn import KNearestNeighbours, knn
-from .probes.linear import Linear, linear
-from .probes.logistic import Logistic, logistic
-from .tasks.task import Split
+from .probes.settings import KNearestNeighbours, Linear, Logistic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +17,6 @@ class ProbeProtocol:
     name: str
     usual: Any
     """Its settings, a pydantic dataclass, before any is changed."""
-    scores: Callable[[Any, np.ndarray, np.ndarray, Split, int], np.ndarray]
-    """Settings, features [clips, features], targets [clips] or [clips, classes], split and seed to scores [tested,
-    classes]: the higher, the likelier."""
     seeds: Sequence[int] = (0,)
     """What they get right is averaged over them."""
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -53,14 +45,14 @@ class FineTuningProtocol:
         return build_settings(FineTuning, asdict(recipe) | dict(self.changes))  # pyright: ignore[reportArgumentType]
 
 
-LINEAR = ProbeProtocol(name="linear", usual=Linear(), scores=linear, seeds=(42, 43, 44))
+LINEAR = ProbeProtocol(name="linear", usual=Linear(), seeds=(42, 43, 44))
 """The usual one."""
 PROTOCOLS: Mapping[str, ProbeProtocol | FineTuningProtocol] = {
     protocol.name: protocol
     for protocol in (
         LINEAR,
-        ProbeProtocol(name="logistic", usual=Logistic(), scores=logistic),
-        ProbeProtocol(name="knn", usual=KNearestNeighbours(), scores=knn),
+        ProbeProtocol(name="logistic", usual=Logistic()),
+        ProbeProtocol(name="knn", usual=KNearestNeighbours()),
         FineTuningProtocol(name="finetune", usual=M2D),
         FineTuningProtocol(name="finetune-audiomae", usual=AUDIOMAE),
     )

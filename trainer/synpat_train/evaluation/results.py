@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from synpat_shards import InputError, atomic_file, write_atomically
+from synpat_train.lock import exclusive_lock
 
 from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result
-from .lock import exclusive_lock
 from .protocols import protocol_name, suffix
 from .scoring.intervals import Interval
 from .scoring.score import Score
@@ -64,7 +64,7 @@ def record(result: Result, encoder: Path) -> dict[str, Any]:
     """Everything about one task's result, ready for JSON. Figures are shares between 0 and 1."""
     task = result.task
     return {
-        "protocol": protocol_name(result.protocol, task.key),
+        "protocol": protocol_name(result.protocol, task.benchmark),
         "encoder": str(encoder),
         "encoder_sha256": hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest(),
         "metric": result.scores[ENCODER].metric,

@@ -23,6 +23,8 @@ class Trial:
     fold: int
     key: str
     """Of all that decides the scores."""
+    memory: int | None
+    """Bytes of memory that it needs; None if it cannot run beside others."""
     scores: Callable[[], np.ndarray]
     """Does it: the scores of the tested clips, float [tested, classes]."""
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from synpat_shards import InputError
+from synpat_train.tensor_file import first_line
 
 from .timm_compat import VisionTransformer, create_model
 from .vit import after_prefix, initialise, split_positions
@@ -102,7 +103,7 @@ def load_encoder(path: str | Path) -> Encoder:
     try:
         vit = create_model(f"local-dir:{folder}", pretrained=True)
     except Exception as error:  # timm, json and safetensors each fail in their own way
-        raise InputError(f"{folder} does not load as a timm encoder: {_first_line(error)}") from error
+        raise InputError(f"{folder} does not load as a timm encoder: {first_line(error)}") from error
     return _frozen(_for_grey(_readable(vit, folder)))
 
 
@@ -171,7 +172,3 @@ def _for_grey(vit: VisionTransformer) -> VisionTransformer:
         grey.weight.data, grey.bias = colour.weight.data.sum(dim=1, keepdim=True), colour.bias
         vit.patch_embed.proj = grey
     return vit
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

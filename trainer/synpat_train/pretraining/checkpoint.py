@@ -5,8 +5,6 @@ draws nothing. A file is whole or not there at all, and is loaded without unpick
 """
 
 import copy
-import io
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from synpat_shards import InputError, atomic_file
-from synpat_train.config import Config, differences, make_config
+from synpat_shards import InputError
+from synpat_train.config import Config, differences, stored_config
 from synpat_train.model.mae import MaskedAutoencoder
 from synpat_train.model.timm_compat import VisionTransformer
+from synpat_train.tensor_file import first_line, read_tensors, write_tensors
 
 FOLDER = "checkpoints"
 
@@ -70,7 +69,6 @@ def save_checkpoint(run: Path, training: Training, config: Config, digests: list
     Raises OSError if the disk is full, and then the earlier checkpoints are as they were.
     """
     path = run / FOLDER / f"step-{training.step:09d}.pt"
-    path.parent.mkdir(exist_ok=True)
     state: dict[str, Any] = {
         "step": training.step,
         "config": asdict(config),  # pyright: ignore[reportArgumentType]
@@ -80,10 +78,7 @@ def save_checkpoint(run: Path, training: Training, config: Config, digests: list
         "average": training.average and training.average.state_dict(),
         "losses": training.losses,
     }
-    whole = io.BytesIO()  # torch.save has no OSError where it writes to a full disk itself
-    torch.save(state, whole)
-    with atomic_file(path) as file:
-        file.write(whole.getbuffer())
+    write_tensors(path, state)
     for old in checkpoints(run)[: -config.keep_checkpoints]:
         old.unlink()
     return path
@@ -98,27 +93,20 @@ def load_checkpoint(run: Path, training: Training, config: Config, digests: list
         return
     path = there[-1]
     try:
-        state = _read(path)
-        faults = [text] if (text := differences(make_config("msm-mae", state["config"]), config)) else []
+        state = read_tensors(path)
+        faults = [text] if (text := differences(stored_config(state["config"]), config)) else []
         if state["sets"] != digests:
-            faults.append("it learned from other shard sets")
+            faults.append("it was trained on other shard sets")
         if not faults:
             _restore(training, state)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as fault:  # zip files, pickles, torch and its parts fail each in their own way
-        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
-        raise InputError(f"{path} is damaged: {reason}. Remove it to go on from the one before") from None
+    except InputError as error:
+        raise InputError(f"{error}. Remove it to continue from the previous checkpoint") from None
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is corrupt: {first_line(error)}. Remove it to continue from the previous checkpoint"
+        ) from None
     if faults:
-        raise InputError(f"{path} is of another run: {', '.join(faults)}. Choose another --out")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, once all its checksums are right: torch writes them, but does not look at them."""
-    with zipfile.ZipFile(path) as parts:
-        if wrong := parts.testzip():
-            raise InputError(f"the checksum of {wrong} is wrong")
-    return torch.load(path, map_location="cpu", weights_only=True)
+        raise InputError(f"{path} belongs to another run: {', '.join(faults)}. Choose another --out")
 
 
 def _restore(training: Training, state: dict[str, Any]) -> None:

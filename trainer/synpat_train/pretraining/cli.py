@@ -1,16 +1,14 @@
 """The `synpat-train` command."""
 
-import os
 from pathlib import Path
 
 import click
 
+from synpat_shards import available_cores
 from synpat_shards.command_line import Program
+from synpat_train.cache import default_cache
 from synpat_train.config import PRESETS, make_config
 from synpat_train.settings import parse_settings, read_settings
-
-from .status import draw_curve, run_status
-from .train import pretrain
 
 
 @click.group(cls=Program, invoke_without_command=True)
@@ -34,13 +32,12 @@ from .train import pretrain
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "synpat" / "decoded",
     help="Where decoded sets are kept.  [default: ~/.cache/synpat/decoded]",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    default=min(len(os.sched_getaffinity(0)), 8),
+    default=min(available_cores(), 8),
     help="Threads that decode while streaming; the results are the same.  [default: cores, at most 8]",
 )
 @click.pass_context
@@ -55,7 +52,7 @@ def main(
     steps: int | None,
     epochs: int | None,
     batch_size: int | None,
-    cache: Path,
+    cache: Path | None,
     workers: int,
 ) -> None:
     """Pre-train a masked autoencoder on shard sets, and export its encoder.
@@ -78,7 +75,9 @@ def main(
         parse_settings(assignments),
         {name: value for name, value in options.items() if value is not None},
     )
-    pretrain(out, shards, config, cache, workers)
+    from .train import pretrain  # imports torch: --help and usage errors stay fast
+
+    pretrain(out, shards, config, cache or default_cache() / "decoded", workers)
 
 
 @main.command()
@@ -90,5 +89,7 @@ def inspect(run: Path) -> None:
     Example:
       synpat-train inspect runs/perlin
     """
+    from .status import draw_curve, run_status
+
     click.echo(run_status(run))
     click.echo(f"loss: {draw_curve(run)}")

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from synpat_shards import InputError
 from synpat_train.config import Config
-from synpat_train.data.images import CachedImages, Images, StreamedImages, pixel_statistics, room_for_cache
+from synpat_train.data.decoded_cache import CachedImages, room_for_cache
+from synpat_train.data.images import Images, pixel_statistics
 from synpat_train.data.shard_sets import ShardSet, open_sets
 from synpat_train.data.shuffle import SampleOrder
+from synpat_train.data.streaming import StreamedImages
 from synpat_train.device import device_name
 from synpat_train.distributed import ProcessGroup
 
@@ -62,7 +64,7 @@ def open_run(
         window=config.window if stream else None,
     )
     total = _steps(len(order), config, group)
-    data = describe_data(sets, stream, f"{group.count} x {device_name(group.device)}")
+    data = describe_data(sets, stream, len(order), f"{group.count} x {device_name(group.device)}")
     check_run_folder(folder, config, data)
     group.wait()  # all look before one of them writes
     with lock_run(folder) if group.first else nullcontext():

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from synpat_shards import InputError, locked, write_atomically
-from synpat_train.config import Config, differences, make_config, to_yaml
+from synpat_shards import InputError, sole_process, write_atomically
+from synpat_train.config import Config, differences, stored_config, to_yaml
 from synpat_train.data.shard_sets import ShardSet
 from synpat_train.settings import read_settings
 
@@ -26,6 +26,8 @@ class SetRecord:
     digest: str
     samples: int
     weight: float
+    family: str | None
+    """Family of a set of synpat; None for any other set, whose origin is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +36,16 @@ class TrainingData:
 
     sets: tuple[SetRecord, ...]
     stream: bool
-    """Whether straight from the shards."""
+    """Whether images are decoded from the shards in every epoch."""
+    samples_per_epoch: int
     device: str
     """What it was last trained on."""
 
 
-def describe_data(sets: Sequence[ShardSet], stream: bool, device: str) -> TrainingData:
+def describe_data(sets: Sequence[ShardSet], stream: bool, samples_per_epoch: int, device: str) -> TrainingData:
     """The data of a run, as its folder remembers them."""
-    records = (SetRecord(path=s.name, digest=s.digest, samples=len(s), weight=s.weight) for s in sets)
-    return TrainingData(sets=tuple(records), stream=stream, device=device)
+    records = (SetRecord(path=s.name, digest=s.digest, samples=len(s), weight=s.weight, family=s.family) for s in sets)
+    return TrainingData(sets=tuple(records), stream=stream, samples_per_epoch=samples_per_epoch, device=device)
 
 
 def read_config(run: Path) -> Config:
@@ -54,7 +57,7 @@ def read_config(run: Path) -> Config:
         raise InputError(f"{run} holds no run of synpat-train: it has no {CONFIG}")
     settings = read_settings(run / CONFIG)
     try:
-        return make_config("msm-mae", settings)
+        return stored_config(settings)
     except InputError as fault:
         raise InputError(f"{run / CONFIG} is damaged, or of another version of synpat: {fault}") from None
 
@@ -63,8 +66,7 @@ def read_data(run: Path) -> TrainingData:
     """What a run learns from."""
     try:
         content = json.loads((run / SETS).read_bytes())
-        sets = tuple(SetRecord(**record) for record in content["sets"])
-        return TrainingData(sets=sets, stream=content["stream"], device=content["device"])
+        return TrainingData(**content | {"sets": tuple(SetRecord(**record) for record in content["sets"])})
     except (ValueError, TypeError, KeyError) as fault:
         raise InputError(
             f"{run / SETS} is damaged, or of another version of synpat: {fault}. Choose another --out"
@@ -100,11 +102,8 @@ def lock_run(run: Path) -> Iterator[None]:
 
     Raises InputError if one is at it.
     """
-    try:
-        with locked(run / LOCK):
-            yield
-    except BlockingIOError:
-        raise InputError(f"another process is training into {run}: wait until it has finished, or end it") from None
+    with sole_process(run / LOCK, f"another process is training into {run}: wait until it has finished, or stop it"):
+        yield
 
 
 def claim(run: Path, config: Config, data: TrainingData) -> None:

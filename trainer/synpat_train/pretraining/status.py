@@ -20,7 +20,7 @@ def run_status(run: Path) -> str:
     Raises InputError if the folder holds no run.
     """
     config, data, log = read_config(run), read_data(run), read_log(run)
-    samples = sum(round(s.samples * s.weight) for s in data.sets)
+    samples = data.samples_per_epoch
     total = config.steps or (config.epochs or 0) * (samples // config.batch_size)
     lines = [
         f"{run}: ViT-{config.model} on {config.height}x{config.width}, {len(data.sets)} shard sets, "

@@ -49,28 +49,28 @@ def updates(monkeypatch) -> list[int]:
 
 
 @pytest.mark.parametrize("recipe", [M2D["spcv2"], M2D["voxceleb1"], AUDIOMAE["spcv2"]], ids=["sgd", "amsgrad", "adamw"])
-def test_a_killed_training_goes_on_to_the_bit(encoder, low_or_high, spec, tmp_path, monkeypatch, updates):
-    spec = short(spec, epochs=4)
-    straight = train_and_test(encoder, low_or_high, spec, tmp_path)
+def test_a_killed_training_goes_on_to_the_bit(encoder, low_or_high, recipe, tmp_path, monkeypatch, updates):
+    recipe = short(recipe, epochs=4)
+    straight = train_and_test(encoder, low_or_high, recipe, tmp_path)
     assert len(updates) == 4 * 3
-    killed_after(3, monkeypatch, encoder, low_or_high, spec, tmp_path)
+    killed_after(3, monkeypatch, encoder, low_or_high, recipe, tmp_path)
     assert isinstance(torch.load(tmp_path / "training.pt", weights_only=True), dict)
     updates.clear()
-    np.testing.assert_array_equal(train_and_test(encoder, low_or_high, spec, tmp_path), straight)
+    np.testing.assert_array_equal(train_and_test(encoder, low_or_high, recipe, tmp_path), straight)
     assert len(updates) == 1 * 3
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("other", ["seed", "recipe", "encoder", "split", "labels", "unit", "normalisation"])
 def test_another_training_does_not_go_on_from_it(encoder, low_or_high, other, tmp_path, monkeypatch, updates):
-    spec = short(M2D["spcv2"])
-    straight = train_and_test(encoder, low_or_high, spec, tmp_path)
-    theirs = {"encoder": encoder, "task": low_or_high, "recipe": spec, "folder": tmp_path}
+    recipe = short(M2D["spcv2"])
+    straight = train_and_test(encoder, low_or_high, recipe, tmp_path)
+    theirs = {"encoder": encoder, "task": low_or_high, "recipe": recipe, "folder": tmp_path}
     match other:
         case "seed":
             theirs["seed"] = 1
         case "recipe":
-            theirs["recipe"] = replace(spec, learning_rate=0.1)
+            theirs["recipe"] = replace(recipe, learning_rate=0.1)
         case "encoder":
             theirs["encoder"] = random_encoder(encoder, 5)
         case "split":
@@ -85,16 +85,16 @@ def test_another_training_does_not_go_on_from_it(encoder, low_or_high, other, tm
     if other == "normalisation":
         monkeypatch.setattr(trainings, "NORMALISATION", Normalisation(-6, 4))
     updates.clear()
-    np.testing.assert_array_equal(train_and_test(encoder, low_or_high, spec, tmp_path), straight)
+    np.testing.assert_array_equal(train_and_test(encoder, low_or_high, recipe, tmp_path), straight)
     assert len(updates) == 3 * 3
 
 
 def test_a_damaged_file_is_named(encoder, low_or_high, tmp_path):
     (tmp_path / "training.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(ValueError, match=r"training\.pt is damaged.*Remove it"):
+    with pytest.raises(ValueError, match=r"training\.pt is corrupt.*Remove it"):
         train_and_test(encoder, low_or_high, short(M2D["spcv2"]), tmp_path)
 
 
 def test_no_file_is_written_within_the_first_minute(encoder, low_or_high, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint.torch, "save", lambda *_: pytest.fail("written"))
+    monkeypatch.setattr(checkpoint, "write_tensors", lambda *_: pytest.fail("written"))
     train_and_test(encoder, low_or_high, short(M2D["spcv2"]), tmp_path)

@@ -15,7 +15,7 @@ from synpat_train.evaluation.finetuning import finetune as finetuning
 from synpat_train.evaluation.finetuning.checkpoint import FineTuningCheckpoint
 from synpat_train.evaluation.finetuning.classifier import make_classifier, scores
 from synpat_train.evaluation.finetuning.clips import FineTuningContext
-from synpat_train.evaluation.finetuning.finetune import finetune, layers, learning_rate, loss, train
+from synpat_train.evaluation.finetuning.finetune import finetune, layers, learning_rate_at, loss, train
 from synpat_train.evaluation.finetuning.recipes import AUDIOMAE, M2D, FineTuning
 from synpat_train.evaluation.probes.embedding import measure_normalisation
 from synpat_train.evaluation.tasks.folder import folder_task
@@ -39,17 +39,17 @@ def ranking(found: np.ndarray, task: Task) -> float:
 
 
 @every_recipe
-def test_tones_are_learnt(encoder, low_or_high, spec, tmp_path):
-    found = train_and_test(encoder, low_or_high, spec, tmp_path)
+def test_tones_are_learnt(encoder, low_or_high, recipe, tmp_path):
+    found = train_and_test(encoder, low_or_high, recipe, tmp_path)
     assert found.shape == (40, 2)
     assert found.dtype == np.float32
     assert ranking(found, low_or_high) > 0.85
 
 
 @every_recipe
-def test_shuffled_labels_leave_chance(encoder, low_or_high, spec, tmp_path):
+def test_shuffled_labels_leave_chance(encoder, low_or_high, recipe, tmp_path):
     shuffled = replace(low_or_high, labels=np.random.default_rng(1).permutation(low_or_high.labels))
-    assert 0.25 < ranking(train_and_test(encoder, shuffled, spec, tmp_path), shuffled) < 0.75
+    assert 0.25 < ranking(train_and_test(encoder, shuffled, recipe, tmp_path), shuffled) < 0.75
 
 
 def test_several_labels_a_clip_are_learnt(encoder, tmp_path):
@@ -64,14 +64,14 @@ def test_several_labels_a_clip_are_learnt(encoder, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_scores_whatever_torch_drew_before(encoder, low_or_high, tmp_path):
-    spec = short(AUDIOMAE["spcv2"])
+    recipe = short(AUDIOMAE["spcv2"])
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    first = train_and_test(encoder, low_or_high, spec, tmp_path)
+    first = train_and_test(encoder, low_or_high, recipe, tmp_path)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(2)
-    np.testing.assert_array_equal(train_and_test(encoder, low_or_high, spec, tmp_path), first)
-    assert (train_and_test(encoder, low_or_high, spec, tmp_path, seed=1) != first).any()
+    np.testing.assert_array_equal(train_and_test(encoder, low_or_high, recipe, tmp_path), first)
+    assert (train_and_test(encoder, low_or_high, recipe, tmp_path, seed=1) != first).any()
 
 
 def test_the_encoder_stays_as_it_is(low_or_high, tmp_path):
@@ -84,32 +84,32 @@ def test_the_encoder_stays_as_it_is(low_or_high, tmp_path):
 
 
 def test_tested_clips_have_no_say_nor_have_those_to_validate_by(encoder, low_or_high, tmp_path):
-    spec, rng = short(M2D["spcv2"]), np.random.default_rng(3)
-    same = train_and_test(encoder, low_or_high, spec, tmp_path, LEARNT)
+    recipe, rng = short(M2D["spcv2"]), np.random.default_rng(3)
+    same = train_and_test(encoder, low_or_high, recipe, tmp_path, LEARNT)
     samples = low_or_high.whole.samples.reshape(80, -1).copy()
     samples[60:] = rng.integers(-9000, 9000, samples[60:].shape)
     labels = low_or_high.labels.copy()
     labels[60:] = "low"
     other = task_of(samples, labels.tolist())
     split = Split(name="half", train=LEARNT.train, valid=np.arange(60, 80), test=LEARNT.test)
-    found = train_and_test(encoder, other, spec, tmp_path, split)
+    found = train_and_test(encoder, other, recipe, tmp_path, split)
     np.testing.assert_allclose(found[:20], same[:20], atol=1e-5)
     assert (abs(found[20:] - same[20:]) > 1e-3).any()
 
 
 def test_scores_come_in_the_order_of_the_tested_clips(encoder, low_or_high, tmp_path):
-    spec = short(M2D["spcv2"])
+    recipe = short(M2D["spcv2"])
     order = np.random.default_rng(0).permutation(40)
     turned = Split(name="half", train=LEARNT.train, test=LEARNT.test[order])
-    expected = train_and_test(encoder, low_or_high, spec, tmp_path)[order]
-    np.testing.assert_allclose(train_and_test(encoder, low_or_high, spec, tmp_path, turned), expected, atol=1e-5)
+    expected = train_and_test(encoder, low_or_high, recipe, tmp_path)[order]
+    np.testing.assert_allclose(train_and_test(encoder, low_or_high, recipe, tmp_path, turned), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("clips", [2, 3, 17])
 def test_any_number_of_clips_can_be_learnt_from(encoder, low_or_high, clips, tmp_path):
     split = Split(name="some", train=np.arange(clips), test=np.arange(clips, clips + 1))
-    for spec in (M2D["spcv2"], AUDIOMAE["esc50"]):
-        assert train_and_test(encoder, low_or_high, short(spec), tmp_path, split).shape == (1, 2)
+    for recipe in (M2D["spcv2"], AUDIOMAE["esc50"]):
+        assert train_and_test(encoder, low_or_high, short(recipe), tmp_path, split).shape == (1, 2)
 
 
 @pytest.mark.parametrize("name", M2D)
@@ -122,16 +122,16 @@ def test_every_recipe_runs_on_every_front_end(recipes, name, low_or_high, tmp_pa
 
 def test_clips_of_a_folder_count_as_of_the_longest_that_is_learnt_from(run, tones, tmp_path, monkeypatch):
     """Tones of 0.3 to 4.7 s in three folds; nothing of the tested ones decides the length."""
-    task, encoder = folder_task(Source(data=tones, cache=tmp_path)), load_encoder(run)
+    task, encoder = folder_task(Source(data=tones, cache=tmp_path))(), load_encoder(run)
     units = []
     monkeypatch.setattr(
-        finetuning, "Trial", lambda **fields: units.append(fields["unit"]) or FineTuningContext(**fields)
+        finetuning, "FineTuningContext", lambda **fields: units.append(fields["unit"]) or FineTuningContext(**fields)
     )
     for split in task.splits:
         normalisation = measure_normalisation(task.recordings, split.train, FRONT_ENDS[80], device="cpu", what="test")
-        spec = replace(M2D[""], epochs=1, warmup=0)
+        recipe = replace(M2D[""], epochs=1, warmup=0)
         found = finetune(
-            encoder, task, split, normalisation, spec, 0, device="cpu", checkpoint=tmp_path / "training.pt"
+            encoder, task, split, normalisation, recipe, 0, device="cpu", checkpoint=tmp_path / "training.pt"
         )
         assert found.shape == (4, 2)
     assert units == [task.whole.lengths[split.train].max() for split in task.splits]
@@ -141,7 +141,7 @@ def test_clips_of_a_folder_count_as_of_the_longest_that_is_learnt_from(run, tone
 @pytest.mark.parametrize(
     ("recipe", "seen"), [(M2D["spcv2"], {5 * 2, 4 * 2, 3 * 3}), (AUDIOMAE["esc50"], {4 * 3}), (PLAIN, {5 * 4})]
 )
-def test_patches_are_dropped_in_training_and_not_in_the_test(low_or_high, spec, seen, tmp_path, monkeypatch):
+def test_patches_are_dropped_in_training_and_not_in_the_test(low_or_high, recipe, seen, tmp_path, monkeypatch):
     """Of 5 x 4: half of all patches, by 0, 1 or 2 rows and then columns; or 0.2 of the rows and of the columns."""
     found = []
 
@@ -150,8 +150,8 @@ def test_patches_are_dropped_in_training_and_not_in_the_test(low_or_high, spec, 
         return scores(model, log_mels, kept, pooling)
 
     monkeypatch.setattr(finetuning, "scores", recorded)
-    spec = replace(short(spec, epochs=8), patch_drop=0 if spec is PLAIN else spec.patch_drop)
-    train_and_test(small_encoder(80), low_or_high, spec, tmp_path)
+    recipe = replace(short(recipe, epochs=8), patch_drop=0 if recipe is PLAIN else recipe.patch_drop)
+    train_and_test(small_encoder(80), low_or_high, recipe, tmp_path)
     assert {count for training, count in found if training} == seen
     assert {count for training, count in found if not training} == {20}
 
@@ -165,12 +165,12 @@ def logits_and_targets(classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(6, classes, generator=dice), functional.one_hot(wanted, classes).float()
 
 
-def stepped(spec: FineTuning, classes: int) -> torch.Tensor:
+def stepped(recipe: FineTuning, classes: int) -> torch.Tensor:
     """Logits after one step of SGD on themselves."""
     logits, targets = logits_and_targets(classes)
     logits.requires_grad_(True)
-    loss(logits, targets, spec, False).backward()
-    torch.optim.SGD([logits], spec.learning_rate).step()
+    loss(logits, targets, recipe, False).backward()
+    torch.optim.SGD([logits], recipe.learning_rate).step()
     return logits.detach()
 
 
@@ -205,17 +205,17 @@ def test_losses_are_those_of_torch():
 def test_mixed_targets_are_taken_as_shares():
     logits, targets = logits_and_targets(7)
     mixed = 0.3 * targets + 0.7 * targets.roll(1, 0)
-    for spec in (M2D["spcv2"], AUDIOMAE["spcv2"]):
-        expected = 0.3 * loss(logits, targets, spec, False) + 0.7 * loss(logits, targets.roll(1, 0), spec, False)
-        torch.testing.assert_close(loss(logits, mixed, spec, False), expected)
+    for recipe in (M2D["spcv2"], AUDIOMAE["spcv2"]):
+        expected = 0.3 * loss(logits, targets, recipe, False) + 0.7 * loss(logits, targets.roll(1, 0), recipe, False)
+        torch.testing.assert_close(loss(logits, mixed, recipe, False), expected)
 
 
 def test_a_training_that_diverges_says_where(encoder, low_or_high, tmp_path):
-    spec = replace(short(M2D[""]), learning_rate=1e30)
+    recipe = replace(short(M2D[""]), learning_rate=1e30)
     with pytest.raises(
         ValueError, match=r"epoch \d, step \d: the loss is (nan|inf).*learning rate of \d.*smaller learning_rate"
     ):
-        train_and_test(encoder, low_or_high, spec, tmp_path)
+        train_and_test(encoder, low_or_high, recipe, tmp_path)
 
 
 # The schedule, and the rates of the layers
@@ -223,10 +223,10 @@ def test_a_training_that_diverges_says_where(encoder, low_or_high, tmp_path):
 
 def test_learning_rates_rise_and_fall_as_published():
     m2d, audiomae = M2D["voxceleb1"], AUDIOMAE["esc50"]
-    found = [learning_rate(step, 10, m2d) for step in range(500)]
+    found = [learning_rate_at(step, 10, m2d) for step in range(500)]
     assert found[:50] == pytest.approx([5e-4 * step / 50 for step in range(50)])
     assert found[250] == pytest.approx((5e-4 + 1e-7) / 2)  # the middle of a cosine that began with the first step
-    found = [learning_rate(step, 10, audiomae) for step in range(600)]
+    found = [learning_rate_at(step, 10, audiomae) for step in range(600)]
     assert found[40] == pytest.approx(2.5e-4) == max(found)
     assert found[320] == pytest.approx((2.5e-4 + 1e-6) / 2)  # the middle of the rest
     assert found[599] == pytest.approx(1e-6, rel=0.02)
@@ -241,10 +241,10 @@ def test_what_no_training_can_follow_is_refused():
 
 
 def test_rates_of_the_layers_are_those_of_mae(encoder):
-    spec = AUDIOMAE["esc50"]
-    vit = make_classifier(encoder, 2, 3, spec, 0)
+    recipe = AUDIOMAE["esc50"]
+    vit = make_classifier(encoder, 2, 3, recipe, 0)
     names = {id(weight): name for name, weight in vit.named_parameters()}
-    found = {names[id(weight)]: group["lr_scale"] for group in layers(vit, spec) for weight in group["params"]}
+    found = {names[id(weight)]: group["lr_scale"] for group in layers(vit, recipe) for weight in group["params"]}
     blocks = len(list(vit.blocks.children()))
 
     def layer(name: str) -> int:
@@ -255,7 +255,7 @@ def test_rates_of_the_layers_are_those_of_mae(encoder):
 
     assert found == pytest.approx({name: 0.75 ** (blocks + 1 - layer(name)) for name in found})
     assert set(found) == {name for name in names.values() if name != "pos_embed"}
-    for group in layers(vit, spec):
+    for group in layers(vit, recipe):
         for weight in group["params"]:
             undecayed = weight.ndim == 1 or names[id(weight)] == "cls_token"
             assert group["weight_decay"] == (0 if undecayed else 1e-4)
@@ -268,10 +268,10 @@ def test_without_layer_decay_all_rates_are_one(encoder):
 
 def test_a_layer_is_trained_at_its_rate(encoder, low_or_high, tmp_path):
     """With so steep a decay the last layers alone move."""
-    spec = replace(short(AUDIOMAE["esc50"]), layer_decay=1e-6)
-    vit = make_classifier(encoder, 2, 4, spec, 0)
+    recipe = replace(short(AUDIOMAE["esc50"]), layer_decay=1e-6)
+    vit = make_classifier(encoder, 2, 4, recipe, 0)
     before = {name: weight.detach().clone() for name, weight in vit.named_parameters()}
-    train(vit, context_of(low_or_high, spec), FineTuningCheckpoint(tmp_path / "training.pt", {}))
+    train(vit, context_of(low_or_high, recipe), FineTuningCheckpoint(tmp_path / "training.pt", {}))
     moved = {
         name.split(".")[0] for name, weight in vit.named_parameters() if (weight - before[name]).abs().max() > 1e-6
     }

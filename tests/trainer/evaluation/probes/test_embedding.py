@@ -1,5 +1,7 @@
 """Batches and padding change nothing: every clip has the embedding that it has alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from synpat_train.audio.log_mel import log_mel
 from synpat_train.evaluation.probes import embedding_cache
 from synpat_train.evaluation.probes.embedding import (
     Embedder,
+    EmbeddingContext,
     Normalisation,
     batches_of_equal_steps,
     embed,
@@ -41,20 +44,18 @@ def log_mel_of(recordings: Recordings, index: int) -> torch.Tensor:
 
 
 FRONT_END = FRONT_ENDS[80]
+CONTEXT = EmbeddingContext(front_end=FRONT_END, normalisation=Normalisation(-4, 2), device="cpu")
 
 
-@pytest.mark.parametrize("chunks", [1, 7, 64])
-def test_every_clip_is_embedded_as_if_alone(recordings, encoder, chunks, tmp_path):
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_every_clip_is_embedded_as_if_alone(recordings, encoder, batch_size, tmp_path):
     found, statistics = embeddings(
         recordings,
         [encoder_embedder(encoder), statistics_embedder(FRONT_END)],
-        FRONT_END,
-        Normalisation(-4, 2),
+        CONTEXT,
         encoder=encoder,
-        chunks=chunks,
+        batch_size=batch_size,
         cache=tmp_path,
-        unit=0,
-        device="cpu",
         what="test",
     )
     assert found.shape == (20, encoder.features)
@@ -66,7 +67,7 @@ def test_every_clip_is_embedded_as_if_alone(recordings, encoder, chunks, tmp_pat
 
 
 def test_batches_hold_each_clip_once_and_no_more_than_asked(recordings, encoder):
-    batches = batches_of_equal_steps(recordings, encoder, FRONT_END, 2)
+    batches = batches_of_equal_steps(recordings, encoder, CONTEXT, 2)
     assert sorted(np.concatenate(batches)) == list(range(20))
     for batch in batches:
         frames = [log_mel_of(recordings, index).shape[1] for index in batch]
@@ -78,9 +79,8 @@ def test_clips_of_one_length_are_transformed_together_and_stay_in_order(recordin
     alike = recordings.cut(np.zeros(20, int), 160)
     batches = [np.array([3, 11, 0, 7])]
     spectrograms = [Embedder(embed=lambda images: torch.stack(list(images)).flatten(1), features=0, digest="")]
-    ((found,),) = embed(
-        alike, spectrograms, FRONT_END, Normalisation(0, 1), batches=batches, unit=0, device="cpu", what=""
-    )
+    plain = replace(CONTEXT, normalisation=Normalisation(0, 1))
+    ((found,),) = embed(alike, spectrograms, plain, batches, "")
     for row, index in zip(found, batches[0], strict=True):
         np.testing.assert_allclose(row, log_mel_of(alike, index).flatten(), atol=1e-5)
 
@@ -113,12 +113,9 @@ def test_embedding_goes_on_where_it_was_killed_and_is_not_done_twice(recordings,
         (found,) = embeddings(
             recordings,
             [embedder],
-            FRONT_END,
-            Normalisation(-4, 2),
+            CONTEXT,
             encoder=encoder,
-            chunks=1,
-            unit=0,
-            device="cpu",
+            batch_size=1,
             cache=tmp_path,
             what="test",
         )

@@ -72,13 +72,13 @@ def test_differences_on_the_same_clips_are_surer_than_the_figures():
     assert interval.high - interval.low < 0.5 * (ours.interval.high - ours.interval.low)
 
 
-@pytest.mark.parametrize(("right", "count"), [(0, 10), (1, 10), (80, 100), (400, 400)])
+@pytest.mark.parametrize(("correct", "count"), [(0, 10), (1, 10), (80, 100), (400, 400)])
 def test_wilson_agrees_with_scipy(correct, count):
     expected = stats.binomtest(correct, count).proportion_ci(method="wilson")
     assert wilson(correct / count, count) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
-@pytest.mark.parametrize("right", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("correct", [0.0, 0.5, 1.0])
 def test_an_interval_holds_its_figure_whatever_the_rounding(correct):
     for count in range(1, 1000):
         low, high = wilson(correct, count)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,15 +14,14 @@ from click.testing import CliRunner
 from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.evaluation.cli import main
 from synpat_train.evaluation.evaluate import Contestant, probe_trials, score
-from synpat_train.evaluation.probes.embedding import embed, measure_normalisation, statistics_embedder
-from synpat_train.evaluation.probes.knn import KNearestNeighbours, knn
-from synpat_train.evaluation.protocols import ProbeProtocol
+from synpat_train.evaluation.probes.embedding import EmbeddingContext, embed, measure_normalisation, statistics_embedder
+from synpat_train.evaluation.protocols import PROTOCOLS, ProbeProtocol
 from synpat_train.evaluation.tasks.benchmarks import BENCHMARK_TASKS, BENCHMARKS, read_benchmark
 from synpat_train.evaluation.tasks.check import check_copy
 from synpat_train.evaluation.tasks.listing import TEST, TRAIN, VALID
 from synpat_train.evaluation.tasks.task import Source
 
-KNN = ProbeProtocol(name="knn", usual=KNearestNeighbours(), scores=knn)
+KNN = cast(ProbeProtocol, PROTOCOLS["knn"])
 Rows = list[tuple[str, str, str]]
 """File, label and part that a reader should find."""
 
@@ -217,7 +217,7 @@ def test_a_folder_that_holds_the_download_under_its_usual_name_serves(name: str,
 
 def test_a_task_reads_every_rate_depth_and_number_of_channels(tmp_path: Path):
     us8k(tmp_path)
-    task = BENCHMARK_TASKS["us8k"](Source(data=tmp_path, cache=tmp_path / "cache"))
+    task = BENCHMARK_TASKS["us8k"](Source(data=tmp_path, cache=tmp_path / "cache"))()
     assert len(task.recordings) == 20
     assert all(abs(length - 3200) <= 1 for length in task.recordings.lengths)
     assert [split.name for split in task.splits] == [str(fold) for fold in range(1, 11)]
@@ -230,17 +230,16 @@ def test_every_benchmark_is_probed_and_scored_by_its_metric(name: str, tmp_path:
         (tmp_path / "x-velocity64").mkdir()
         (tmp_path / "x-velocity64" / "21.ogg").touch()
     BUILDERS[name](tmp_path)
-    task = BENCHMARK_TASKS[name](Source(data=tmp_path, cache=tmp_path / "cache"))
+    task = BENCHMARK_TASKS[name](Source(data=tmp_path, cache=tmp_path / "cache"))()
     front_end = FRONT_ENDS[80]
     statistics = statistics_embedder(front_end)
-    normalisation = measure_normalisation(task.recordings, task.learnt, front_end, device="cpu", what="test")
+    normalisation = measure_normalisation(task.recordings, task.training_clips, front_end, device="cpu", what="test")
     batches = [np.array([clip]) for clip in range(len(task.files))]
-    embedded = embed(
-        task.recordings, [statistics], front_end, normalisation, batches=batches, unit=task.unit, device="cpu", what=""
-    )
+    context = EmbeddingContext(front_end=front_end, normalisation=normalisation, unit=task.unit, device="cpu")
+    embedded = embed(task.recordings, [statistics], context, batches, "")
     features = np.concatenate([found for (found,) in embedded])
     contestant = Contestant(name="statistics", embedder=statistics, encoder=None)
-    trials = probe_trials(task, [contestant], [features], KNN)
+    trials = probe_trials(task, [contestant], context, KNN, lambda *_: [features])
     scores = score(task, trials, [each.scores() for each in trials])["statistics"]
     assert scores.metric == BENCHMARKS[name].metric
     assert scores.tested == [len(split.test) for split in task.splits]
@@ -254,7 +253,7 @@ def test_several_labels_a_clip_are_scored_by_map_and_classes_without_clips_are_s
     done = CliRunner().invoke(main, ["--encoder", str(run), *arguments, "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     assert "| as20k (knn) | mAP    | encoder " in done.output
-    assert "as20k: no tested clip has 2 of the classes; they count for nothing" in done.output
+    assert "as20k: 2 classes have no test clip and are not scored" in done.output
     task = json.loads((tmp_path / "out" / "results.json").read_text())["tasks"]["as20k (knn)"]
     assert task["classes"] == 3
     assert task["classes_without_test"] == ["/m/03v3yw", "/m/0k4j"]

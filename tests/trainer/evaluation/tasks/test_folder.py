@@ -9,9 +9,8 @@ import soundfile
 from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.audio.read import read_audio
 from synpat_train.evaluation.evaluate import Contestant, probe_trials, score
-from synpat_train.evaluation.probes.embedding import embed, measure_normalisation, statistics_embedder
-from synpat_train.evaluation.probes.logistic import Logistic, logistic
-from synpat_train.evaluation.protocols import ProbeProtocol
+from synpat_train.evaluation.probes.embedding import EmbeddingContext, embed, measure_normalisation, statistics_embedder
+from synpat_train.evaluation.protocols import PROTOCOLS, ProbeProtocol
 from synpat_train.evaluation.tasks.folder import folder_task
 from synpat_train.evaluation.tasks.listing import splits_of
 from synpat_train.evaluation.tasks.task import Source
@@ -27,8 +26,8 @@ def rows_of(folder: Path) -> list[list[str]]:
 
 
 def test_every_clip_is_what_its_file_says_to_sixteen_bits(tones):
-    task = folder_task(source(tones))
-    assert task.name == "tones"
+    task = folder_task(source(tones))()
+    assert task.name == "folder:tones"
     assert len(task.recordings) == len(task.labels) == 12
     for index, (file, label, _) in enumerate(rows_of(tones)):
         np.testing.assert_allclose(
@@ -38,7 +37,7 @@ def test_every_clip_is_what_its_file_says_to_sixteen_bits(tones):
 
 
 def test_each_fold_is_tested_once_by_what_the_others_taught(tones):
-    splits = folder_task(source(tones)).splits
+    splits = folder_task(source(tones))().splits
     assert [split.name for split in splits] == ["0", "1", "2"]
     for split in splits:
         assert sorted([*split.train, *split.test]) == list(range(12))
@@ -54,9 +53,9 @@ def test_an_official_split_learns_from_train_alone_and_leaves_out_the_rest(tones
     parts = ["train"] * 6 + ["valid"] * 2 + ["test"] * 4
     rows = [(file, label, part) for (file, label, _), part in zip(rows_of(tones), parts, strict=True)]
     write_metadata(tones, rows, ("filename", "label", "split"))
-    task = folder_task(source(tones))
+    task = folder_task(source(tones))()
     (split,) = task.splits
-    assert split.train.tolist() == task.learnt.tolist() == [0, 1, 2, 3, 4, 5]
+    assert split.train.tolist() == task.training_clips.tolist() == [0, 1, 2, 3, 4, 5]
     assert split.test.tolist() == [8, 9, 10, 11]
 
 
@@ -65,8 +64,8 @@ def test_columns_are_named_by_options_and_rows_without_a_value_are_left_out(tone
     halves = ["1"] * 5 + [""] + ["2"] * 6
     rows = [(*row, *more) for row, *more in zip(rows_of(tones), speeds, halves, strict=True)]
     write_metadata(tones, rows, ("filename", "label", "fold", "speed", "half"))
-    task = folder_task(source(tones, label="speed", split="half"))
-    assert task.name == "tones/speed/half"
+    task = folder_task(source(tones, label="speed", split="half"))()
+    assert task.name == "folder:tones/speed/half"
     assert task.labels.tolist() == ["slow", "slow", "fast", "fast", "slow", "slow", "fast", "fast", "fast"]
     assert task.unassigned == 3
 
@@ -75,19 +74,19 @@ def test_a_label_that_a_fold_tests_and_no_other_teaches_is_named(tones, write_me
     rows = [(file, "hum" if fold == "1" else label, fold) for file, label, fold in rows_of(tones)]
     write_metadata(tones, rows)
     with pytest.raises(ValueError, match="split 1 tests labels that its training part does not have: hum"):
-        folder_task(source(tones))
+        folder_task(source(tones))()
 
 
 def test_unreadable_files_are_counted_and_named(tones):
     (tones / "3.wav").write_bytes(b"noise")
     soundfile.write(tones / "8.wav", np.zeros(1000), 16000)
     with pytest.raises(ValueError, match=r"2 of 12 files .*3\.wav: cannot.*8\.wav: silent.*--unreadable skip"):
-        folder_task(source(tones))
+        folder_task(source(tones))()
 
 
 def test_unreadable_files_are_left_out_by_request_and_remembered(tones, capsys):
     (tones / "3.wav").write_bytes(b"noise")
-    task = folder_task(source(tones, skip_unreadable=True))
+    task = folder_task(source(tones, skip_unreadable=True))()
     assert [(each.path, each.reason[:17]) for each in task.unreadable] == [(tones / "3.wav", "cannot be decoded")]
     assert len(task.recordings) == len(task.labels) == 11
     np.testing.assert_array_equal(task.recordings.waveform(3), read_audio(tones / "4.wav"))
@@ -98,27 +97,27 @@ def test_a_label_that_loses_its_clips_to_damage_is_refused(tones):
     for index in (1, 3, 5, 7, 9):
         (tones / f"{index}.wav").write_bytes(b"noise")
     with pytest.raises(ValueError, match="labels with one clip: low"):
-        folder_task(source(tones, skip_unreadable=True))
+        folder_task(source(tones, skip_unreadable=True))()
 
 
 def test_a_folder_without_a_readable_file_is_refused(tones):
     for file in tones.glob("*.wav"):
         file.write_bytes(b"noise")
     with pytest.raises(ValueError, match=r"none of 12 files is readable; the first one: .*0\.wav"):
-        folder_task(source(tones, skip_unreadable=True))
+        folder_task(source(tones, skip_unreadable=True))()
 
 
 def test_a_folder_without_metadata_is_refused_with_what_it_holds(tmp_path):
     (tmp_path / "ESC-50-master").mkdir()
     with pytest.raises(ValueError, match=r"no metadata\.csv .*It holds 1 entries: ESC-50-master"):
-        folder_task(source(tmp_path))
+        folder_task(source(tmp_path))()
     with pytest.raises(ValueError, match="There is no such folder"):
-        folder_task(source(tmp_path / "absent"))
+        folder_task(source(tmp_path / "absent"))()
 
 
 def test_a_missing_column_is_named_beside_those_that_exist(tones):
     with pytest.raises(ValueError, match="no column speaker; it has filename, label, fold"):
-        folder_task(source(tones, label="speaker"))
+        folder_task(source(tones, label="speaker"))()
 
 
 def edited(rows: list[list[str]], edit: str) -> list[list[str]]:
@@ -155,7 +154,7 @@ def test_metadata_that_cannot_be_a_task_is_refused_before_decoding(tones, write_
     for file in tones.glob("*.wav"):
         file.unlink()
     with pytest.raises(ValueError, match=reason):
-        folder_task(source(tones))
+        folder_task(source(tones))()
 
 
 REAL = Path(__file__).parents[5] / "shared" / "audio"
@@ -168,7 +167,7 @@ on_recorded_sound = pytest.mark.skipif(
 
 @on_recorded_sound
 def test_the_recorded_sets_are_read_as_their_readme_says(tmp_path):
-    task = folder_task(Source(data=REAL / "esc10", cache=tmp_path))
+    task = folder_task(Source(data=REAL / "esc10", cache=tmp_path))()
     assert len(task.recordings) == 400
     assert len(set(task.labels)) == 10
     assert [len(split.test) for split in task.splits] == [80] * 5
@@ -180,23 +179,16 @@ def test_the_recorded_sets_are_read_as_their_readme_says(tmp_path):
     [("esc10", None, 0.802), ("fsdd", "speaker_fold", 0.551)],  # the first measured by others, with code of their own
 )
 def test_statistics_of_log_mels_tell_recorded_sounds_apart_as_well_as_measured_before(name, split, expected, tmp_path):
-    task = folder_task(Source(data=REAL / name, split=split, cache=tmp_path))
+    task = folder_task(Source(data=REAL / name, split=split, cache=tmp_path))()
     front_end = FRONT_ENDS[80]
     statistics = statistics_embedder(front_end)
-    normalisation = measure_normalisation(task.recordings, task.learnt, front_end, device="cpu", what="")
-    embedded = embed(
-        task.recordings,
-        [statistics],
-        front_end,
-        normalisation,
-        batches=[np.array([clip]) for clip in range(len(task.files))],
-        unit=task.unit,
-        device="cpu",
-        what="",
-    )
+    normalisation = measure_normalisation(task.recordings, task.training_clips, front_end, device="cpu", what="")
+    context = EmbeddingContext(front_end=front_end, normalisation=normalisation, unit=task.unit, device="cpu")
+    embedded = embed(task.recordings, [statistics], context, [np.array([clip]) for clip in range(len(task.files))], "")
     features = np.concatenate([found for (found,) in embedded])
     contestant = Contestant(name="statistics", embedder=statistics, encoder=None)
-    probe = ProbeProtocol(name="logistic", usual=Logistic(), scores=logistic)
-    trials = probe_trials(task, [contestant], [features], probe)
+    probe = PROTOCOLS["logistic"]
+    assert isinstance(probe, ProbeProtocol)
+    trials = probe_trials(task, [contestant], context, probe, lambda *_: [features])
     figures = score(task, trials, [each.scores() for each in trials])["statistics"]
     assert figures.value == pytest.approx(expected, abs=0.005)

@@ -29,13 +29,13 @@ def notes(cache) -> Notes:
 
 
 def test_no_preset_of_the_pitch_task_is_both_learnt_and_tested(cache, notes):
-    for split in pitch_task(Source(cache=cache)).splits:
+    for split in pitch_task(Source(cache=cache))().splits:
         assert not set(notes.programs[split.train]) & set(notes.programs[split.test])
 
 
 def test_no_note_of_the_instrument_task_is_both_learnt_and_tested(cache, notes):
     pairs = list(zip(notes.programs.tolist(), notes.keys.tolist(), strict=True))
-    for split in instrument_task(Source(cache=cache)).splits:
+    for split in instrument_task(Source(cache=cache))().splits:
         assert not {pairs[i] for i in split.train} & {pairs[i] for i in split.test}
 
 
@@ -48,7 +48,7 @@ def test_every_note_is_tested_once_and_never_learnt_for_its_own_test(cache, note
 
 
 def test_all_88_keys_and_14_families_are_there(cache):
-    pitches, families = pitch_task(Source(cache=cache)), instrument_task(Source(cache=cache))
+    pitches, families = pitch_task(Source(cache=cache))(), instrument_task(Source(cache=cache))()
     assert set(pitches.labels) == {str(key) for key in range(21, 109)}
     assert len(set(families.labels)) == 14
     assert pitches.recordings is families.recordings

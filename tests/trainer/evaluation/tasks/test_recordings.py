@@ -10,9 +10,9 @@ import pytest
 import soundfile
 
 from synpat_train.audio.read import read_audio
-from synpat_train.evaluation.lock import exclusive_lock
 from synpat_train.evaluation.tasks import recordings
 from synpat_train.evaluation.tasks.recordings import Recordings, decode
+from synpat_train.lock import exclusive_lock
 
 NAMES = [f"{index}.wav" for index in range(11)]
 

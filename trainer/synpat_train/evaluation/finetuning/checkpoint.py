@@ -3,22 +3,20 @@
 There is no state of a random generator in it: each step's is made from the seed and the place of the step.
 """
 
-import io
-import pickle
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from synpat_shards import InputError, atomic_file
+from synpat_shards import InputError
 from synpat_train.evaluation.probes.embedding import Normalisation
 from synpat_train.evaluation.tasks.recordings import digest_of
 from synpat_train.evaluation.tasks.task import Split, Task
 from synpat_train.model.encoder import Encoder
+from synpat_train.tensor_file import first_line, read_tensors, write_tensors
 
 from .recipes import FineTuning
 
@@ -48,11 +46,7 @@ class FineTuningCheckpoint:
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
-        whole = io.BytesIO()  # torch.save has no OSError where it writes to a full disk itself
-        torch.save(state, whole)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(self.path) as file:
-            file.write(whole.getbuffer())
+        write_tensors(self.path, state)
         self.written = time.monotonic()
 
     def load(self, model: nn.Module, optimizer: Optimizer) -> int:
@@ -60,15 +54,13 @@ class FineTuningCheckpoint:
         if not self.path.exists():
             return 0
         try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            state = read_tensors(self.path)
             if state["training"] != self.training:
                 return 0
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, KeyError, TypeError, ValueError, OSError, EOFError, pickle.UnpicklingError) as fault:
-            raise InputError(
-                f"{self.path} is damaged: {str(fault).partition(chr(10))[0]}. Remove it to train anew"
-            ) from None
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{first_line(error)}. Remove it to train again from the start") from None
         return state["epochs"]
 
 

@@ -8,7 +8,6 @@ the tested clips.)
 Axes in this file: B clips, S samples, C classes, F bands, T frames.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -21,8 +20,8 @@ from torch.nn import functional
 from torch.optim import SGD, AdamW, Optimizer
 
 from synpat_shards import InputError
+from synpat_train.audio import SAMPLE_RATE
 from synpat_train.audio.front_end import FRONT_ENDS
-from synpat_train.audio.log_mel import SAMPLE_RATE
 from synpat_train.device import autocast, to_device, uses_bfloat16
 from synpat_train.evaluation.probes.embedding import Normalisation
 from synpat_train.evaluation.tasks.task import Split, Task
@@ -30,6 +29,7 @@ from synpat_train.model.encoder import Encoder
 from synpat_train.model.timm_compat import VisionTransformer, param_groups_layer_decay
 from synpat_train.prefetch import prefetch
 from synpat_train.progress import track
+from synpat_train.schedule import learning_rate
 
 from .augmentation import kept_patches
 from .checkpoint import FineTuningCheckpoint, identity
@@ -110,7 +110,7 @@ def train(model: VisionTransformer, context: FineTuningContext, checkpoint: Fine
     losses = []
     model.train()
     for (epoch, step), batch in track(zip(places, batches, strict=True), len(places), what):
-        rate = learning_rate(epoch * context.steps + step, context.steps, recipe)
+        rate = learning_rate_at(epoch * context.steps + step, context.steps, recipe)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
         losses.append(update(model, optimizer, batch, context, context.dice(epoch, step, 1)))
@@ -161,14 +161,16 @@ def layers(model: VisionTransformer, recipe: FineTuning) -> list[dict]:
     return param_groups_layer_decay(model, recipe.weight_decay, model.no_weight_decay(), layer_decay=recipe.layer_decay)
 
 
-def learning_rate(step: int, steps: int, recipe: FineTuning) -> float:
-    """Of one update of all, counted from 0; steps: those of an epoch."""
-    warmup, total = recipe.warmup * steps, recipe.epochs * steps
-    if step < warmup:
-        return recipe.learning_rate * step / warmup
-    start = warmup if recipe.cosine_from == "warmup" else 0
-    share = 0.5 * (1 + math.cos(math.pi * (step - start) / (total - start)))
-    return recipe.final_learning_rate + (recipe.learning_rate - recipe.final_learning_rate) * share
+def learning_rate_at(step: int, steps: int, recipe: FineTuning) -> float:
+    """Return the learning rate of an update, counted from 0. steps: updates of an epoch."""
+    return learning_rate(
+        step,
+        peak=recipe.learning_rate,
+        warmup=recipe.warmup * steps,
+        total=recipe.epochs * steps,
+        final=recipe.final_learning_rate,
+        cosine_start=None if recipe.cosine_from == "warmup" else 0,
+    )
 
 
 def predict_test_clips(model: VisionTransformer, context: FineTuningContext) -> np.ndarray:
@@ -184,7 +186,7 @@ def _require_finite(losses: Tensor, epoch: int, context: FineTuningContext) -> N
     wrong = (~losses.isfinite()).nonzero()
     if len(wrong):
         step = int(wrong[0])
-        rate = learning_rate(epoch * context.steps + step, context.steps, context.recipe)
+        rate = learning_rate_at(epoch * context.steps + step, context.steps, context.recipe)
         raise InputError(_diverged(f"epoch {epoch + 1}, step {step + 1}: the loss is {losses[step].item()}", rate))
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from synpat_shards import mean_and_std
 from synpat_train.audio.front_end import FrontEnd
 from synpat_train.evaluation.tasks.recordings import Recordings
 from synpat_train.model.encoder import Encoder
@@ -39,6 +40,18 @@ class Normalisation:
     std: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingContext:
+    """How clips become inputs of the embedders."""
+
+    front_end: FrontEnd
+    normalisation: Normalisation
+    unit: int = 0
+    """Samples that shorter clips are padded to, with zeros after normalisation; 0 for no padding."""
+    device: str
+    """cpu or cuda."""
+
+
 def measure_normalisation(
     recordings: Recordings, clips: np.ndarray, front_end: FrontEnd, *, device: str, what: str
 ) -> Normalisation:
@@ -55,36 +68,31 @@ def measure_normalisation(
         count += values.numel()
         total += values.sum().item()
         squares += values.square().sum().item()
-    mean = total / count
-    return Normalisation(mean, std=(squares / count - mean**2) ** 0.5)
+    return Normalisation(*mean_and_std(count, total, squares))
 
 
 def embed(
     recordings: Recordings,
     embedders: Sequence[Embedder],
-    front_end: FrontEnd,
-    normalisation: Normalisation,
-    *,
+    context: EmbeddingContext,
     batches: Sequence[np.ndarray],
-    unit: int,
-    device: str,
     what: str,
 ) -> Iterator[list[np.ndarray]]:
     """For each batch, the embeddings of its clips by each embedder: float32 [batch, features].
 
-    batches: indices of clips, those of a batch with the same number of time steps. unit: samples that shorter clips
-    are filled up to, with zeros once they are normalised; 0 for none.
+    batches: indices of clips, those of a batch with the same number of time steps.
     """
-    least = front_end.frames(unit) if unit else 0
+    front_end, normalisation = context.front_end, context.normalisation
+    minimum = front_end.frames(context.unit) if context.unit else 0
     clips = sum(map(len, batches))
     loaded = prefetch(lambda batch: _load(recordings, batch), batches, depth=2)
     with torch.inference_mode():
         for groups in track(loaded, clips, what, size=lambda groups: sum(len(waveforms) for _, waveforms in groups)):
             spectrograms: dict[int, Tensor] = {}
             for places, waveforms in groups:
-                images = front_end.spectrogram(torch.from_numpy(waveforms).to(device, non_blocking=True))
+                images = front_end.spectrogram(torch.from_numpy(waveforms).to(context.device, non_blocking=True))
                 images = (images - normalisation.mean) / normalisation.std
-                images = functional.pad(images, (0, max(least - images.shape[2], 0)))
+                images = functional.pad(images, (0, max(minimum - images.shape[2], 0)))
                 spectrograms |= dict(zip(places.tolist(), images, strict=True))
             in_order = [spectrograms[place] for place in range(len(spectrograms))]
             yield [embedder.embed(in_order).float().cpu().numpy() for embedder in embedders]
@@ -101,19 +109,18 @@ def _load(recordings: Recordings, batch: np.ndarray) -> list[tuple[np.ndarray, n
 
 
 def batches_of_equal_steps(
-    recordings: Recordings, encoder: Encoder, front_end: FrontEnd, chunks: int, unit: int = 0
+    recordings: Recordings, encoder: Encoder, context: EmbeddingContext, batch_size: int
 ) -> list[np.ndarray]:
-    """Indices of clips that fill the same number of the encoder's time steps, together about `chunks` of its inputs.
+    """Return batches of indices of clips with the same number of time steps, each about `batch_size` inputs long.
 
-    The encoder fills up a step with zeros, so such clips can be made equally long without changing what it sees. unit:
-    samples that shorter clips are filled up to.
+    The encoder fills up a step with zeros, so such clips can be made equally long without changing what it sees.
     """
     clips_by_steps: dict[int, list[int]] = defaultdict(list)
     for index, samples in enumerate(recordings.lengths.tolist()):
-        clips_by_steps[-(-front_end.frames(max(samples, unit)) // encoder.patch)].append(index)
+        clips_by_steps[-(-context.front_end.frames(max(samples, context.unit)) // encoder.patch)].append(index)
     batches = []
     for steps, clips in sorted(clips_by_steps.items()):
-        size = max(chunks * encoder.width // (steps * encoder.patch), 1)
+        size = max(batch_size * encoder.width // (steps * encoder.patch), 1)
         ordered = np.array(clips)[np.argsort(recordings.lengths[clips], kind="stable")]
         batches += [ordered[start : start + size] for start in range(0, len(ordered), size)]
     return batches

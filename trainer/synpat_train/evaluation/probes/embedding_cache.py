@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from synpat_shards import write_atomically
-from synpat_train.audio.front_end import FrontEnd
-from synpat_train.evaluation.lock import exclusive_lock
 from synpat_train.evaluation.tasks.recordings import Recordings, digest_of
+from synpat_train.lock import exclusive_lock
 from synpat_train.model.encoder import Encoder
 
-from .embedding import Embedder, Normalisation, batches_of_equal_steps, embed
+from .embedding import Embedder, EmbeddingContext, batches_of_equal_steps, embed
 
 VERSION = 1
 """Raised when the same encoder embeds the same clip otherwise."""
@@ -25,40 +24,36 @@ SECONDS_BETWEEN_NOTES = 20.0
 def embeddings(
     recordings: Recordings,
     embedders: Sequence[Embedder],
-    front_end: FrontEnd,
-    normalisation: Normalisation,
+    context: EmbeddingContext,
     *,
     encoder: Encoder,
-    chunks: int,
-    unit: int,
-    device: str,
+    batch_size: int,
     cache: Path,
     what: str,
 ) -> list[np.ndarray]:
     """The embeddings of all clips by each embedder, mapped from the cache: float32 [clips, features].
 
-    encoder: whose time steps the clips are sorted by. chunks: how many of its inputs are embedded at once.
+    encoder: whose time steps the clips are sorted by. batch_size: number of its inputs that are embedded at once.
     """
-    setting = [VERSION, recordings.digest, front_end.name, asdict(normalisation), unit, device, encoder.width]
+    setting = [
+        VERSION,
+        recordings.digest,
+        context.front_end.name,
+        asdict(context.normalisation),
+        context.unit,
+        context.device,
+        encoder.width,
+    ]
     folder = cache / "embeddings" / _key(setting)
     files = [folder / f"{_key([embedder.digest])}.npy" for embedder in embedders]
     if not all(file.exists() for file in files):
         with exclusive_lock(folder):
             wanted = {file: embedder for file, embedder in zip(files, embedders, strict=True) if not file.exists()}
-            batches = batches_of_equal_steps(recordings, encoder, front_end, chunks, unit)
+            batches = batches_of_equal_steps(recordings, encoder, context, batch_size)
             plan = _key([batch.tolist() for batch in batches])
             unfinished = [_begin(file, (len(recordings), each.features), plan) for file, each in wanted.items()]
             rest = batches[min(each.done for each in unfinished) :]
-            computed = embed(
-                recordings,
-                list(wanted.values()),
-                front_end,
-                normalisation,
-                batches=rest,
-                unit=unit,
-                device=device,
-                what=what,
-            )
+            computed = embed(recordings, list(wanted.values()), context, rest, what)
             _fill(unfinished, zip(rest, computed, strict=True), done=len(batches) - len(rest))
     return [np.load(file, mmap_mode="r") for file in files]
 

@@ -5,21 +5,13 @@ near neighbours count more, by the inverse of their distance.
 """
 
 import numpy as np
-from pydantic import ConfigDict, PositiveInt
-from pydantic.dataclasses import dataclass
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from synpat_train.evaluation.tasks.task import Split
 
-
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class KNearestNeighbours:
-    """Settings of the protocol."""
-
-    neighbours: PositiveInt = 10
-    """All, if there are fewer training clips."""
+from .settings import KNearestNeighbours
 
 
 def knn(settings: KNearestNeighbours, features: np.ndarray, targets: np.ndarray, split: Split, seed: int) -> np.ndarray:

@@ -9,12 +9,10 @@ training ends. That is the protocol; the protocol `logistic` goes to the optimum
 """
 
 import copy
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, PositiveFloat, PositiveInt
-from pydantic.dataclasses import dataclass
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,28 +21,14 @@ from synpat_shards import InputError
 from synpat_train.evaluation.scoring.metrics import mean_average_precision
 from synpat_train.evaluation.tasks.task import Split
 
+from .settings import Linear
+
 VALIDATION = 0.1
 """Share of the training part that validates where a data set has no part of its own for that."""
 DRAWS = 100
 """How often that share is drawn anew until the rest holds every class."""
 RATES = 1e-5, 3e-5, 1e-4, 3e-4, 1e-3
 """Learning rates that are tried where it is to be chosen on the validation part; the smaller of equals is taken."""
-
-
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Linear:
-    """Settings of the protocol."""
-
-    learning_rate: PositiveFloat | Literal["validation"] = 3e-4
-    """Of Adam, or to be chosen on the validation part among RATES."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 1e-8
-    """An L2 penalty."""
-    batch_size: PositiveInt = 200
-    epochs: PositiveInt = 200
-    """The most."""
-    patience: PositiveInt = 20
-    """Epochs without a better validation after which training stops; one as good counts as better."""
 
 
 def linear(settings: Linear, features: np.ndarray, targets: np.ndarray, split: Split, seed: int) -> np.ndarray:

@@ -7,8 +7,6 @@ the least noisy on small data sets. Figures are not comparable with those of the
 """
 
 import numpy as np
-from pydantic import ConfigDict, PositiveFloat, PositiveInt
-from pydantic.dataclasses import dataclass
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
@@ -16,14 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from synpat_train.evaluation.tasks.task import Split
 
-
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Logistic:
-    """Settings of the protocol."""
-
-    C: PositiveFloat = 0.1
-    iterations: PositiveInt = 1000
-    """The most that the solver takes; it needs tens."""
+from .settings import Logistic
 
 
 def logistic(settings: Logistic, features: np.ndarray, targets: np.ndarray, split: Split, seed: int) -> np.ndarray:

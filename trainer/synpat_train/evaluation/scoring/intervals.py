@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 NORMAL_95 = 1.959964
 """Standard deviations of a normal distribution that hold 95 % of it."""
@@ -46,6 +45,8 @@ def difference_interval(difference: float, by_clips: float, seeds: Sequence[floa
     freedom of Satterthwaite ("An Approximate Distribution of Estimates of Variance Components", 1946). Three seeds make
     it wide.
     """
+    from scipy import stats  # slow to import
+
     by_seeds = float(np.var(seeds, ddof=1)) * (1 + 1 / len(seeds)) if len(seeds) > 1 else 0.0
     freedom = (len(seeds) - 1) * (1 + by_clips / by_seeds) ** 2 if by_seeds else np.inf
     half = float(stats.t.ppf(0.975, freedom)) * (by_clips + by_seeds) ** 0.5

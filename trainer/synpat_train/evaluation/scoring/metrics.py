@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from .intervals import Interval, normal, wilson
 
@@ -50,6 +49,8 @@ def leave_groups_out(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def mean_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
     """Mean of the average precision over the classes that at least one clip has; 0 if there is none."""
+    from sklearn.metrics import average_precision_score  # slow to import
+
     present = targets.any(0)
     if not present.any():
         return 0.0

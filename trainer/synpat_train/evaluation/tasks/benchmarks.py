@@ -14,7 +14,7 @@ from synpat_shards import InputError
 
 from . import readers as layouts
 from .listing import TEST, TRAIN, VALID, Listing, task_from_listing
-from .task import Source, Task
+from .task import LoadTask, Source
 
 ACCURACY, MAP = "accuracy", "mAP"
 
@@ -165,15 +165,21 @@ def read_benchmark(name: str, folder: Path) -> tuple[Path, Listing]:
         raise InputError(f"{root} does not read as {name}: {type(fault).__name__}: {fault}") from None
 
 
-def benchmark_task(name: str, source: Source) -> Task:
-    """The task of a benchmark in `source.data`."""
+def benchmark_task(name: str, source: Source) -> LoadTask:
+    """Read the listing of a benchmark in `source.data`."""
     if source.data is None:
         raise InputError(f"the task {name!r} needs --data, the folder that you downloaded: see synpat-eval tasks")
     root, listing = read_benchmark(name, source.data)
     title = f"{name} (own split)" if listing.own_split else name
     benchmark = BENCHMARKS[name]
     return task_from_listing(
-        title, root, listing, source, seconds=benchmark.seconds, multi_label=benchmark.metric == MAP
+        title,
+        root,
+        listing,
+        source,
+        seconds=benchmark.seconds,
+        multi_label=benchmark.metric == MAP,
+        benchmark=name,
     )
 
 

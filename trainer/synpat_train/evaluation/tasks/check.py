@@ -1,7 +1,6 @@
 """Comparing a copy of a benchmark with what a whole one holds, before hours are spent on it."""
 
 import hashlib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import soundfile
 
+from synpat_shards import available_cores
 from synpat_train.progress import track
 
 from .benchmarks import BENCHMARKS, Benchmark, read_benchmark
@@ -66,7 +66,7 @@ def check_copy(name: str, folder: Path) -> Copy:
     files = listing.files.tolist()
     missing = [file for file in files if not (root / file).is_file()]
     there = sorted(set(files) - set(missing))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         rates = list(track(pool.map(lambda file: _rate(root / file), there), len(there), f"{name}: headers"))
     unreadable = [file for file, rate in zip(there, rates, strict=True) if rate is None]
     return Copy(

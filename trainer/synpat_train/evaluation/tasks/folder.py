@@ -7,15 +7,16 @@ from pathlib import Path
 from synpat_shards import InputError
 
 from .listing import Listing, task_from_listing
-from .task import Source, Task
+from .task import LoadTask, Source
 
 
-def folder_task(source: Source) -> Task:
-    """The task of `source.data`, named after the folder and after its columns where they are not the usual ones.
+def folder_task(source: Source) -> LoadTask:
+    """Read the listing of `source.data`, a folder with metadata.csv.
 
-    A column whose values include `train` and `test` is a split: learn from the one, test the other, leave out the
-    rest. Every other column holds folds, each of which is tested once. Raises InputError where the folder, its
-    columns, its labels or (unless they are skipped) its files do not serve.
+    The task is named after the folder, and after its columns if they are not the default ones: folder:NAME/COLUMN. A
+    column with the values `train` and `test` is a split: train on one, test on the other, leave out the rest. Any other
+    column holds folds, each of which is tested once. Raises InputError if the folder, its columns, its labels or
+    (unless they are skipped) its files cannot be used.
     """
     if source.data is None:
         raise InputError("the task 'folder' needs --data, a folder with metadata.csv and audio files")
@@ -23,8 +24,7 @@ def folder_task(source: Source) -> Task:
     columns = _columns(folder)
     part = source.split or ("fold" if "fold" in columns else "split")
     _require_columns(folder, columns, ["filename", source.label, part])
-    name = "/".join([folder.resolve().name, *_unusual(source.label, part)])
-
+    name = "folder:" + "/".join([folder.resolve().name, *_unusual(source.label, part)])
     return task_from_listing(name, folder, read_metadata(folder, source.label, part), source)
 
 

@@ -5,7 +5,6 @@ the wheel of pretty_midi ships; tinysoundfont plays it. Both tasks use the same 
 once. They stand in for NSynth (instrument family) and for the pitches of Surge.
 """
 
-import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -15,17 +14,18 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import soxr
 
 from synpat_shards import InputError
-from synpat_train.audio.log_mel import SAMPLE_RATE
+from synpat_train.audio import SAMPLE_RATE
 from synpat_train.progress import track
 
 from .recordings import Recordings
-from .task import Source, Task, leave_one_fold_out, require_learnable
+from .task import LoadTask, Source, Task, leave_one_fold_out, require_learnable
 
 FAMILIES = (
     "piano",
@@ -80,23 +80,33 @@ class Notes:
         return np.array([f"program {program} key {key}" for program, key in zip(self.programs, self.keys, strict=True)])
 
 
-def instrument_task(source: Source) -> Task:
+def instrument_task(source: Source) -> LoadTask:
     """Which of 14 families is it? No (preset, key) pair is both learnt and tested: each is played once.
 
     A preset's keys go to the folds in turn, so that neighbouring keys of the same preset are learnt.
     """
-    notes = load_notes(source.cache)
+    find_font()
+    return partial(_load_instruments, source.cache)
+
+
+def _load_instruments(cache: Path) -> Task:
+    notes = load_notes(cache)
     turn = (notes.keys - LOWEST_KEY) // KEY_STRIDE + notes.programs
     labels = np.array(FAMILIES)[notes.programs // 8]
     return _task("gm-instrument", notes, labels, folds=turn % FOLDS)
 
 
-def pitch_task(source: Source) -> Task:
+def pitch_task(source: Source) -> LoadTask:
     """Which of 88 keys is it? No preset is both learnt and tested: every fifth program is tested by the others.
 
     A few presets of the soundfont share recordings, as the three pianos do.
     """
-    notes = load_notes(source.cache)
+    find_font()
+    return partial(_load_pitches, source.cache)
+
+
+def _load_pitches(cache: Path) -> Task:
+    notes = load_notes(cache)
     return _task("gm-pitch", notes, notes.keys.astype(str), folds=notes.programs % FOLDS)
 
 
@@ -108,7 +118,7 @@ def _task(name: str, notes: Notes, labels: np.ndarray, folds: np.ndarray) -> Tas
     )
 
 
-@functools.cache
+@lru_cache
 def load_notes(cache: Path) -> Notes:
     """The notes in the cache folder, rendered there first if need be (about ten seconds, 120 MB).
 

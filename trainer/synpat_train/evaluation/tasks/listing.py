@@ -3,17 +3,18 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from synpat_shards import InputError
-from synpat_train.audio.log_mel import SAMPLE_RATE
+from synpat_train.audio import SAMPLE_RATE
 from synpat_train.audio.read import UnreadableAudio
 from synpat_train.progress import print_message
 
 from .recordings import decode
-from .task import Source, Split, Task, leave_one_fold_out, require_learnable
+from .task import LoadTask, Source, Split, Task, leave_one_fold_out, require_learnable
 
 TRAIN, VALID, TEST = "train", "valid", "test"
 
@@ -56,18 +57,36 @@ class Listing:
 
 
 def task_from_listing(
-    name: str, folder: Path, listing: Listing, source: Source, *, seconds: float = 0, multi_label: bool = False
-) -> Task:
-    """Decode what a listing names and make a task of it.
+    name: str,
+    folder: Path,
+    listing: Listing,
+    source: Source,
+    *,
+    seconds: float = 0,
+    multi_label: bool = False,
+    benchmark: str = "",
+) -> LoadTask:
+    """Check a listing, and return a function that decodes its files.
 
     seconds: what longer clips are cut to, from their start if they are tested or in a fold, else from a place drawn by
     the name of the file (Niizumi et al., "BYOL for Audio", 2023); 0 leaves them whole. multi_label: whether labels are
     several, with commas between them.
     Raises InputError where the labels, the parts or (unless they are skipped) the files do not serve.
     """
-    # Before the slow part, and again once the unreadable files are gone.
     require_learnable(name, listing.labels, splits_of(listing.parts), multi_label)
     unit = round(seconds * SAMPLE_RATE)
+    return partial(_decode_task, name, folder, listing, source, unit, multi_label, benchmark)
+
+
+def _decode_task(
+    name: str,
+    folder: Path,
+    listing: Listing,
+    source: Source,
+    unit: int,
+    multi_label: bool,
+    benchmark: str,
+) -> Task:
     whole, unreadable = decode(folder, listing.files.tolist(), source.cache, name)
     if unreadable:
         _report(list(unreadable.values()), len(listing.files), source.skip_unreadable)
@@ -84,6 +103,7 @@ def task_from_listing(
         multi_label=multi_label,
         unit=unit,
         unreadable=list(unreadable.values()),
+        benchmark=benchmark,
         unassigned=listing.unassigned,
     )
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from synpat_shards import InputError
-from synpat_train.audio.log_mel import SAMPLE_RATE
+from synpat_shards import InputError, available_cores
+from synpat_train.audio import SAMPLE_RATE
 from synpat_train.audio.read import UnreadableAudio, read_audio
-from synpat_train.evaluation.lock import exclusive_lock
+from synpat_train.lock import exclusive_lock
 from synpat_train.progress import track
 
 FULL_SCALE = 32768
@@ -95,7 +95,7 @@ def _decode_rest(folder: Path, files: Sequence[str], kept: Path, what: str) -> N
     lines = journal.read_text().splitlines()[:done] if done else []
     whole = sum(entry for line in lines if not isinstance(entry := json.loads(line), str))
     pieces = [files[start : start + AT_ONCE] for start in range(done, len(files), AT_ONCE)]
-    with samples.open("ab") as audio, journal.open("ab") as entries, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with samples.open("ab") as audio, journal.open("ab") as entries, ThreadPoolExecutor(available_cores()) as pool:
         audio.truncate(whole * np.int16().nbytes)
         entries.truncate(sum(len(line) + 1 for line in lines))
         for piece in track(pieces, len(files) - done, what, size=len):

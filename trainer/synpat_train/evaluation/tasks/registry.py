@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from .benchmarks import BENCHMARK_TASKS, BENCHMARKS
 from .folder import folder_task
 from .general_midi import instrument_task, pitch_task
-from .task import Source, Task
+from .task import LoadTask, Source
 
-TASKS: Mapping[str, Callable[[Source], Task]] = {
+TASKS: Mapping[str, Callable[[Source], LoadTask]] = {
     **BENCHMARK_TASKS,
     "folder": folder_task,
     "gm-instrument": instrument_task,

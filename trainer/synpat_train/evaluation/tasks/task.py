@@ -1,7 +1,7 @@
 """What a task is: recordings, a label for each, and which of them are learnt from and which are tested."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -63,16 +63,13 @@ class Task:
     """Files that were left out."""
     unit: int = 0
     """Samples that shorter clips are filled up to once they are normalised; 0 leaves every clip its own length."""
+    benchmark: str = ""
+    """Name in the table of benchmarks, which selects the recipe of fine-tuning; empty for any other task."""
     unassigned: int = 0
     """How many clips were left out because they have no label or belong to no fold."""
 
     @property
-    def key(self) -> str:
-        """What the tables call it, without "(own split)" behind."""
-        return self.name.split(" ")[0]
-
-    @property
-    def learnt(self) -> np.ndarray:
+    def training_clips(self) -> np.ndarray:
         """The clips that at least one split trains on, in order."""
         return np.unique(np.concatenate([split.train for split in self.splits]))
 
@@ -92,6 +89,10 @@ class Task:
         for clip, labels in enumerate(self.labels.tolist()):
             targets[clip, [number[label] for label in label_names(labels, self.multi_label)]] = True
         return targets
+
+
+LoadTask = Callable[[], Task]
+"""Decodes the audio of a task whose files and labels have been checked."""
 
 
 def label_names(labels: str, multi_label: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""The user's cache: decoded audio and embeddings, dear to make, free to delete. One process at a time adds to it."""
+"""Locks of folders that several processes write to, such as the cache."""
 
 import time
 from collections.abc import Iterator
@@ -6,14 +6,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from synpat_shards import locked
-from synpat_train.progress import print_message
 
-SECONDS_BETWEEN_LOOKS = 0.5
+from .progress import print_message
+
+SECONDS_BETWEEN_ATTEMPTS = 0.5
 
 
 @contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Wait until no other process writes to this folder, and keep others waiting meanwhile."""
+    """Wait until no other process writes to a folder, and make other processes wait."""
     waited = False
     with ExitStack() as stack:
         while True:
@@ -24,5 +25,5 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
                 if not waited:
                     print_message(f"waiting for another process that writes to {folder}")
                 waited = True
-                time.sleep(SECONDS_BETWEEN_LOOKS)
+                time.sleep(SECONDS_BETWEEN_ATTEMPTS)
         yield
