@@ -7,6 +7,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from .timm_door import Attention
+
+LONGEST_PLAIN = 300
+"""Most tokens for which attention in two matrix products is used: its memory grows with their square."""
+
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
     """Whether matrix products run in bfloat16: as asked, or where the hardware multiplies it faster than float32."""
@@ -25,6 +30,22 @@ def device_name(device: torch.device) -> str:
 def autocast(device: torch.device, low_precision: bool) -> torch.autocast | nullcontext:
     """Matrix products in bfloat16, or nothing."""
     return torch.autocast(device.type, torch.bfloat16) if low_precision else nullcontext()
+
+
+def fuses_attention(device: torch.device, low_precision: bool, tokens: int) -> bool:
+    """Return whether torch's fused attention is the faster one in training.
+
+    On a CPU in bfloat16 its backward pass is several times slower than two matrix products and a softmax. In float32,
+    and in inference, it is as fast or faster.
+    """
+    return device.type != "cpu" or not low_precision or tokens > LONGEST_PLAIN
+
+
+def choose_attention(model: nn.Module, fused: bool) -> None:
+    """Set how the blocks of a model compute attention; the weights and their names stay the same."""
+    for part in model.modules():
+        if isinstance(part, Attention):
+            part.fused_attn = fused
 
 
 def compile_model(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool) -> nn.Module:

@@ -18,7 +18,17 @@ from .ahead import ahead
 from .card import write_card
 from .checkpoint import Training, begin, checkpoints, load_checkpoint, save_checkpoint
 from .config import Config
-from .device import Marker, autocast, compile_model, equal_pieces, memory, uses_bfloat16, what_fits
+from .device import (
+    Marker,
+    autocast,
+    choose_attention,
+    compile_model,
+    equal_pieces,
+    fuses_attention,
+    memory,
+    uses_bfloat16,
+    what_fits,
+)
 from .export import export_encoder
 from .feed import Batch, batch_samples, make_batch, mask_noise
 from .flops import operations, peak
@@ -27,6 +37,7 @@ from .log import RunLog, Silence, going_on, open_log
 from .mae import MaskedAutoencoder
 from .pictures import reconstructions
 from .ranks import joined_ranks
+from .replicas import Replicas, count_replicas
 from .run import Run, opened_run
 from .schedule import learning_rate
 from .stopping import StopSignals
@@ -155,10 +166,14 @@ def _peak_rate(config: Config) -> float:
     return config.base_lr * config.batch_size / config.lr_batch
 
 
-def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | Silence) -> nn.Module:
+def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | Silence) -> nn.Module | Replicas:
     """What gives the loss of a batch: compiled where that is asked for and works, and spread over the ranks."""
     config, ranks = run.config, run.ranks
+    for part, tokens in ((training.model.encoder, config.kept + 1), (training.model.decoder_blocks, config.patches + 1)):
+        choose_attention(part, fuses_attention(ranks.device, low_precision, tokens))
     learner: nn.Module = Objective(training.model, run.mean, run.std)
+    if ranks.device.type == "cpu" and low_precision and ranks.count == 1 and config.compile is not True:
+        return Replicas(learner, count_replicas(config.batch_size // config.accumulate, torch.get_num_threads()))
     if config.compile is True or (config.compile == "auto" and ranks.device.type == "cuda"):
         try:
             learner = compile_model(learner, *_blank(run), low_precision)
@@ -204,7 +219,7 @@ def _too_large(run: Run, training: Training) -> ValueError:
 
 
 def _update(
-    learner: nn.Module, training: Training, batch: Batch, lr: float, config: Config, low_precision: bool
+    learner: nn.Module | Replicas, training: Training, batch: Batch, lr: float, config: Config, low_precision: bool
 ) -> Tensor:
     """One step of the optimiser; the loss before it, still on the device. Nothing here waits for the device."""
     device = training.device
@@ -212,6 +227,9 @@ def _update(
     pieces = list(zip(images.chunk(config.accumulate), noise.chunk(config.accumulate), strict=True))
     losses = []
     for piece in pieces:
+        if isinstance(learner, Replicas):
+            losses.append(learner.add_gradients(*piece, config.accumulate))
+            continue
         more = piece is not pieces[-1]
         # The gradients of all ranks meet once, after the last piece.
         with learner.no_sync() if more and isinstance(learner, DistributedDataParallel) else nullcontext():
