@@ -173,7 +173,8 @@ def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | Si
         choose_attention(part, fuses_attention(ranks.device, low_precision, tokens))
     learner: nn.Module = Objective(training.model, run.mean, run.std)
     if ranks.device.type == "cpu" and low_precision and ranks.count == 1 and config.compile is not True:
-        return Replicas(learner, count_replicas(config.batch_size // config.accumulate, torch.get_num_threads()))
+        count = count_replicas(config.batch_size // config.accumulate, torch.get_num_threads())
+        return Replicas(learner, count) if count > 1 else learner
     if config.compile is True or (config.compile == "auto" and ranks.device.type == "cuda"):
         try:
             learner = compile_model(learner, *_blank(run), low_precision)
