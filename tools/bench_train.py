@@ -9,6 +9,8 @@ import json
 import os
 import platform
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -75,13 +77,23 @@ SAMPLES = {(80, 208): 16384, (80, 608): 8192, (128, 1024): 4096}
     "--only", multiple=True, type=click.Choice([r.name for r in RECIPES]), help="Only these rows of training."
 )
 @click.option("--steps", type=int, help="Steps of each row.  [default: 120 on a GPU, 12 without]")
-def main(model: str | None, only: tuple[str, ...], steps: int | None) -> None:
+@click.option(
+    "--against",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Compare with another checkout on the CPU instead: alternating runs of the command.",
+)
+def main(model: str | None, only: tuple[str, ...], steps: int | None, against: Path | None) -> None:
     """Measure, then print one table.
 
     \b
-    Example:
+    Examples:
       tools/bench_train.py
+      tools/bench_train.py --against ../older-checkout
     """
+    if against:
+        with tempfile.TemporaryDirectory() as folder:
+            print(comparison(Path(folder), against.resolve(), model or "tiny", steps or 32))
+        return
     gpu = torch.cuda.is_available()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -257,6 +269,60 @@ def plain_loss(model: Any, images: Tensor, config: Config) -> Tensor:
         targets = standardise(targets)
     mask = (restore >= config.kept).float()
     return (((guesses.float() - targets) ** 2).mean(-1) * mask).sum() / mask.sum()
+
+
+# -- two checkouts
+
+ROUNDS = 3
+"""Runs of each checkout, in turn."""
+DECODER = {"decoder_width": 128, "decoder_depth": 2, "decoder_heads": 4}
+
+
+def comparison(folder: Path, other: Path, model: str, steps: int) -> str:
+    """Return a table of the rates of two checkouts, by threads, batch size and precision."""
+    render(folder, (80, 208), 1024)
+    cores = len(os.sched_getaffinity(0))
+    lines = ["| threads | batch | precision | other, samples/s | this, samples/s | ratio | final losses |"]
+    lines.append("|--:|--:|---|--:|--:|--:|---|")
+    for threads in sorted({1, min(cores, 2), cores}):
+        for batch in (32, 128):
+            for precision in ("auto", "float32"):
+                case = {"model": model, "batch_size": batch, "precision": precision, **DECODER}
+                theirs, ours = alternating(folder, (other, ROOT), threads, steps * 32 // batch + 8, case)
+                losses = f"{theirs[1]:.5f}, {ours[1]:.5f}"
+                lines.append(
+                    f"| {threads} | {batch} | {precision} | {theirs[0]:,.1f} | {ours[0]:,.1f} "
+                    f"| {ours[0] / theirs[0]:.2f} | {losses} |"
+                )
+                say(lines[-1])
+    return "\n".join([*lines, "", f"{processor()}, torch {torch.__version__}; medians of {ROUNDS} alternating runs."])
+
+
+def alternating(
+    folder: Path, checkouts: tuple[Path, Path], threads: int, steps: int, settings: Mapping[str, Any]
+) -> list[tuple[float, float]]:
+    """Return the median rate and the last loss of each checkout."""
+    runs = [[command_rate(folder, each, threads, steps, settings) for each in checkouts] for _ in range(ROUNDS)]
+    return [(median(rate for rate, _ in each), each[-1][1]) for each in zip(*runs, strict=True)]
+
+
+def command_rate(
+    folder: Path, checkout: Path, threads: int, steps: int, settings: Mapping[str, Any]
+) -> tuple[float, float]:
+    """Return the median rate and the last loss of one run of a checkout's command on as many cores as threads."""
+    run, cores = folder / "run", sorted(os.sched_getaffinity(0))[:threads]
+    shutil.rmtree(run, ignore_errors=True)
+    command = [sys.executable, "-c", "from synpat_train.start import train; train()", "--out", run]
+    command += ["--shards", set_of(folder, (80, 208)), "--cache", folder / "cache", "--steps", str(steps)]
+    for name, value in {"log_every": max(steps // 8, 1), **settings}.items():
+        command += ["--set", f"{name}={value}"]
+    paths = os.pathsep.join(str(checkout / part) for part in ("generators", "shards", "trainer"))
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run(
+        command, env=environment, check=True, capture_output=True, preexec_fn=lambda: os.sched_setaffinity(0, cores)
+    )
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()][SETTLED:]
+    return median(line["samples_per_s"] for line in lines), lines[-1]["loss"]
 
 
 # -- the table

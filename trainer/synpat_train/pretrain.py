@@ -169,7 +169,10 @@ def _peak_rate(config: Config) -> float:
 def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | Silence) -> nn.Module | Replicas:
     """What gives the loss of a batch: compiled where that is asked for and works, and spread over the ranks."""
     config, ranks = run.config, run.ranks
-    for part, tokens in ((training.model.encoder, config.kept + 1), (training.model.decoder_blocks, config.patches + 1)):
+    for part, tokens in (
+        (training.model.encoder, config.kept + 1),
+        (training.model.decoder_blocks, config.patches + 1),
+    ):
         choose_attention(part, fuses_attention(ranks.device, low_precision, tokens))
     learner: nn.Module = Objective(training.model, run.mean, run.std)
     if ranks.device.type == "cpu" and low_precision and ranks.count == 1 and config.compile is not True:
