@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from synpat_shards import write_whole
 
 from ..encoder import Encoder
 from .cache import alone
-from .embedding import Embedder, Normalisation, batches_of_equal_steps, embed
+from .embedding import Embedder, Normalisation, batches_of_equal_steps, embed, embeds_in_bfloat16
 from .front_end import FrontEnd
 from .recordings import Recordings, digest_of
 
@@ -39,7 +40,9 @@ def embeddings(
 
     encoder: whose time steps the clips are sorted by. chunks: how many of its inputs are embedded at once.
     """
-    setting = [VERSION, recordings.digest, front_end.name, asdict(normalisation), unit, device, encoder.width]
+    # Features in bfloat16 and in float32 differ, and a cache may be shared by CPUs with and without bfloat16.
+    arithmetic = "cpu, bfloat16" if device == "cpu" and embeds_in_bfloat16(torch.device(device)) else device
+    setting = [VERSION, recordings.digest, front_end.name, asdict(normalisation), unit, arithmetic, encoder.width]
     folder = cache / "embeddings" / _key(setting)
     files = [folder / f"{_key([embedder.digest])}.npy" for embedder in embedders]
     if not all(file.exists() for file in files):
