@@ -25,6 +25,10 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / part) for part in ("generators", "shards", "trainer")]
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command sets it
 
+from synpat_train.start import keep_memory  # noqa: E402
+
+keep_memory()
+
 import click  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402

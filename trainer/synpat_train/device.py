@@ -45,7 +45,7 @@ def choose_attention(model: nn.Module, fused: bool) -> None:
     """Set how the blocks of a model compute attention; the weights and their names stay the same."""
     for part in model.modules():
         if isinstance(part, Attention):
-            part.fused_attn = fused
+            part.fused_attn = fused  # pyright: ignore[reportAttributeAccessIssue] Final for TorchScript alone
 
 
 def compile_model(model: nn.Module, images: Tensor, noise: Tensor, low_precision: bool) -> nn.Module:
