@@ -35,6 +35,20 @@ def test_the_peak_of_a_processor_is_a_plausible_number():
     assert 1e8 < peak_flops(torch.device("cpu"), torch.float32) < 1e14
 
 
+def test_the_peak_of_a_processor_is_proportional_to_its_threads(monkeypatch: pytest.MonkeyPatch):
+    """The utilisation at one and at two threads is then on one scale, however many threads a product uses."""
+    monkeypatch.setattr("synpat_train.model.flops._rate", lambda side, device, dtype: 1e9 * torch.get_num_threads())
+    before, peaks = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            peaks.append(peak_flops(torch.device("cpu"), torch.bfloat16))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert peaks == [1e9, 2e9]
+
+
 @pytest.mark.parametrize(
     ("gpu", "stated"),
     [

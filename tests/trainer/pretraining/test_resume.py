@@ -339,3 +339,16 @@ def test_a_store_that_goes_away_stops_the_run_with_a_checkpoint_and_the_next_one
         away = False
         pretrain(run, [s3], config, tmp_path / "cache", 1)
     assert_equal(run, straight)
+
+
+def test_threads_in_bfloat16_resume_in_the_same_bits(perlin_set: Path, tmp_path: Path):
+    config = make_config("msm-mae", SETTINGS | {"precision": "bfloat16", "accumulate": 1, "steps": 8})
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        straight = train(tmp_path / "straight", perlin_set, config)
+        stop_at(tmp_path / "run", 3)
+        train(tmp_path / "run", perlin_set, config)
+        assert_equal(train(tmp_path / "run", perlin_set, config), straight)
+    finally:
+        torch.set_num_threads(threads)

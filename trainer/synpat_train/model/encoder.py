@@ -10,6 +10,7 @@ Spectrogram Modeling using Masked Autoencoders for Learning General-purpose Audi
 
 import copy
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -83,7 +84,9 @@ class Encoder:
     def _encode(self, chunk: Tensor) -> Tensor:
         """One forward pass without a mask: [batch, height, frames <= width] to [batch, steps, features]."""
         # timm's own forward pass insists on the full width.
-        patches = self.vit.patch_embed.proj(chunk.unsqueeze(1))  # [batch, channel, row, step]
+        # On a CPU the projection stays in float32: oneDNN's convolution in bfloat16 is wrong for a single time step.
+        with nullcontext() if chunk.is_cuda else torch.autocast("cpu", enabled=False):
+            patches = self.vit.patch_embed.proj(chunk.unsqueeze(1))  # [batch, channel, row, step]
         rows, steps = patches.shape[2:]
         before, positions = split_positions(self.vit, rows * (self.width // self.patch))
         positions = positions.unflatten(1, (rows, -1))[:, :, :steps].flatten(1, 2)

@@ -32,6 +32,9 @@ PEAKS = {
 }
 """Dense bfloat16 operations a second by the makers' data sheets, for names with these words; the first counts."""
 
+MEASURED_SECONDS = 0.3
+"""Time given to the measurement of a peak that no data sheet states."""
+
 
 def flops_per_sample(config: Config) -> float:
     """Floating-point operations that one sample takes in training, forward and backward."""
@@ -64,18 +67,34 @@ def listed_peak_flops(gpu: str) -> float | None:
 
 
 def _measured_peak_flops(device: torch.device, dtype: torch.dtype) -> float:
-    side, times = 8192 if device.type == "cuda" else 1024, []
-    matrix = torch.ones(side, side, device=device, dtype=dtype)
-    for _ in range(6):  # the first one warms up
+    """Return the rate of the fastest matrix product; on a CPU, that of one thread times the number of threads.
+
+    Measured with several threads, the figure would depend on how many of them a product uses and on other programs.
+    """
+    if device.type == "cuda":
+        return _rate(8192, device, dtype)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _rate(1024, device, dtype) * threads
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _rate(side: int, device: torch.device, dtype: torch.dtype) -> float:
+    """Return the operations per second of the fastest of many products; the first ones are slower."""
+    matrix, times = torch.ones(side, side, device=device, dtype=dtype), []
+    until = time.perf_counter() + MEASURED_SECONDS
+    while len(times) < 6 or time.perf_counter() < until:
         began = _seconds(device)
         _ = matrix @ matrix
         times.append(_seconds(device) - began)
-    return 2 * side**3 / min(times[1:])
+    return 2 * side**3 / min(times)
 
 
 def _seconds(device: torch.device) -> float:
-    """A clock. That of a processor stands still while other programs have it, which would make the peak too low."""
+    """Return the time after all queued work: on a CPU that of this thread, which stops while other programs run."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         return time.perf_counter()
-    return time.process_time() / torch.get_num_threads()
+    return time.thread_time()

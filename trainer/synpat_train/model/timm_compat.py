@@ -17,6 +17,7 @@ if torch.version.cuda is None and importlib.util.find_spec("torchvision"):
             _operators.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 from timm import create_model
+from timm.layers.attention import Attention
 from timm.layers.drop import DropPath
 from timm.layers.patch_embed import PatchEmbed
 from timm.layers.pos_embed import resample_abs_pos_embed
@@ -24,6 +25,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from timm.optim._param_groups import param_groups_layer_decay, param_groups_weight_decay
 
 __all__ = [
+    "Attention",
     "Block",
     "DropPath",
     "PatchEmbed",

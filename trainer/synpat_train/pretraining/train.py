@@ -26,6 +26,7 @@ from synpat_train.device import (
     uses_bfloat16,
 )
 from synpat_train.distributed import process_group
+from synpat_train.model.attention import choose_attention, fuses_attention
 from synpat_train.model.export import export_encoder
 from synpat_train.model.flops import flops_per_sample, peak_flops
 from synpat_train.model.mae import MaskedAutoencoder
@@ -37,6 +38,7 @@ from .checkpoint import Training, begin, checkpoints, load_checkpoint, save_chec
 from .log import NullLog, RunLog, log_disk_errors, open_log
 from .model_card import write_card
 from .reconstructions import reconstructions
+from .replicas import Replicas, count_replicas
 from .run import Run, open_run
 from .signals import StopSignals
 
@@ -163,10 +165,18 @@ def _peak_rate(config: Config) -> float:
     return config.base_lr * config.batch_size / config.lr_batch
 
 
-def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | NullLog) -> nn.Module:
-    """What gives the loss of a batch: compiled where that is asked for and works, and spread over the ranks."""
+def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | NullLog) -> nn.Module | Replicas:
+    """Return what computes the loss of a batch: compiled if that is requested and works, and distributed."""
     config, group = run.config, run.group
+    for part, tokens in (
+        (training.model.encoder, config.kept + 1),
+        (training.model.decoder_blocks, config.patches + 1),
+    ):
+        choose_attention(part, fuses_attention(group.device, low_precision, tokens))
     learner: nn.Module = Objective(training.model, run.mean, run.std)
+    if group.device.type == "cpu" and low_precision and group.count == 1 and config.compile is not True:
+        count = count_replicas(config.batch_size // config.accumulate, torch.get_num_threads())
+        return Replicas(learner, count) if count > 1 else learner
     if config.compile is True or (config.compile == "auto" and group.device.type == "cuda"):
         try:
             learner = compile_model(learner, *_blank(run), low_precision)
@@ -212,7 +222,7 @@ def _too_large(run: Run, training: Training) -> InputError:
 
 
 def _update(
-    learner: nn.Module, training: Training, batch: Batch, lr: float, config: Config, low_precision: bool
+    learner: nn.Module | Replicas, training: Training, batch: Batch, lr: float, config: Config, low_precision: bool
 ) -> Tensor:
     """One step of the optimiser; the loss before it, still on the device. Nothing here waits for the device."""
     device = training.device
@@ -220,6 +230,9 @@ def _update(
     pieces = list(zip(images.chunk(config.accumulate), noise.chunk(config.accumulate), strict=True))
     losses = []
     for piece in pieces:
+        if isinstance(learner, Replicas):
+            losses.append(learner.add_gradients(*piece, config.accumulate))
+            continue
         more = piece is not pieces[-1]
         # The gradients of all ranks meet once, after the last piece.
         with learner.no_sync() if more and isinstance(learner, DistributedDataParallel) else nullcontext():

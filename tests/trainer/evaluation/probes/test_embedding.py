@@ -24,6 +24,12 @@ from synpat_train.evaluation.tasks.recordings import Recordings
 from synpat_train.model.encoder import Encoder, load_encoder
 
 
+@pytest.fixture(autouse=True)
+def _float32(monkeypatch: pytest.MonkeyPatch):
+    """The comparisons below are closer than bfloat16 is."""
+    monkeypatch.setattr("synpat_train.evaluation.embedding.embeds_in_bfloat16", lambda device: False)
+
+
 @pytest.fixture(scope="module")
 def encoder(run) -> Encoder:
     return load_encoder(run)
@@ -129,3 +135,22 @@ def test_embedding_goes_on_where_it_was_killed_and_is_not_done_twice(recordings,
     assert sum(seen) == 20  # none of them twice
     np.testing.assert_array_equal(run(counted), run(statistics))
     assert sum(seen) == 20
+
+
+def test_features_in_bfloat16_and_in_float32_are_cached_apart(recordings, encoder, tmp_path, monkeypatch):
+    for low_precision in (False, True):
+        for module in ("embedding", "embedding_cache"):
+            name = f"synpat_train.evaluation.probes.{module}.embeds_in_bfloat16"
+            monkeypatch.setattr(name, lambda device, low_precision=low_precision: low_precision)
+        found = embeddings(
+            recordings,
+            [encoder_embedder(encoder)],
+            CONTEXT,
+            encoder=encoder,
+            batch_size=7,
+            cache=tmp_path,
+            what="test",
+        )
+        alone = torch.stack([encoder.clip_embedding((log_mel_of(recordings, i)[None] + 4) / 2)[0] for i in range(20)])
+        assert np.linalg.norm(found[0] - alone.numpy()) < 2e-2 * alone.norm()
+    assert len(list((tmp_path / "embeddings").glob("*/"))) == 2

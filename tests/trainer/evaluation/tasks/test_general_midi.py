@@ -41,7 +41,7 @@ def test_no_note_of_the_instrument_task_is_both_learnt_and_tested(cache, notes):
 
 @pytest.mark.parametrize("make", [instrument_task, pitch_task])
 def test_every_note_is_tested_once_and_never_learnt_for_its_own_test(cache, notes, make):
-   ().splits = make(Source(cache=cache)).splits
+    splits = make(Source(cache=cache))().splits
     assert sorted(np.concatenate([split.test for split in splits])) == list(range(len(notes.keys)))
     for split in splits:
         assert not set(split.train) & set(split.test)

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from synpat_shards import mean_and_std
 from synpat_train.audio.front_end import FrontEnd
+from synpat_train.device import autocast, uses_bfloat16
 from synpat_train.evaluation.tasks.recordings import Recordings
 from synpat_train.model.encoder import Encoder
 from synpat_train.prefetch import prefetch
@@ -126,14 +127,21 @@ def batches_of_equal_steps(
     return batches
 
 
+def embeds_in_bfloat16(device: torch.device) -> bool:
+    """Return whether encoders run in bfloat16: on every GPU, and on CPUs that multiply it.
+
+    On other CPUs it takes eight times as long as float32.
+    """
+    return device.type == "cuda" or uses_bfloat16("auto", device)
+
+
 def encoder_embedder(encoder: Encoder) -> Embedder:
-    """The mean of the encoder's patch features over time; in bfloat16 on a GPU."""
+    """Return the mean of the encoder's patch features over time; in bfloat16 where `embeds_in_bfloat16`."""
 
     def embed(images: Sequence[Tensor]) -> Tensor:
         frames = max(clip.shape[1] for clip in images)
         clips = torch.stack([functional.pad(clip, (0, frames - clip.shape[1])) for clip in images])
-        # Not on a CPU: those without bfloat16 arithmetic take eight times as long.
-        with torch.autocast(clips.device.type, torch.bfloat16, enabled=clips.is_cuda):
+        with autocast(clips.device, embeds_in_bfloat16(clips.device)):
             return encoder.clip_embedding(clips)
 
     return Embedder(embed=embed, features=encoder.features, digest=encoder.digest)

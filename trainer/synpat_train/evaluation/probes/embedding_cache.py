@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from synpat_shards import write_atomically
 from synpat_train.evaluation.tasks.recordings import Recordings, digest_of
 from synpat_train.lock import exclusive_lock
 from synpat_train.model.encoder import Encoder
 
-from .embedding import Embedder, EmbeddingContext, batches_of_equal_steps, embed
+from .embedding import Embedder, EmbeddingContext, batches_of_equal_steps, embed, embeds_in_bfloat16
 
 VERSION = 1
 """Raised when the same encoder embeds the same clip otherwise."""
@@ -35,13 +36,15 @@ def embeddings(
 
     encoder: whose time steps the clips are sorted by. batch_size: number of its inputs that are embedded at once.
     """
+    # Features in bfloat16 and in float32 differ, and a cache may be shared by CPUs with and without bfloat16.
+    in_bfloat16 = context.device == "cpu" and embeds_in_bfloat16(torch.device(context.device))
     setting = [
         VERSION,
         recordings.digest,
         context.front_end.name,
         asdict(context.normalisation),
         context.unit,
-        context.device,
+        "cpu, bfloat16" if in_bfloat16 else context.device,
         encoder.width,
     ]
     folder = cache / "embeddings" / _key(setting)
