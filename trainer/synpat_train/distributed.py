@@ -1,4 +1,4 @@
-"""The processes that train one model together: one under plain Python, several under torchrun."""
+"""The processes that train one model together: one without torchrun, several under torchrun."""
 
 import hashlib
 import os
@@ -15,12 +15,12 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 SECONDS_BETWEEN_LOOKS = 0.1
-"""While the ranks find each other."""
+"""Interval of polling while the ranks meet."""
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among those that train together."""
+    """This process in the group of processes that train together."""
 
     rank: int
     count: int
@@ -28,11 +28,11 @@ class ProcessGroup:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes files and talks."""
+        """True for rank 0, which writes files and prints messages."""
         return self.rank == 0
 
     def any(self, here: bool) -> bool:
-        """Whether it is so in any of them. Every rank must ask at the same place; the GPU is not waited for."""
+        """Return True if the value is True on any rank. All ranks must call it. It does not wait for the GPU."""
         if self.count == 1:
             return here
         flag = torch.tensor([here], dtype=torch.uint8)
@@ -40,20 +40,20 @@ class ProcessGroup:
         return bool(flag)
 
     def mean(self, numbers: Tensor) -> Tensor:
-        """The mean over the ranks, element by element."""
+        """Return the mean over the ranks, element by element."""
         if self.count > 1:
             distributed.all_reduce(numbers)
             numbers /= self.count
         return numbers
 
     def wait(self) -> None:
-        """Until all have come here."""
+        """Wait until all ranks have called this method."""
         self.any(False)
 
 
 @contextmanager
 def process_group() -> Iterator[ProcessGroup]:
-    """Join the processes that torchrun started; without it, this is the only one."""
+    """Join the processes that torchrun started. Without torchrun the group is this process."""
     gpu, count = torch.cuda.is_available(), int(os.environ.get("WORLD_SIZE", "1"))
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if gpu else torch.device("cpu")
     if gpu:
@@ -71,13 +71,12 @@ def process_group() -> Iterator[ProcessGroup]:
 
 
 def _unused_part(store: Store, rank: int, count: int) -> Store:
-    """A part of the ranks' store where nothing has been written yet, the same for all of them.
+    """Return a part of the ranks' store in which nothing has been written, the same part on every rank.
 
-    torchrun keeps one store over its restarts, and there the addresses of the ranks that were killed: a rank that
-    reads one before its heir has replaced it would wait for the dead. So every rank takes a new name, and they meet
-    at the place that all their names make; with a name of the dead among them, it is one that nobody else comes to.
-
-    Raises TimeoutError if a rank has not come in the time that torch gives a collective.
+    torchrun keeps one store over its restarts, with the addresses of ranks that were killed. A rank that reads such an
+    address before its successor has replaced it would wait forever. Every rank therefore takes a new random name, and
+    the ranks meet at the key that all names together form. A key with the name of a dead rank is used by no other rank.
+    Raises TimeoutError if a rank has not arrived within torch's default timeout of a collective.
     """
     store.set(f"name/{rank}", uuid.uuid4().hex)
     latest = time.monotonic() + default_pg_timeout.total_seconds()

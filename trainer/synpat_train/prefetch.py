@@ -1,4 +1,4 @@
-"""Work done ahead of who needs it, in a thread."""
+"""Results computed in advance, in a thread."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -10,9 +10,9 @@ Result = TypeVar("Result")
 
 
 def prefetch(make: Callable[[Item], Result], items: Iterable[Item], depth: int) -> Generator[Result]:
-    """make(item) for every item in order, with up to `depth` results made before they are asked for.
+    """Yield make(item) for every item in order, with up to `depth` results computed in advance.
 
-    What `make` raises is raised here, when its result is due.
+    An exception of `make` is raised when its result is due.
     """
     with ThreadPoolExecutor(1) as thread:
         waiting = deque()

@@ -1,4 +1,4 @@
-"""Published recipes of masked autoencoders on spectrograms, as far as they are settings of ours."""
+"""Published recipes of masked autoencoders on spectrograms, as far as they are settings of `Config`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ _OURS: Mapping[str, Any] = {
     "log_every": 20,
     "pictures_every": 2000,
 }
-"""What the recipes share, or say nothing about."""
+"""Settings that the recipes share or do not specify."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Niizumi et al., "Masked spectrogram modeling using masked autoencoders for learning general-purpose audio

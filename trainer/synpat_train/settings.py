@@ -1,4 +1,4 @@
-"""Settings: from texts and files into records that check them, and what is wrong with them in words."""
+"""Settings from the command line and from YAML files, checked by pydantic dataclasses."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -15,9 +15,9 @@ Record = TypeVar("Record")
 
 
 def build_settings(kind: type[Record], settings: Mapping[str, Any]) -> Record:
-    """A record of a pydantic dataclass.
+    """Return a pydantic dataclass of the given kind.
 
-    Raises InputError that names the setting: unknown (with the nearest known one), or out of range.
+    Raises InputError that names a setting which is unknown (with the nearest known name) or out of range.
     """
     reject_unknown_keys(kind, settings)
     try:
@@ -27,7 +27,7 @@ def build_settings(kind: type[Record], settings: Mapping[str, Any]) -> Record:
 
 
 def reject_unknown_keys(kind: type, settings: Mapping[str, Any]) -> None:
-    """InputError for a setting that a dataclass does not have, with the nearest that it has."""
+    """Raise InputError for a setting that a dataclass does not have, with the nearest known name."""
     known = [field.name for field in fields(kind)]
     for name in settings:
         if name not in known:
@@ -42,7 +42,7 @@ def _in_words(fault: Mapping[str, Any]) -> str:
 
 
 def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
-    """Turn "key=value" texts into settings; the value is read as YAML, as it would stand in a file."""
+    """Parse settings from "key=value" texts. Values are read as YAML."""
     settings = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -56,9 +56,9 @@ def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings of a YAML file.
+    """Read the settings of a YAML file.
 
-    Raises InputError for a file that holds anything but settings.
+    Raises InputError if the file is not a mapping of settings.
     """
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))

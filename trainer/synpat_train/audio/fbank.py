@@ -1,8 +1,8 @@
-"""The front end of AudioMAE: a waveform as the logarithm of its energy in 128 mel bands, 100 frames a second.
+"""The front end of AudioMAE: log energies of a waveform in 128 mel bands, 100 frames per second.
 
-The filter bank of Kaldi (Povey et al., "The Kaldi Speech Recognition Toolkit", 2011) with the settings of AST (Gong et
-al., "AST: Audio Spectrogram Transformer", 2021), which AudioMAE took over: triangles of height 1 on the mel scale of
-HTK, a Hann window, no dither.
+Kaldi's filter bank (Povey et al., "The Kaldi Speech Recognition Toolkit", 2011) with the settings of AST (Gong et al.,
+"AST: Audio Spectrogram Transformer", 2021), which AudioMAE uses too: triangles of height 1 on HTK's mel scale, a Hann
+window, no dither.
 """
 
 import functools
@@ -18,19 +18,19 @@ from .log_mel import HOP, WINDOW
 
 BANDS = 128
 FOURIER = 512
-"""Samples of the Fourier transform; the window is filled up with zeros."""
+"""Length of the Fourier transform in samples. The window is padded with zeros."""
 LOWEST, HIGHEST = 20.0, 8000.0
-"""Lower edge of the first band and upper edge of the last, in Hz."""
+"""Lower edge of the first band and upper edge of the last band in Hz."""
 PRE_EMPHASIS = 0.97
-"""How much of a sample is subtracted from the next one."""
+"""Share of a sample that is subtracted from the next one."""
 
 
 def fbank(waveform: Tensor) -> Tensor:
-    """ln(max(mel power, 2**-23)) of a waveform at 16 kHz: [..., samples] to float32 [..., 128, frames].
+    """Return ln(max(mel power, 2**-23)) of a waveform at 16 kHz: [..., samples] to float32 [..., 128, frames].
 
-    Only whole windows count: frame i begins with sample 160 i, and the last samples of a waveform may be in none. A
-    waveform shorter than a window is first filled up with zeros at its end, to one frame. The lowest bands are narrower
-    than the distance of two frequencies, and the fourth holds none: it is always ln(2**-23).
+    Only complete windows are used: frame i begins at sample 160 i, and the last samples may be in no frame. A waveform
+    shorter than a window is padded with zeros to one frame. The lowest bands are narrower than the spacing of the
+    frequency bins, and the fourth band contains no bin: it is always ln(2**-23).
     """
     waveform = waveform.float()
     waveform = waveform - waveform.mean(dim=-1, keepdim=True)
@@ -46,13 +46,14 @@ def fbank(waveform: Tensor) -> Tensor:
 
 
 def frame_count(samples: int) -> int:
-    """How many frames `fbank` makes of that many samples."""
+    """Return the number of frames of `fbank` for a number of samples."""
     return 1 + (max(samples, WINDOW) - WINDOW) // HOP
 
 
 @functools.cache
 def mel_filters(device: torch.device) -> Tensor:
-    """The weight of each frequency in each band: float32 [128, 257], triangles in mel; 8 kHz is in none."""
+    """Return the weight of each frequency bin in each band, float32 [128, 257]: triangles in mel. The bin at 8 kHz
+    has weight 0."""
     frequencies = _mel(np.linspace(0, SAMPLE_RATE / 2, FOURIER // 2 + 1))
     edges = np.linspace(_mel(np.array(LOWEST)), _mel(np.array(HIGHEST)), BANDS + 2)[:, None]
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]

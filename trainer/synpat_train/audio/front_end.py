@@ -1,4 +1,4 @@
-"""The front ends: how a waveform becomes the image that an encoder sees, by the height of its images."""
+"""The front ends, which turn waveforms into the images of an encoder, by image height."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class FrontEnd:
     name: str
     bands: int
     spectrogram: Callable[[Tensor], Tensor]
-    """Waveforms [..., samples] to float32 [..., bands, frames], not normalised."""
+    """Function from waveforms [..., samples] to float32 [..., bands, frames], not normalised."""
     frames: Callable[[int], int]
-    """Frames of that many samples."""
+    """Function from a number of samples to the number of frames."""
 
 
 FRONT_ENDS: Mapping[int, FrontEnd] = {
@@ -27,4 +27,4 @@ FRONT_ENDS: Mapping[int, FrontEnd] = {
         name="fbank (AudioMAE)", bands=kaldi.BANDS, spectrogram=kaldi.fbank, frames=kaldi.frame_count
     ),
 }
-"""By number of bands."""
+"""Front ends by number of bands."""

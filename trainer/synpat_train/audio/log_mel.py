@@ -1,7 +1,7 @@
-"""The front end: a waveform as the logarithm of its energy in 80 mel bands, 100 frames a second.
+"""The log-mel front end: log energies of a waveform in 80 mel bands, 100 frames per second.
 
-The bands are triangles of equal area on the mel scale of Slaney ("Auditory Toolbox", version 2, 1998); the settings
-are those of MSM-MAE and M2D (Niizumi et al., 2022 and 2023).
+The bands are triangles of equal area on Slaney's mel scale ("Auditory Toolbox", version 2, 1998), with the settings of
+MSM-MAE and M2D (Niizumi et al., 2022 and 2023).
 """
 
 import functools
@@ -15,19 +15,19 @@ from synpat_train.audio import SAMPLE_RATE
 
 BANDS = 80
 WINDOW = 400
-"""Samples of the periodic Hann window, and of the Fourier transform: 25 ms."""
+"""Length of the periodic Hann window and of the Fourier transform in samples (25 ms)."""
 HOP = 160
-"""Samples from one frame to the next: 10 ms."""
+"""Distance between frames in samples (10 ms)."""
 LOWEST, HIGHEST = 50.0, 8000.0
-"""Lower edge of the first band and upper edge of the last, in Hz."""
+"""Lower edge of the first band and upper edge of the last band in Hz."""
 
 
 def log_mel(waveform: Tensor) -> Tensor:
-    """ln(mel power + 2**-23) of a waveform at 16 kHz: [..., samples] to float32 [..., 80, frames].
+    """Return ln(mel power + 2**-23) of a waveform at 16 kHz: [..., samples] to float32 [..., 80, frames].
 
-    Frame i is centred on sample 160 i; the ends are mirrored, so that there are 1 + samples // 160 frames. A waveform
-    shorter than the window is first filled up with zeros at its end to 400 samples, because fewer than 201 cannot be
-    mirrored.
+    Frame i is centred on sample 160 i, with reflect padding at both ends, so that there are 1 + samples // 160 frames.
+    A waveform shorter than the window is first padded with zeros to 400 samples, because reflect padding needs at least
+    201.
     """
     if waveform.ndim > 2:  # more than torch.stft takes
         return log_mel(waveform.flatten(0, -2)).unflatten(0, waveform.shape[:-1])
@@ -40,13 +40,13 @@ def log_mel(waveform: Tensor) -> Tensor:
 
 
 def frame_count(samples: int) -> int:
-    """How many frames `log_mel` makes of that many samples."""
+    """Return the number of frames of `log_mel` for a number of samples."""
     return 1 + max(samples, WINDOW) // HOP
 
 
 @functools.cache
 def mel_filters(device: torch.device) -> Tensor:
-    """The weight of each frequency in each band: float32 [80, 201], every triangle of area 1 over Hz."""
+    """Return the weight of each frequency bin in each band, float32 [80, 201]: triangles of area 1 over Hz."""
     frequencies = np.linspace(0, SAMPLE_RATE / 2, WINDOW // 2 + 1)
     edges = _hertz(np.linspace(_mel(LOWEST), _mel(HIGHEST), BANDS + 2))[:, None]
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]

@@ -1,4 +1,4 @@
-"""Reading audio files of any rate and any number of channels as 16 kHz mono."""
+"""Reading of audio files of any sample rate and number of channels as 16 kHz mono."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from synpat_train.audio import SAMPLE_RATE
 
 
 class UnreadableAudio(InputError):
-    """A file that gives no sound; the message names the file and the reason."""
+    """An audio file that cannot be used. The message names the file and the reason."""
 
     def __init__(self, path: Path, reason: str):
         super().__init__(f"{path}: {reason}")
@@ -20,9 +20,9 @@ class UnreadableAudio(InputError):
 
 
 def read_audio(path: Path) -> np.ndarray:
-    """The waveform of a file, float32 [samples] at 16 kHz, nominally within -1 and 1: the mean over its channels.
+    """Read a file as float32 [samples] at 16 kHz, nominally within -1 and 1: the mean over its channels.
 
-    Raises UnreadableAudio for a file that is missing, damaged, empty or silent (all its samples are the same).
+    Raises UnreadableAudio if the file is missing, corrupt, empty or silent (all samples equal).
     """
     if not path.is_file():
         raise UnreadableAudio(path, "no such file")

@@ -1,4 +1,4 @@
-"""What one step learns from: images and masks, a pure function of configuration, sets and step."""
+"""The images and the masks of a step, as a function of configuration, shard sets and step."""
 
 from dataclasses import dataclass
 
@@ -16,18 +16,18 @@ from .shuffle import SampleOrder
 
 @dataclass(frozen=True)
 class Batch:
-    """A rank's share of a step."""
+    """This rank's share of a batch."""
 
     images: Tensor
     """uint8 [batch, height, width]."""
     noise: Tensor
-    """Uniform [batch, patches]: the patches of the lowest numbers are kept."""
+    """Uniform [batch, patches]. The patches with the lowest noise are visible."""
 
 
 def make_batch(step: int, config: Config, order: SampleOrder, images: Images, group: ProcessGroup) -> Batch:
-    """This rank's share of what step `step` learns from, in memory that a GPU copies without waiting.
+    """Return this rank's share of the batch of a step. On a GPU it is in pinned memory.
 
-    The ranks cut the same batch into equal shares, so that a sample goes to one of them and all take equal steps.
+    The ranks split the same batch into equal shares.
     """
     share = config.batch_size // group.count
     mine = slice(group.rank * share, (group.rank + 1) * share)
@@ -42,17 +42,20 @@ def make_batch(step: int, config: Config, order: SampleOrder, images: Images, gr
 
 
 def batch_samples(step: int, config: Config, order: SampleOrder) -> NDArray[np.int64]:
-    """The numbers of the samples of a step, on all ranks. What does not fill a batch is left out of an epoch."""
+    """Return the indices of the samples of a step, over all ranks. An incomplete batch at the end of an epoch is
+    dropped."""
     epoch, place = divmod(step, len(order) // config.batch_size)
     return order.samples(epoch, place * config.batch_size, (place + 1) * config.batch_size)
 
 
 def mask_noise(config: Config, step: int) -> Tensor:
-    """Which patches step `step` hides: uniform [batch, patches], the same for every device and number of ranks."""
+    """Return the noise that selects the masked patches of a step: uniform [batch, patches], the same for every
+    device and number of ranks."""
     generator = torch.Generator().manual_seed((config.seed << 32) + step)
     return torch.rand(config.batch_size, config.patches, generator=generator)
 
 
 def _shifts(config: Config, step: int) -> NDArray[np.float64]:
-    """Where the images of a step are cut or put in time: 0 <= shift < 1, [batch]."""
+    """Return the relative position in time at which the images of a step are cropped or padded: 0 <= shift < 1,
+    [batch]."""
     return np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(step,))).random(config.batch_size)

@@ -29,9 +29,9 @@ class CachedImages:
     """Images from the decoded copies of the sets."""
 
     def __init__(self, sets: Sequence[ShardSet], width: int, cache: Path) -> None:
-        """Decode into the cache folder whatever is not there yet.
+        """Decode the sets into the cache folder if they are not there yet.
 
-        Raises InputError, naming the file, for a damaged set, and OSError where the disk is full.
+        Raises InputError, naming the file, if a set is corrupt, and OSError if the disk is full.
         """
         self.arrays = [_decoded(shard_set, cache) for shard_set in sets]
         self.width, self.fill, self.skipped = width, round(pixel_statistics(sets)[0]), 0
@@ -52,11 +52,11 @@ class CachedImages:
         return out
 
     def prepare(self, samples: NDArray[np.int64]) -> None:
-        """They are."""
+        """No-op: cached images are always ready."""
 
 
 def room_for_cache(sets: Sequence[ShardSet], cache: Path) -> bool:
-    """Whether the disk holds what is yet to be decoded."""
+    """Return True if the disk has room for the sets that are not decoded yet."""
     bytes_ = sum(len(s) * s.height * s.width for s in sets if not _cache_file(s, cache).exists())
     there = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
     return not bytes_ or bytes_ + SPARE < shutil.disk_usage(there).free

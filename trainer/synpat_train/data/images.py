@@ -16,32 +16,32 @@ from .tar_index import index_shard
 
 
 class Images(Protocol):
-    """All images of a run's sets, numbered through."""
+    """All images of the shard sets of a run, numbered consecutively."""
 
     skipped: int
-    """Images that were damaged, and replaced by others."""
+    """Number of corrupt images that were replaced by others."""
 
     def read(self, samples: NDArray[np.int64], shifts: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """The images of these numbers, uint8 [len(samples), height, width].
+        """Return images by their indices, uint8 [len(samples), height, width].
 
-        shifts: 0 <= shift < 1, which part of an image that is wider than the model is taken, or where in the input
-        one that is narrower is put.
+        shifts: 0 <= shift < 1, the relative position of the crop if an image is wider than the model, or of the image
+        in the padded input if it is narrower.
         """
         ...
 
     def prepare(self, samples: NDArray[np.int64]) -> None:
-        """Have these images ready soon; comes back at once."""
+        """Start to load images that are needed soon, and return immediately."""
         ...
 
 
 def pixel_statistics(sets: Sequence[ShardSet]) -> tuple[float, float]:
-    """Mean and standard deviation of the pixels that a run sees, in grey levels."""
+    """Return the mean and the standard deviation of the pixels of a run in grey levels."""
     return pooled_mean_and_std([(s.weight * len(s), s.mean, s.std) for s in sets])
 
 
 def fit_in_time(image: NDArray[np.uint8], out: NDArray[np.uint8], shift: float, fill: int) -> None:
-    """Copy an image [height, any] into out [height, width]: cut if it is wider; if narrower, put somewhere, and the
-    rest filled."""
+    """Copy an image [height, any] to out [height, width], cropped if it is wider, padded with `fill` if it is
+    narrower."""
     wide, width = image.shape[1], out.shape[1]
     if wide >= width:
         start = int(shift * (wide - width + 1))
@@ -53,7 +53,7 @@ def fit_in_time(image: NDArray[np.uint8], out: NDArray[np.uint8], shift: float, 
 
 
 def index_key(shard: Shard, place: int) -> str:
-    """The key of a shard's sample, as far as the shard can still be read."""
+    """Return the key of a sample of a shard, or its number if the shard cannot be read."""
     try:
         return index_shard(shard.path)[place].key
     except (InputError, OSError, IndexError):
@@ -61,7 +61,7 @@ def index_key(shard: Shard, place: int) -> str:
 
 
 def key_of(sets: Sequence[ShardSet], sample: int) -> str:
-    """Which sample a number is, as shard and key."""
+    """Return the shard and the key of a sample."""
     for shard in (shard for shard_set in sets for shard in shard_set.shards):
         if sample < shard.count:
             return f"{shard.path}:{index_key(shard, sample)}"

@@ -1,4 +1,4 @@
-"""Shards behind a URL: fetched into a local folder when they are needed, the longest unused ones dropped for room."""
+"""Shards behind a URL: downloaded to a local folder when they are needed. The least recently used ones are deleted."""
 
 import os
 import shutil
@@ -9,12 +9,12 @@ from pathlib import Path
 from synpat_shards import Store, atomic_file
 
 SPARE = 1 << 30
-"""Bytes that fetched shards must leave free on the disk."""
+"""Bytes of disk space that downloaded shards must leave free."""
 
 
 @dataclass(frozen=True)
 class Remote:
-    """Where a shard comes from."""
+    """Source of a shard."""
 
     store: Store
     name: str
@@ -22,10 +22,9 @@ class Remote:
     sha256: str
 
     def fetch(self, to: Path) -> None:
-        """Bring the shard to a path, unless it is there already; the store is asked again and again before it counts
-        as unreachable.
+        """Download the shard to a path, unless it is already there. Failed requests are repeated.
 
-        Raises OSError for a store that cannot be reached, InputError for a shard that is not what it should be.
+        Raises OSError if the store cannot be reached, InputError if the checksum of the shard is wrong.
         """
         with suppress(FileNotFoundError):
             os.utime(to)  # the longest unused goes first
@@ -37,7 +36,8 @@ class Remote:
 
 
 def _longest_unused(folder: Path) -> Path | None:
-    """A shard of the folder, if there is one; other threads take shards away meanwhile."""
+    """Return the least recently used shard of a folder, if there is one. Other threads may delete shards at the same
+    time."""
     used: dict[Path, float] = {}
     for path in folder.glob("*.tar"):
         with suppress(FileNotFoundError):
@@ -46,7 +46,7 @@ def _longest_unused(folder: Path) -> Path | None:
 
 
 def fetch_tars(store: Store, to: Path) -> list[Path]:
-    """All tars of a folder behind a URL that has no manifest, as local files; those that are there are kept."""
+    """Download all tars of a folder without a manifest, except those that are already there."""
     to.mkdir(parents=True, exist_ok=True)
     tars = []
     for name, size in store.sizes().items():

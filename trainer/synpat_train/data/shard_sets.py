@@ -1,4 +1,4 @@
-"""The shard sets that a run learns from: ours, described by a manifest, and anybody's WebDataset of images."""
+"""Shard sets as training data: sets of synpat, described by a manifest, and any other WebDataset of images."""
 
 import hashlib
 import io
@@ -26,9 +26,9 @@ from .remote import Remote, fetch_tars
 from .tar_index import TarImage, index_shard
 
 LARGEST = 1 << 26
-"""Pixels of an image; a header that asks for more is refused before anything is allocated."""
+"""Maximum number of pixels of an image, checked before memory is allocated."""
 LOOKED_AT = 1000
-"""Images, at most, from which mean and standard deviation of a set without a manifest are estimated."""
+"""Maximum number of images from which mean and standard deviation of a set without a manifest are estimated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,16 +36,16 @@ class Shard:
     """A tar of images."""
 
     path: Path
-    """On this machine."""
+    """Local path."""
     count: int
-    """Images."""
+    """Number of images."""
     sha256: str | None
-    """Of the file; None if nobody wrote it down."""
+    """SHA-256 of the file; None if it is unknown."""
     remote: Remote | None = None
-    """Where it is fetched from when it is needed; None if it lies at its path for good."""
+    """Where the shard is downloaded from; None for a local shard."""
 
     def present(self) -> Path:
-        """Its path, once it is there. Raises as `Remote.fetch`."""
+        """Return the path, after downloading the shard if necessary. Raises as `Remote.fetch`."""
         if self.remote is not None:
             self.remote.fetch(self.path)
         return self.path
@@ -53,34 +53,34 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardSet:
-    """A set as the trainer sees it: grey images of one size."""
+    """A shard set as the trainer uses it: grey images of one size."""
 
     name: str
-    """Path or URL that it was given by."""
+    """Path or URL as given by the user."""
     family: str | None
     """Family of a set of synpat; None for any other set."""
     weight: float
-    """How often an epoch takes each of its samples."""
+    """How often an epoch contains each sample."""
     digest: str
-    """What tells it from any other set: of all pixels where there is a manifest, else of the names, places and sizes
-    of all images."""
+    """Digest that identifies the set: of all pixels if there is a manifest, else of the names, positions and sizes
+    of the images."""
     height: int
     width: int
     resized: bool
-    """Whether images of another size are brought to this one, instead of being refused."""
+    """True if images of another size are resized instead of refused."""
     shards: tuple[Shard, ...]
     mean: float
-    """Of all pixels, in grey levels 0..255."""
+    """Mean of all pixels in grey levels 0..255."""
     std: float
-    """Of all pixels, in grey levels."""
+    """Standard deviation of all pixels in grey levels."""
 
     def __len__(self) -> int:
         return sum(shard.count for shard in self.shards)
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
-        """An image file of the set as uint8 [height, width].
+        """Decode an image file of the set to uint8 [height, width].
 
-        Raises InputError for what is no whole image, or of a size that the set does not hold.
+        Raises InputError if the file is corrupt or has a size that the set does not allow.
         """
         image = decode_grey(data)
         if image.shape == (self.height, self.width):
@@ -92,18 +92,18 @@ class ShardSet:
 
 
 def open_sets(given: Iterable[str], height: int, cache: Path, skip_damaged: bool = False) -> tuple[ShardSet, ...]:
-    """Open what `--shards` named, for a model that reads images of this height.
+    """Open the sets of `--shards` for a model with this input height.
 
-    Each is PLACE or PLACE=WEIGHT. The place is a folder or a URL, with a set of ours or any tars of images, or one
-    tar. cache: where shards from a URL are kept. skip_damaged: take sets of ours that lack shards, too. Raises
-    InputError, naming the place or file, for a set that is not whole, for one of ours with another height or with
-    colour, and for a weight that is no positive number; OSError for a store that cannot be reached.
+    given: PATH or PATH=WEIGHT of each set. The path is a folder or a URL, with a set of synpat or any tars of images,
+    or one tar. cache: folder for shards behind a URL. skip_damaged: also open sets of synpat with missing shards.
+    Raises InputError, naming the path or file, if a set is incomplete, has another height or colour images, or if a
+    weight is not a positive number; OSError if a store cannot be reached.
     """
     return tuple(_open(place, weight, height, cache, skip_damaged) for place, weight in map(parse_weight, given))
 
 
 def parse_weight(given: str) -> tuple[str, float]:
-    """ "sets/perlin=2" as place and weight; a weight of 1 if there is none."""
+    """Split "sets/perlin=2" into path and weight. The default weight is 1."""
     place, equals, number = given.rpartition("=")
     if not equals or Path(given).exists():
         return given, 1.0
@@ -132,7 +132,7 @@ def _open(place: str, weight: float, height: int, cache: Path, skip_damaged: boo
 
 
 def _open_synpat_set(place: str, weight: float, manifest: Manifest, height: int, folder: Path) -> ShardSet:
-    """folder: where the shards are, or will be once they are needed."""
+    """Open a set with a manifest. folder: where the shards are, or will be downloaded to."""
     spec, store = manifest.spec, open_store(place)
     if spec.mode != "L":
         raise InputError(f"{place} holds images in mode {spec.mode}, the model reads grey ones: render with --mode L")
@@ -164,9 +164,11 @@ def _open_synpat_set(place: str, weight: float, manifest: Manifest, height: int,
 
 
 def _open_foreign_set(place: str, weight: float, tars: Sequence[Path], height: int) -> ShardSet:
-    """A set without a manifest. The first image tells its size if it has the model's height; if not, all are resized
-    to that height, keeping the first one's proportions. Damaged images are passed over here: whoever reads them names
-    or skips them."""
+    """Open a set without a manifest.
+
+    The first image determines the width: images of another size are resized to the height of the model and to the
+    proportions of the first image. Corrupt images are skipped here and reported when they are read.
+    """
     places = [(tar, place) for tar in tars for place in index_shard(tar)]
     if not places:
         raise InputError(f"{place} holds no images: its tars have no members named key.png, .jpg, .jpeg or .webp")
@@ -199,7 +201,7 @@ def _open_foreign_set(place: str, weight: float, tars: Sequence[Path], height: i
 
 
 def _whole(tar: Path, place: TarImage) -> NDArray[np.uint8] | None:
-    """One image; None if it is damaged."""
+    """Return an image, or None if it is corrupt."""
     with tar.open("rb") as file:
         file.seek(place.offset)
         data = file.read(place.size)
@@ -210,9 +212,9 @@ def _whole(tar: Path, place: TarImage) -> NDArray[np.uint8] | None:
 
 
 def decode_grey(data: bytes) -> NDArray[np.uint8]:
-    """A PNG, JPEG or WebP file as uint8 [height, width]; colour is turned grey by Rec. 601.
+    """Decode a PNG, JPEG or WebP file to uint8 [height, width]. Colours are converted to grey by ITU-R Rec. 601.
 
-    Raises InputError for anything else, and for an image that is broken or too large.
+    Raises InputError for any other file, and for a corrupt or too large image.
     """
     if data.startswith(b"\x89PNG"):
         image = decode_png(data)

@@ -1,4 +1,4 @@
-"""In which order a run sees its samples: a pure function of seed and epoch, whoever reads them and from where."""
+"""The order of the samples of a run, as a function of seed and epoch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,25 +10,26 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class SampleOrder:
-    """The shards are permuted, and their samples then shuffled inside one window after another.
+    """A random order of samples: the shards are permuted, then the samples are shuffled inside consecutive windows.
 
-    A sample's number is its place in all shards of all sets, laid end to end.
+    The index of a sample counts all samples of all shards of all sets.
     """
 
     seed: int
     counts: tuple[int, ...]
-    """Samples of each shard."""
+    """Number of samples of each shard."""
     weights: tuple[float, ...]
-    """How often an epoch takes the samples of each shard; of a fraction, as many as it is, others in every epoch."""
+    """How often an epoch contains the samples of each shard. For a fraction, a different random part is used in
+    every epoch."""
     window: int | None
-    """Samples that are shuffled among each other, and are close to each other in the shards; None for all."""
+    """Number of samples that are shuffled together, which are close to each other in the shards; None for all."""
 
     def __len__(self) -> int:
-        """Samples of an epoch."""
+        """Return the number of samples of an epoch."""
         return sum(count for _, count in _parts(self))
 
     def samples(self, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
-        """The numbers of the samples from one place of an epoch to another."""
+        """Return the indices of the samples at positions start..stop of an epoch."""
         window = self.window or len(self)
         pieces = []
         for number in range(start // window, -(-stop // window)):
@@ -39,7 +40,7 @@ class SampleOrder:
 
 @lru_cache(maxsize=4)
 def _window(order: SampleOrder, epoch: int, number: int) -> NDArray[np.int64]:
-    """The samples of one window, shuffled."""
+    """Return the shuffled samples of one window."""
     size = order.window or len(order)
     parts, ends = _permuted(order, epoch)
     start, stop = number * size, min((number + 1) * size, int(ends[-1]))
@@ -53,14 +54,14 @@ def _window(order: SampleOrder, epoch: int, number: int) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=4)
 def _permuted(order: SampleOrder, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The parts of an epoch in their order, and where each ends in it."""
+    """Return the parts of an epoch in their order, and the position at which each ends."""
     parts = _random(order.seed, epoch, 0, 0).permutation(len(_parts(order)))
     return parts, np.cumsum([_parts(order)[part][1] for part in parts])
 
 
 @lru_cache(maxsize=2)
 def _parts(order: SampleOrder) -> Sequence[tuple[int, int]]:
-    """What an epoch is made of, as shard and number of samples: whole shards, and a last part for a fraction."""
+    """Return the parts of an epoch, each as shard and number of samples: complete shards, and one part per fraction."""
     parts = []
     for shard, (count, weight) in enumerate(zip(order.counts, order.weights, strict=True)):
         times, fraction = divmod(weight, 1)
@@ -69,7 +70,7 @@ def _parts(order: SampleOrder) -> Sequence[tuple[int, int]]:
 
 
 def _part(order: SampleOrder, epoch: int, part: int) -> NDArray[np.int64]:
-    """The samples of a part."""
+    """Return the samples of a part."""
     shard, taken = _parts(order)[part]
     count, first = order.counts[shard], _firsts(order)[shard]
     samples = np.arange(first, first + count)

@@ -27,10 +27,10 @@ FETCHING = 4
 
 
 class StreamedImages:
-    """Images straight from the shards, decoded by a few threads; ISA-L's and numpy's share of it runs in parallel."""
+    """Images from the shards, decoded by a few threads. ISA-L and numpy release the GIL for most of the work."""
 
     def __init__(self, sets: Sequence[ShardSet], width: int, threads: int, skip_damaged: bool) -> None:
-        """skip_damaged: put another image of the batch in the place of one that cannot be read, and count it."""
+        """skip_damaged: replace an image that cannot be read by another one of the batch, and count it."""
         self.shards = [(shard_set, shard) for shard_set in sets for shard in shard_set.shards]
         self.firsts = np.cumsum([0] + [shard.count for _, shard in self.shards])
         self.height, self.width, self.fill = sets[0].height, width, round(pixel_statistics(sets)[0])
@@ -38,7 +38,7 @@ class StreamedImages:
         self.fetching, self.prepared = ThreadPoolExecutor(FETCHING), deque[int](maxlen=INDEXES)
 
     def read(self, samples: NDArray[np.int64], shifts: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """As Images. Raises InputError or OSError that names the shard, unless damage is skipped."""
+        """Read as `Images`. Raises InputError or OSError that names the shard, unless corrupt data is skipped."""
         out = np.empty((len(samples), self.height, self.width), np.uint8)
         numbers = np.searchsorted(self.firsts, samples, "right") - 1
         groups = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
@@ -53,7 +53,7 @@ class StreamedImages:
         return out
 
     def prepare(self, samples: NDArray[np.int64]) -> None:
-        """Fetch the shards of these samples that are behind a URL, and find the places of their images."""
+        """Start to download the shards of these samples and to index their images."""
         for number in np.unique(np.searchsorted(self.firsts, samples, "right") - 1):
             shard = self.shards[number][1]
             if number not in self.prepared:
@@ -63,7 +63,7 @@ class StreamedImages:
     def _fill(
         self, out: NDArray[np.uint8], samples: NDArray[np.int64], shifts: NDArray[np.float64], places: NDArray[np.int64]
     ) -> dict[int, InputError | OSError]:
-        """Read the samples of one shard into their places; what was skipped, and why."""
+        """Read the samples of one shard to their positions; return the errors of those that were skipped."""
         number = int(np.searchsorted(self.firsts, samples[places[0]], "right")) - 1
         shard_set, shard = self.shards[number]
         faults: dict[int, InputError | OSError] = {}
@@ -96,7 +96,7 @@ def _prepare(shard: Shard) -> None:
 
 @lru_cache(maxsize=INDEXES)
 def _index(shard: Shard) -> NDArray[np.int64]:
-    """Where the images of a shard lie, as [images, (offset, bytes)]."""
+    """Return the positions of the images of a shard, [images, (offset, bytes)]."""
     places = index_shard(shard.path)
     if len(places) != shard.count:
         raise InputError(f"{shard.path} holds {len(places)} images instead of {shard.count}: render or fetch it again")

@@ -1,4 +1,4 @@
-"""Where the images of a WebDataset shard lie inside its tar: found from the headers alone, nothing is unpacked."""
+"""Index of the images in a WebDataset shard, from the tar headers alone."""
 
 import os
 import tarfile
@@ -11,30 +11,30 @@ from synpat_shards import InputError
 
 BLOCK = 512
 IMAGES = ("png", "jpg", "jpeg", "webp")
-"""Extensions that are read, in any case; all other members are passed over."""
+"""Extensions of images, in any case. All other members are skipped."""
 LARGEST = 64 << 20
-"""Bytes of an image. A header that promises more is refused before anything is read."""
+"""Maximum size of an image in bytes. A larger one is refused before it is read."""
 
 _PLAIN = (b"0", b"\0")
-"""Types of a regular file in a ustar header; a tar with any other type goes to the standard library."""
+"""Types of a regular file in a ustar header. A tar with any other type is read by the standard library."""
 
 
 @dataclass(frozen=True, slots=True)
 class TarImage:
-    """One image inside a tar."""
+    """An image in a tar file."""
 
     key: str
-    """What its sample is called."""
+    """Key of its sample."""
     offset: int
     """Position of its first byte."""
     size: int
-    """Bytes."""
+    """Size in bytes."""
 
 
 def index_shard(path: Path) -> list[TarImage]:
-    """The images of a tar in their order, the first of each sample.
+    """Return the images of a tar file in order, the first image of each sample.
 
-    Raises InputError, naming the file, for a tar that is torn or promises an image beyond LARGEST, and OSError if it
+    Raises InputError, naming the file, if the tar is truncated or has an image larger than LARGEST, and OSError if it
     cannot be read.
     """
     end = path.stat().st_size
@@ -57,7 +57,7 @@ def index_shard(path: Path) -> list[TarImage]:
 
 
 def _members(file: BinaryIO) -> Iterator[tuple[str, int, int]]:
-    """Name, offset and size of each regular file."""
+    """Yield name, offset and size of each regular file."""
     plain = _plain_members(file)
     if plain is not None:
         yield from plain
@@ -70,9 +70,10 @@ def _members(file: BinaryIO) -> Iterator[tuple[str, int, int]]:
 
 
 def _plain_members(file: BinaryIO) -> list[tuple[str, int, int]] | None:
-    """The same, many times faster than the standard library, for a tar of nothing but short names of regular files.
+    """Return the members of a tar that has only regular files with short names, many times faster than the standard
+    library.
 
-    None for any other, and for one that is broken: the standard library then says how.
+    Return None for any other tar and for a corrupt one, for which the standard library reports the error.
     """
     members, offset = [], 0
     while (header := os.pread(file.fileno(), BLOCK, offset)).strip(b"\0"):

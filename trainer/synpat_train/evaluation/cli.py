@@ -1,4 +1,4 @@
-"""The command `synpat-eval`."""
+"""The `synpat-eval` command."""
 
 import sys
 from dataclasses import replace
@@ -95,13 +95,14 @@ def main(
     unreadable: str,
     batch_size: int,
 ) -> None:
-    """Measure an encoder on real audio, frozen or fine-tuned, beside two baselines: encoders of the same shape with
-    random weights, and the mean and standard deviation of the log-mel spectrogram.
+    """Evaluate an encoder on real audio, with frozen features or by fine-tuning, beside two baselines: encoders of the
+    same shape with random weights, and the mean and standard deviation of the log-mel spectrogram.
 
-    The table goes to standard output, everything to results.json. Results of other tasks in that file are kept.
+    The table is printed on standard output. All results are written to results.json. Results of other tasks in that
+    file are kept.
 
     \b
-    Examples:
+    Example:
       synpat-eval --encoder runs/perlin --task gm-instrument --task gm-pitch
       synpat-eval --encoder runs/perlin --task folder --data audio/fsdd --split speaker_fold
       synpat-eval --encoder runs/perlin --task esc50 --data ESC-50-master
@@ -132,7 +133,12 @@ def main(
 
 @main.command()
 def tasks() -> None:
-    """Say of every task what it measures, how large it is, its split and licence, and where a person gets it."""
+    """List the tasks: what each measures, its size, split, licence and source.
+
+    \b
+    Example:
+      synpat-eval tasks
+    """
     click.echo(tasks_table())
 
 
@@ -140,7 +146,7 @@ def tasks() -> None:
 @click.argument("task", type=click.Choice(list(BENCHMARKS)), metavar="TASK")
 @click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR", help="What you downloaded.")
 def check(task: str, data: Path) -> None:
-    """Compare a copy of a data set with what a whole one holds; exits with 1 where they differ.
+    """Check that a copy of a data set is complete. Exits with 1 if it is not.
 
     \b
     Example:
@@ -158,7 +164,7 @@ def check(task: str, data: Path) -> None:
     "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("comparison.png"), help="Picture to write."
 )
 def compare(runs: tuple[Path, ...], reference: str | None, out: Path) -> None:
-    """Make one table and one picture of several evaluated encoders, with differences over the same clips.
+    """Compare evaluated encoders in one table and one plot, with differences over the same clips.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Many encoders over many tasks: one table and one picture of what they make of the same clips."""
+"""Comparison of encoders over tasks, as a table and as a plot."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,26 +18,26 @@ from .scoring.score import Score
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An encoder and what was measured of it."""
+    """An encoder and its results."""
 
     name: str
     folder: Path
-    """With results.json."""
+    """Folder of results.json."""
     tasks: dict[str, Any]
 
     def score(self, task: str, contestant: str = ENCODER) -> Score:
-        """A contestant's score on one of the tasks."""
+        """Return a contestant's score on a task."""
         return read_score(self.folder, task, self.tasks[task], contestant)[0]
 
     def clips(self, task: str) -> list[np.ndarray]:
-        """Names of the tested clips of each fold."""
+        """Return the names of the test clips of each fold."""
         return read_score(self.folder, task, self.tasks[task], ENCODER)[1]
 
 
 def read_evaluated(path: Path) -> Evaluated:
-    """What lies in a run folder or in a folder with results.json.
+    """Read the results in a run folder or in a folder with results.json.
 
-    Raises InputError if there is neither.
+    Raises InputError if there are none.
     """
     for folder in (path / "evaluation", path):
         if (folder / RESULTS).is_file():
@@ -46,10 +46,10 @@ def read_evaluated(path: Path) -> Evaluated:
 
 
 def comparison(encoders: Sequence[Evaluated], reference: ReferenceResults | None) -> str:
-    """A Markdown table, a row for each task and encoder; all in percent.
+    """Return a Markdown table, one row for each task and encoder, in percent.
 
-    The difference is to the first encoder, over the same tested clips. The share of the gap is how far an encoder has
-    come from random-init to the reference.
+    Differences are to the first encoder, over the same test clips. The share of the gap is the position of an encoder
+    between random-init (0 %) and the reference (100 %).
     """
     head = (
         "task",
@@ -84,12 +84,12 @@ def _rows(task: str, encoders: Sequence[Evaluated], reference: ReferenceResults 
 
 
 def tasks_of(encoders: Sequence[Evaluated]) -> list[str]:
-    """All tasks of at least one, in order of appearance."""
+    """Return all tasks of at least one encoder, in order of appearance."""
     return list(dict.fromkeys(task for each in encoders for task in each.tasks))
 
 
 def draw_comparison(encoders: Sequence[Evaluated], reference: ReferenceResults | None, path: Path) -> None:
-    """Write a picture: of each task the figures and intervals of all encoders, of random-init and of log-mels."""
+    """Plot the scores and intervals of all encoders, of random-init and of log-mel statistics by task."""
     tasks, names = tasks_of(encoders), [*(each.name for each in encoders), RANDOM_INIT, LOG_MEL]
     figure = Figure(figsize=(8, 1.2 + 0.2 * len(tasks) * (len(names) + 1)), layout="constrained")
     axes = figure.subplots()
@@ -135,7 +135,7 @@ def _minus(score: Score, other: Score) -> str:
 
 
 def _paired(task: str, each: Evaluated, first: Evaluated) -> str:
-    """The difference to the first encoder; figures of other clips cannot be paired."""
+    """Return the difference to the first encoder as text. Scores on different clips are not compared."""
     if task not in first.tasks:
         return ""
     ours, theirs = each.clips(task), first.clips(task)

@@ -1,4 +1,4 @@
-"""Run tasks: embed their clips with the encoder and with the baselines, or train them; test every fold, score."""
+"""Evaluation: embed the clips of a task or fine-tune on them, test every fold, and compute scores."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,25 +34,25 @@ from .tasks.task import Task
 from .trials import Trial, delete_trials, run_trials
 
 PROBES = {"linear": linear, "logistic": logistic, "knn": knn}
-"""Functions of the probe protocols, by name."""
+"""Functions of the probe protocols by name."""
 RANDOM_SEEDS = (0, 1, 2)
-"""Seeds of the random-init encoders, whose figures are averaged."""
+"""Seeds of the random-init encoders, whose scores are averaged."""
 ENCODER, RANDOM_INIT, LOG_MEL = "encoder", "random-init", "log-mel mean/std"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contestant:
-    """Something that embeds clips. Those of one name differ in their seed; their figures are averaged."""
+    """An encoder or a baseline. Contestants of the same name differ in their seed, and their scores are averaged."""
 
     name: str
     embedder: Embedder
     encoder: Encoder | None
-    """None for what cannot be trained."""
+    """None for a baseline that cannot be trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One task's scores, by contestant: the encoder first, then the baselines."""
+    """The scores of one task by contestant: the encoder first, then the baselines."""
 
     task: Task
     protocol: ProbeProtocol | FineTuningProtocol
@@ -95,7 +95,7 @@ def evaluate(
 
 
 def contestants(encoder: Encoder) -> list[Contestant]:
-    """The encoder, and beside it encoders of its shape that have learnt nothing and plain statistics."""
+    """Return the encoder, random-init encoders of the same shape, and log-mel statistics."""
     untrained = [random_encoder(encoder, seed) for seed in RANDOM_SEEDS]
     statistics = statistics_embedder(FRONT_ENDS[encoder.height])
     return [
@@ -168,7 +168,7 @@ def finetune_trials(
 
 
 def _key(task: Task, fold: int, contestant: Contestant, protocol: ProbeProtocol | FineTuningProtocol, seed: int) -> str:
-    """A name for all that decides the scores of a round."""
+    """Return a digest of everything that determines the scores of a trial."""
     split = task.splits[fold]
     data = digest_of(task.recordings.digest, task.targets, split.train, split.valid, split.test)
     words = json.dumps([data, task.unit, contestant.embedder.digest, protocol_name(protocol, task.benchmark), seed])
@@ -176,7 +176,7 @@ def _key(task: Task, fold: int, contestant: Contestant, protocol: ProbeProtocol 
 
 
 def score(task: Task, trials: Sequence[Trial], answers: Sequence[np.ndarray]) -> dict[str, Score]:
-    """The score of each contestant; answers: the scores of each round's tested clips, [tested, classes]."""
+    """Return the score of each contestant. answers: class scores of the test clips of each trial, [tested, classes]."""
     metric = MAP if task.multi_label else ACCURACY
     parts: dict[str, dict[int, list[list[np.ndarray]]]] = {}
     for each, answer in zip(trials, answers, strict=True):

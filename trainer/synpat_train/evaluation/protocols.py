@@ -12,41 +12,41 @@ from .probes.settings import KNearestNeighbours, Linear, Logistic
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeProtocol:
-    """A way to learn labels from embeddings."""
+    """A classifier on frozen features."""
 
     name: str
     usual: Any
-    """Its settings, a pydantic dataclass, before any is changed."""
+    """Default settings, a pydantic dataclass."""
     seeds: Sequence[int] = (0,)
-    """What they get right is averaged over them."""
+    """Seeds over which the results are averaged."""
     changes: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that differ from the usual ones."""
+    """Settings that differ from the defaults."""
 
     def settings(self, task: str) -> Any:
-        """All settings for a task; InputError for a change that is unknown, or out of range."""
+        """Return all settings for a task. Raises InputError if a change is unknown or out of range."""
         return build_settings(type(self.usual), asdict(self.usual) | dict(self.changes))
 
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuningProtocol:
-    """A way to train the encoder itself on a task."""
+    """Training of the encoder itself on a task."""
 
     name: str
     usual: Mapping[str, FineTuning]
-    """By task; "" for the others."""
+    """Default settings by task; "" for all other tasks."""
     seeds: Sequence[int] = (43, 44, 45)
-    """Each is a training of its own."""
+    """Seeds, each of one training."""
     changes: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that differ from the usual ones."""
+    """Settings that differ from the defaults."""
 
     def settings(self, task: str) -> FineTuning:
-        """All settings for a task; InputError for a change that is unknown, or out of range."""
+        """Return all settings for a task. Raises InputError if a change is unknown or out of range."""
         recipe = self.usual.get(task, self.usual[""])
         return build_settings(FineTuning, asdict(recipe) | dict(self.changes))  # pyright: ignore[reportArgumentType]
 
 
 LINEAR = ProbeProtocol(name="linear", usual=Linear(), seeds=(42, 43, 44))
-"""The usual one."""
+"""The default protocol."""
 PROTOCOLS: Mapping[str, ProbeProtocol | FineTuningProtocol] = {
     protocol.name: protocol
     for protocol in (
@@ -60,12 +60,12 @@ PROTOCOLS: Mapping[str, ProbeProtocol | FineTuningProtocol] = {
 
 
 def protocol_name(protocol: ProbeProtocol | FineTuningProtocol, task: str) -> str:
-    """The protocol for a task in words."""
+    """Return the protocol of a task and its settings as text."""
     settings = ", ".join(f"{name} {value}" for name, value in asdict(protocol.settings(task)).items())
     return f"{protocol.name}: {settings}; seeds {', '.join(map(str, protocol.seeds))}"
 
 
 def suffix(protocol: ProbeProtocol | FineTuningProtocol) -> str:
-    """What follows a task's name: nothing for the usual protocol."""
+    """Return the suffix of a task's name in the results: empty for the default protocol."""
     changed = [f"{name}={value}" for name, value in protocol.changes.items()]
     return f" ({', '.join([protocol.name, *changed])})" if changed or protocol.name != LINEAR.name else ""

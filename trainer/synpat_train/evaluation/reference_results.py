@@ -1,4 +1,4 @@
-"""Figures that others have published, to set ours beside. They are theirs: measured with their code on their data."""
+"""Published results for comparison, measured by their authors with their own code and data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceResults:
-    """One encoder's figures by one protocol."""
+    """Results of one encoder by one protocol."""
 
     encoder: str
     source: str
     figures: Mapping[str, float]
-    """Percent, by what synpat-eval calls the task and the protocol."""
+    """Results in percent, by the names that synpat-eval gives to task and protocol."""
 
 
 REFERENCE_RESULTS: Mapping[str, ReferenceResults] = {

@@ -1,4 +1,4 @@
-"""Rounds of learning and testing. What a killed evaluation has finished of them is not done again."""
+"""Trials: one training and test for each encoder, fold and seed. Finished trials of a killed evaluation are kept."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,23 +14,23 @@ from synpat_train.progress import track
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One contestant learns one split with one seed, and is tested."""
+    """Training and test of one contestant on one split with one seed."""
 
     name: str
-    """Of the contestant."""
+    """Name of the contestant."""
     member: int
-    """Which of those of this name, which differ by luck alone."""
+    """Index among the contestants of this name, which differ only in their seed."""
     fold: int
     key: str
-    """Of all that decides the scores."""
+    """Digest of everything that determines the scores."""
     memory: int | None
     """Bytes of memory that it needs; None if it cannot run beside others."""
     scores: Callable[[], np.ndarray]
-    """Does it: the scores of the tested clips, float [tested, classes]."""
+    """Function that returns the scores of the test clips, float [tested, classes]."""
 
 
 def run_trials(trials: Sequence[Trial], folder: Path, threads: int, what: str) -> Iterator[np.ndarray]:
-    """The scores of every round, in order. They are kept in the folder until `delete_trials` is called."""
+    """Yield the scores of every trial in order. They are kept in the folder until `delete_trials` is called."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def scores(each: Trial) -> np.ndarray:
@@ -55,7 +55,7 @@ def run_trials(trials: Sequence[Trial], folder: Path, threads: int, what: str) -
 
 
 def delete_trials(trials: Sequence[Trial], folder: Path) -> None:
-    """Delete what was kept of these rounds, and the folder if nothing else is in it."""
+    """Delete the kept scores of these trials, and the folder if it is empty."""
     for each in trials:
         _file(folder, each).unlink(missing_ok=True)
     if folder.exists() and not any(folder.iterdir()):

@@ -1,11 +1,11 @@
-"""A frozen encoder: log-mel spectrograms of any length in, patch features or one embedding per clip out.
+"""A frozen encoder: log-mel spectrograms of any length to patch features, or to one embedding per clip.
 
     encoder = load_encoder("runs/perlin")
     normalised = (log_mel(waveform) - mean) / std
     embedding = encoder.clip_embedding(normalised.unsqueeze(0))
 
-How features are put together, the frequency patches of a time step side by side, follows Niizumi et al. ("Masked
-Spectrogram Modeling using Masked Autoencoders for Learning General-purpose Audio Representation", 2022).
+The features of the frequency patches of a time step are concatenated, as in Niizumi et al., "Masked Spectrogram
+Modeling using Masked Autoencoders for Learning General-purpose Audio Representation", 2022.
 """
 
 import copy
@@ -26,26 +26,26 @@ from .timm_compat import VisionTransformer, create_model
 from .vit import after_prefix, initialise, split_positions
 
 ENCODER_FILES = ("config.json", "model.safetensors")
-"""What an exported encoder consists of: timm's `local-dir:` layout."""
+"""Files of an exported encoder, in timm's `local-dir:` layout."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """A vision transformer in evaluation mode and the sizes that its users need."""
+    """A vision transformer in evaluation mode, and its sizes."""
 
     vit: VisionTransformer
     height: int
-    """Frequency bands of its input."""
+    """Number of frequency bands of the input."""
     width: int
-    """Frames that it sees at once; longer clips are cut into chunks of this many."""
+    """Number of frames of one input. Longer clips are split into chunks of this many frames."""
     patch: int
     """Side of a patch: bands, and frames per time step."""
     features: int
-    """Numbers per time step: the features of all frequency patches of that step."""
+    """Number of features per time step: those of all frequency patches of the step."""
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of its weights and sizes: the same digest means the same features."""
+        """SHA-256 of the weights and sizes. Equal digests mean equal features."""
         digest = hashlib.sha256(repr((self.height, self.width, self.patch)).encode())
         for name, tensor in self.vit.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
@@ -53,18 +53,20 @@ class Encoder:
         return digest.hexdigest()
 
     def clip_embedding(self, log_mel: Tensor) -> Tensor:
-        """The mean of the patch features over time: float32 [batch, features].
+        """Return the mean of the patch features over time, float32 [batch, features].
 
-        log_mel: normalised, [batch, height, frames], at least one frame. Every time step counts that holds a frame.
+        log_mel: normalised, float [batch, height, frames], at least one frame. Every time step that contains a frame
+        counts.
         """
         return self.patch_features(log_mel).mean(dim=1)
 
     def patch_features(self, log_mel: Tensor) -> Tensor:
-        """Features of every time step: float32 [batch, steps, features], with steps = frames / patch, rounded up.
+        """Return the features of every time step, float32 [batch, steps, features], with steps = frames / patch,
+        rounded up.
 
-        log_mel: normalised to mean 0 and standard deviation 1, [batch, height, frames], at least one frame. The last
-        step is filled up with zeros, which is the mean. A remainder shorter than `width` is encoded by itself, with
-        the first columns of the position embedding.
+        log_mel: normalised to mean 0 and standard deviation 1, float [batch, height, frames], at least one frame. The
+        last step is padded with zeros, which is the mean. A last chunk shorter than `width` is encoded with the first
+        columns of the position embedding.
         """
         if log_mel.ndim != 3 or log_mel.shape[1] != self.height or log_mel.shape[2] == 0:
             raise InputError(
@@ -82,7 +84,7 @@ class Encoder:
         return torch.cat(parts, dim=1)
 
     def _encode(self, chunk: Tensor) -> Tensor:
-        """One forward pass without a mask: [batch, height, frames <= width] to [batch, steps, features]."""
+        """Encode [batch, height, frames <= width] without a mask; return [batch, steps, features]."""
         # timm's own forward pass insists on the full width.
         # On a CPU the projection stays in float32: oneDNN's convolution in bfloat16 is wrong for a single time step.
         with nullcontext() if chunk.is_cuda else torch.autocast("cpu", enabled=False):
@@ -96,11 +98,11 @@ class Encoder:
 
 
 def load_encoder(path: str | Path) -> Encoder:
-    """Read an exported encoder, or that of a run folder: the folder that `find_encoder` finds at the path.
+    """Load an exported encoder, or the encoder of a run folder.
 
-    One for images in colour gets the sum of its channels' weights, as if a grey image lay in each of them.
-    Raises InputError where the files are missing, do not load, or describe something else than a vision transformer
-    with a position for every patch.
+    path: as for `find_encoder`. The patch embedding of an encoder for colour images is summed over its channels, which
+    equals a grey image in each channel. Raises InputError if the files are missing, do not load, or describe anything
+    but a vision transformer with a position for every patch.
     """
     folder = find_encoder(path)
     try:
@@ -111,7 +113,10 @@ def load_encoder(path: str | Path) -> Encoder:
 
 
 def find_encoder(path: str | Path) -> Path:
-    """The folder with an encoder's files: `path/encoder` of a run folder, or the path itself."""
+    """Return the folder with the files of an encoder: `path/encoder` if `path` is a run folder, or `path` itself.
+
+    Raises InputError if neither has the files.
+    """
     candidates = [Path(path) / "encoder", Path(path)]
     for folder in candidates:
         if all((folder / name).is_file() for name in ENCODER_FILES):
@@ -123,7 +128,8 @@ def find_encoder(path: str | Path) -> Path:
 
 
 def random_encoder(like: Encoder, seed: int) -> Encoder:
-    """The same architecture with fresh weights; the same seed always gives the same ones. Positions are kept."""
+    """Return an encoder of the same architecture with random weights. The same seed gives the same weights. The
+    positions are copied."""
     device = next(like.vit.parameters()).device
     vit = copy.deepcopy(like.vit)
     vit.cpu()
@@ -135,9 +141,9 @@ def random_encoder(like: Encoder, seed: int) -> Encoder:
 
 
 def resampled(encoder: Encoder, height: int, width: int) -> Encoder:
-    """A copy for images of another size, its table of positions resampled (bicubic, as timm does it).
+    """Return a copy for inputs of another size, with its positions resampled (bicubic, by timm).
 
-    Raises InputError where the size is no multiple of the patch.
+    Raises InputError if the size is not a multiple of the patch size.
     """
     if height % encoder.patch or width % encoder.patch:
         raise InputError(f"{height}x{width} is no multiple of the encoder's patches of {encoder.patch}x{encoder.patch}")
@@ -154,7 +160,7 @@ def _frozen(vit: VisionTransformer) -> Encoder:
 
 
 def _readable(vit: nn.Module, folder: Path) -> VisionTransformer:
-    """Refuse the models of timm whose tokens `Encoder` would misread."""
+    """Return the model, or raise InputError if its tokens have a layout that `Encoder` does not support."""
     if not isinstance(vit, VisionTransformer):
         raise InputError(f"{folder} holds a {type(vit).__name__}; a vision transformer is needed")
     patches = vit.patch_embed.num_patches
@@ -166,7 +172,7 @@ def _readable(vit: nn.Module, folder: Path) -> VisionTransformer:
 
 
 def _for_grey(vit: VisionTransformer) -> VisionTransformer:
-    """Turn a projection of colour patches into one of grey ones: what it makes of the same image in every channel."""
+    """Replace a patch embedding of colour images by its sum over the channels."""
     colour = vit.patch_embed.proj
     if colour.in_channels > 1:
         grey = nn.Conv2d(

@@ -1,4 +1,4 @@
-"""The encoder on its own, in the layout that timm (`local-dir:`) and transformers (AutoModel) load as it is."""
+"""Export of an encoder in the layout that timm (`local-dir:`) and transformers (AutoModel) load."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from .vit import ARCHITECTURES, vit_arguments
 def export_encoder(folder: Path, encoder: VisionTransformer, config: Config, mean: float, std: float) -> None:
     """Write model.safetensors and config.json.
 
-    mean, std: of the images that the encoder was trained on, in units of 1 for white.
+    mean, std: of the images that the encoder was trained on, with white as 1.
     """
     folder.mkdir(exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}

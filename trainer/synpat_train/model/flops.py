@@ -1,8 +1,8 @@
-"""How much arithmetic a sample takes, and how much the device could do: their ratio says how busy it is kept.
+"""Arithmetic of a training sample and peak performance of the device. Their ratio is the utilisation (MFU).
 
 Counted as usual for transformers (Kaplan et al., "Scaling Laws for Neural Language Models", 2020; Chowdhery et al.,
-"PaLM", 2022, for the utilisation): matrix products alone, a multiplication and an addition are two operations, and a
-backward pass is two forward passes.
+"PaLM", 2022, for the utilisation): only matrix products, a multiply-add as two operations, and a backward pass as two
+forward passes.
 """
 
 import re
@@ -30,14 +30,14 @@ PEAKS = {
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
 }
-"""Dense bfloat16 operations a second by the makers' data sheets, for names with these words; the first counts."""
+"""Dense bfloat16 operations per second from the data sheets, by words in the name of a GPU. The first match counts."""
 
 MEASURED_SECONDS = 0.3
-"""Time given to the measurement of a peak that no data sheet states."""
+"""Duration of the measurement of a peak that is not listed."""
 
 
 def flops_per_sample(config: Config) -> float:
-    """Floating-point operations that one sample takes in training, forward and backward."""
+    """Return the floating-point operations of one training sample, forward and backward."""
     width, pixels, masked = WIDTHS[config.model], config.patch**2, config.patches - config.kept
     embed = 2 * config.kept * pixels * width
     encode = _blocks(config.kept + 1, width, BLOCKS[config.model])
@@ -50,19 +50,19 @@ def flops_per_sample(config: Config) -> float:
 
 
 def _blocks(tokens: int, width: int, depth: int) -> float:
-    """Forward, with an MLP of four times the width."""
+    """Return the operations of a forward pass through transformer blocks with an MLP ratio of 4."""
     return depth * (24 * tokens * width**2 + 4 * tokens**2 * width)
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second that the device can do: from its data sheet, or what a large product of matrices reaches."""
+    """Return the operations per second of a device: from its data sheet, or else of a large matrix product."""
     stated = listed_peak_flops(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
     # Where bfloat16 is emulated, a model that is only partly in it would come out as busier than the device can be.
     return stated or max(_measured_peak_flops(device, kind) for kind in {dtype, torch.float32})
 
 
 def listed_peak_flops(gpu: str) -> float | None:
-    """What the data sheet of a GPU of this name says; None for one that is not in PEAKS."""
+    """Return the data sheet's peak of a GPU by its name, or None if it is not in PEAKS."""
     return next((value for words, value in PEAKS.items() if re.search(rf"\b{words}\b", gpu)), None)
 
 

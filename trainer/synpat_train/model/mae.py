@@ -1,9 +1,9 @@
-"""The masked autoencoder: an encoder that sees some patches, and a small decoder that guesses the others.
+"""The masked autoencoder: an encoder of the visible patches and a small decoder that predicts the masked ones.
 
-He et al., "Masked Autoencoders Are Scalable Vision Learners", 2022, on one-channel images.
+He et al., "Masked Autoencoders Are Scalable Vision Learners", 2022, for one-channel images.
 
-Axes in this file: B samples, L patches of an image, K of them kept, M = L - K masked, P the side of a patch, D the
-width of the encoder, E the width of the decoder.
+Axes in this file: B samples, L patches of an image, K visible, M = L - K masked, P the side of a patch, D the width of
+the encoder, E the width of the decoder.
 """
 
 from functools import partial
@@ -20,7 +20,7 @@ from .vit import build_vit, initialise, sincos_positions
 
 
 class MaskedAutoencoder(nn.Module):
-    """Predicts the masked patches of an image from the kept ones."""
+    """A model that predicts the masked patches of an image from the visible ones."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -39,9 +39,10 @@ class MaskedAutoencoder(nn.Module):
         initialise(self)
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
-        """The loss: mean squared error over the pixels of the masked patches.
+        """Return the loss: the mean squared error over the pixels of the masked patches.
 
-        images: [B, 1, height, width], normalised. noise: [B, L], uniform; the patches of the lowest numbers are kept.
+        images: [B, 1, height, width], normalised. noise: [B, L], uniform; the K patches with the lowest noise are
+        visible.
         """
         patches = patchify(images, self.patch)  # [B, L, P * P]
         kept, masked = split_patches(noise, self.kept)
@@ -52,7 +53,7 @@ class MaskedAutoencoder(nn.Module):
         return F.mse_loss(guesses.float(), targets)
 
     def encode(self, patches: Tensor, kept: Tensor) -> Tensor:
-        """[B, 1 + K, D] from patches [B, L, P * P] and the kept ones' indices [B, K]."""
+        """Return [B, 1 + K, D] from patches [B, L, P * P] and the indices of the visible ones [B, K]."""
         projection = cast(nn.Conv2d, cast(PatchEmbed, self.encoder.patch_embed).proj)
         positions = self.encoder.pos_embed
         assert isinstance(positions, Tensor)
@@ -63,9 +64,9 @@ class MaskedAutoencoder(nn.Module):
         return self.encoder.norm(self.encoder.blocks(torch.cat([first, tokens], dim=1)))
 
     def decode(self, encoded: Tensor, kept: Tensor, masked: Tensor) -> Tensor:
-        """Guesses [B, M, P * P] of the masked patches, in the order of their indices [B, M].
+        """Return predictions [B, M, P * P] of the masked patches, in the order of their indices [B, M].
 
-        The patches are not put back in order first: each token carries its position, and attention knows no order.
+        The patches need not be sorted: each token includes its position, and attention does not depend on the order.
         """
         positions = cast(Tensor, self.decoder_positions)
         first, seen = self.decoder_embed(encoded).split([1, kept.shape[1]], dim=1)
@@ -75,30 +76,30 @@ class MaskedAutoencoder(nn.Module):
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:
-    """[B, 1, height, width] to [B, L, P * P], row by row from the low end of the height."""
+    """Split images [B, 1, height, width] into patches [B, L, P * P], row by row from the first row of the image."""
     batch, _, height, width = images.shape
     tiles = images.reshape(batch, height // patch, patch, width // patch, patch)
     return tiles.transpose(2, 3).reshape(batch, -1, patch * patch)
 
 
 def unpatchify(patches: Tensor, height: int, width: int) -> Tensor:
-    """[B, L, P * P] back to [B, 1, height, width]."""
+    """Join patches [B, L, P * P] to images [B, 1, height, width]."""
     patch = round(patches.shape[2] ** 0.5)
     tiles = patches.reshape(len(patches), height // patch, width // patch, patch, patch)
     return tiles.transpose(2, 3).reshape(len(patches), 1, height, width)
 
 
 def split_patches(noise: Tensor, kept: int) -> tuple[Tensor, Tensor]:
-    """Indices [B, K] of the patches with the lowest noise, and [B, M] of all others."""
+    """Return the indices [B, K] of the patches with the lowest noise, and [B, M] of the others."""
     order = noise.argsort(dim=1)
     return order[:, :kept], order[:, kept:]
 
 
 def gather_patches(patches: Tensor, indices: Tensor) -> Tensor:
-    """The patches [B, n, ...] at indices [B, n] of [B, L, ...]."""
+    """Select the patches [B, n, ...] at indices [B, n] from [B, L, ...]."""
     return patches.gather(1, indices.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
 
 
 def standardise(patches: Tensor) -> Tensor:
-    """Each patch minus its mean, over the root of its unbiased variance plus 1e-6."""
+    """Subtract the mean of each patch and divide by the root of its unbiased variance plus 1e-6."""
     return (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()

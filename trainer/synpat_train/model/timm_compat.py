@@ -1,8 +1,8 @@
-"""The one door to timm: all of ours import it from here, so that it also opens where torch is a CPU build.
+"""Imports from timm. All modules import timm through this one, so that it also works with a CPU build of torch.
 
-timm imports torchvision, whose wheel on PyPI is linked against CUDA. Beside a CPU build of torch its compiled
-operators never register, and torchvision's own Python then fails with "operator torchvision::nms does not exist"
-(pytorch/vision issues 9077 and 9085). Declaring the two operators first is enough: nothing here ever calls them.
+timm imports torchvision, whose wheel on PyPI is linked against CUDA. With a CPU build of torch its compiled operators
+are never registered, and the import fails with "operator torchvision::nms does not exist" (pytorch/vision issues 9077
+and 9085). Declaring the two operators first is enough, because nothing here calls them.
 """
 
 import importlib.util

@@ -1,6 +1,7 @@
-"""The encoder: timm's vision transformer over one-channel images, with the fixed positions and the start of MAE.
+"""The encoder: timm's vision transformer for one-channel images, with the positions and the initialisation of MAE.
 
-He et al., "Masked Autoencoders Are Scalable Vision Learners", 2022. An image's height is frequency, its width time.
+He et al., "Masked Autoencoders Are Scalable Vision Learners", 2022. The height of an image is frequency, its width is
+time.
 """
 
 from typing import Any
@@ -19,14 +20,15 @@ ARCHITECTURES = {
     "base": "vit_base_patch16_224",
     "large": "vit_large_patch16_224",
 }
-"""Our name of a size, and timm's name of the same architecture."""
+"""Names of the sizes, and timm's names of the same architectures."""
 WIDTHS = {"tiny": 192, "small": 384, "base": 768, "large": 1024}
-"""Numbers of a token."""
+"""Width of a token by size."""
 BLOCKS = {"tiny": 12, "small": 12, "base": 12, "large": 24}
 
 
 def build_vit(size: str, height: int, width: int, patch: int) -> VisionTransformer:
-    """A transformer of one of ARCHITECTURES for [batch, 1, height, width] images, as `initialise` leaves it."""
+    """Build a transformer of a size in ARCHITECTURES for images [batch, 1, height, width], with MAE's
+    initialisation."""
     vit = create_model(ARCHITECTURES[size], num_classes=0, **vit_arguments(height, width, patch))
     assert isinstance(vit, VisionTransformer)
     rows, columns = height // patch, width // patch
@@ -36,14 +38,15 @@ def build_vit(size: str, height: int, width: int, patch: int) -> VisionTransform
 
 
 def vit_arguments(height: int, width: int, patch: int) -> dict[str, Any]:
-    """What timm must be told beside the name of the architecture, also when it loads an exported encoder."""
+    """Return the arguments that timm needs beside the name of the architecture, also to load an exported encoder."""
     return {"in_chans": 1, "img_size": [height, width], "patch_size": patch}
 
 
 def sincos_positions(rows: int, columns: int, width: int, prefix: int) -> Tensor:
-    """Fixed sine-cosine positions, float32 [1, prefix + rows * columns, width]; the prefix tokens get zeros.
+    """Return fixed sine-cosine positions, float32 [1, prefix + rows * columns, width], with zeros for the prefix
+    tokens.
 
-    The first half of the width encodes the column (time), the second the row (frequency), each half all sines and
+    The first half of the width encodes the column (time), the second half the row (frequency). Each half has all sines,
     then all cosines, as in the reference implementation of MAE.
     """
     if width % 4:
@@ -57,16 +60,17 @@ def sincos_positions(rows: int, columns: int, width: int, prefix: int) -> Tensor
 
 
 def split_positions(vit: VisionTransformer, patches: int) -> tuple[Tensor, Tensor]:
-    """The positions of the tokens before those of the patches, of which some models have none, and of the patches."""
+    """Return the positions of the prefix tokens, which some models do not have, and of the patches."""
     assert vit.pos_embed is not None
     before, table = vit.pos_embed.split([vit.pos_embed.shape[1] - patches, patches], dim=1)
     return before, table
 
 
 def after_prefix(vit: VisionTransformer, tokens: Tensor, positions: Tensor) -> Tensor:
-    """The tokens of patches, [batch, patches, width], behind the model's class and register tokens, if it has any.
+    """Return the tokens of the patches, [batch, patches, width], after the class and register tokens of the model, if
+    any.
 
-    positions: of the tokens that are put before, or none.
+    positions: of the prefix tokens, or none.
     """
     prefix: list[Tensor] = [token for token in (vit.cls_token, vit.reg_token) if token is not None]
     if not prefix:
@@ -76,8 +80,11 @@ def after_prefix(vit: VisionTransformer, tokens: Tensor, positions: Tensor) -> T
 
 
 def initialise(module: nn.Module) -> None:
-    """MAE's start, from torch's global generator: Xavier-uniform projections, also for the flattened patch embedding;
-    zero biases; tokens from N(0, 0.02). Positions are left alone."""
+    """Initialise a model as MAE does, with torch's global generator.
+
+    Xavier-uniform weights, also for the flattened patch embedding; zero biases; tokens from N(0, 0.02). Positions are
+    not changed.
+    """
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Conv2d):
             nn.init.xavier_uniform_(part.weight.view(part.weight.shape[0], -1))

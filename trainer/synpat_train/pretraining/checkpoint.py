@@ -1,7 +1,7 @@
-"""Checkpoints: all that a run needs to go on as if it had never stopped, in a file of plain tensors and numbers.
+"""Checkpoints of pre-training: everything that a run needs to resume exactly.
 
-There is no state of a random generator in it: order, masks and crops are functions of seed and step, and the model
-draws nothing. A file is whole or not there at all, and is loaded without unpickling anything.
+A checkpoint contains no state of a random generator: order, masks and crops are functions of seed and step, and the
+model draws no random numbers.
 """
 
 import copy
@@ -25,48 +25,48 @@ FOLDER = "checkpoints"
 
 @dataclass
 class Training:
-    """What changes while a run goes on."""
+    """State that changes during a run."""
 
     model: MaskedAutoencoder
     optimizer: Optimizer
     average: VisionTransformer | None
-    """Running mean of the encoder; None if nobody asked for it."""
+    """Exponential moving average of the encoder's weights; None if it is not requested."""
     step: int = 0
-    """Updates made."""
+    """Number of updates so far."""
     losses: list[Tensor] = field(default_factory=list)
-    """Of the steps since the last line of the log, on the device."""
+    """Losses of the steps since the last log line, on the device."""
 
     def follow(self, decay: float) -> None:
-        """Move the running mean of the encoder one step on."""
+        """Update the moving average of the encoder's weights."""
         if self.average is not None:
             update = get_ema_multi_avg_fn(decay)
             update(list(self.average.parameters()), list(self.model.encoder.parameters()), torch.empty(0))
 
     def finite(self) -> bool:
-        """Whether every weight is a finite number; it waits for the device."""
+        """Return True if all weights are finite. This waits for the device."""
         return bool(torch.stack([weight.isfinite().all() for weight in self.model.parameters()]).all().item())
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return next(self.model.parameters()).device
 
     @property
     def encoder(self) -> VisionTransformer:
-        """What a run is for."""
+        """The encoder that a run exports: the moving average if there is one."""
         return self.model.encoder if self.average is None else self.average
 
 
 def begin(model: MaskedAutoencoder, optimizer: Optimizer, config: Config) -> Training:
-    """The state before the first step."""
+    """Return the state before the first step."""
     average = None if config.ema is None else copy.deepcopy(model.encoder).requires_grad_(False)
     return Training(model, optimizer, average)
 
 
 def save_checkpoint(run: Path, training: Training, config: Config, digests: list[str]) -> Path:
-    """Write the state, then remove all but the last checkpoints.
+    """Write a checkpoint, then remove all but the most recent ones.
 
-    Raises OSError if the disk is full, and then the earlier checkpoints are as they were.
+    Raises OSError if the disk is full. The existing checkpoints are then unchanged.
     """
     path = run / FOLDER / f"step-{training.step:09d}.pt"
     state: dict[str, Any] = {
@@ -85,9 +85,9 @@ def save_checkpoint(run: Path, training: Training, config: Config, digests: list
 
 
 def load_checkpoint(run: Path, training: Training, config: Config, digests: list[str]) -> None:
-    """Restore the last checkpoint, if there is one.
+    """Restore the most recent checkpoint, if there is one.
 
-    Raises InputError for one that is damaged, or of another configuration, and says what differs.
+    Raises InputError if it is corrupt, or if it belongs to another configuration, with the differences.
     """
     if not (there := checkpoints(run)):
         return
@@ -118,5 +118,5 @@ def _restore(training: Training, state: dict[str, Any]) -> None:
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """The checkpoints of a run, the last one last."""
+    """Return the checkpoints of a run, the most recent one last."""
     return sorted((run / FOLDER).glob("step-*.pt"))

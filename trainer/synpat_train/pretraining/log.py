@@ -1,4 +1,4 @@
-"""What a run tells: log.jsonl for programs, TensorBoard for browsers, a bar or plain lines for whoever waits."""
+"""The log of a run: log.jsonl for programs, TensorBoard events, and progress on standard error."""
 
 import errno
 import io
@@ -22,14 +22,14 @@ from synpat_shards import InputError, write_atomically
 
 LOG = "log.jsonl"
 NUMBERS = {"step", "loss", "lr", "samples_per_s", "mfu", "data_wait", "memory_gb"}
-"""What every line of it says at least."""
+"""Keys that every line of the log has."""
 SECONDS_BETWEEN_LINES = 10.0
 
 
 def read_log(run: Path) -> list[dict[str, float]]:
-    """What a run has recorded: a step and its numbers, line by line.
+    """Return the lines of a run's log: the step and the metrics of each.
 
-    Raises InputError that names a line which holds anything else.
+    Raises InputError that names a corrupt line.
     """
     lines = (run / LOG).read_bytes().splitlines(keepends=True) if (run / LOG).exists() else []
     # A killed run may have left half a line at the end: only a whole one has its newline.
@@ -45,7 +45,8 @@ def _numbers(run: Path, place: int, line: bytes) -> dict[str, float]:
 
 
 class RunLog:
-    """Writes a run's numbers from one step on; what an earlier, killed run wrote beyond that step is dropped."""
+    """Writes the metrics of a run from one step on. Lines that an earlier, killed process wrote after that step are
+    dropped."""
 
     def __init__(self, run: Path, start: int, total: int) -> None:
         path = run / LOG
@@ -74,11 +75,11 @@ class RunLog:
         self.board.close()
 
     def message(self, text: str) -> None:
-        """A line for whoever watches."""
+        """Print a line on standard error."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def metrics(self, step: int, **metrics: float) -> None:
-        """Record what was measured up to a step; a full disk is said, and no fault."""
+        """Record the metrics of a step. If the disk is full, a message is printed and training continues."""
         with log_disk_errors(self, f"step {step} is not in the log"):
             self.file.write(json.dumps({"step": step} | metrics).encode() + b"\n")
             self.board.put(step, metrics)
@@ -94,7 +95,7 @@ class RunLog:
 
 
 class _Whole(io.FileIO):
-    """A file that takes what is written to it whole or, where the disk is full, not at all."""
+    """A file to which each write succeeds completely or, if the disk is full, changes nothing."""
 
     def write(self, data: Any, /) -> int:
         end = self.seek(0, os.SEEK_END)
@@ -108,10 +109,10 @@ class _Whole(io.FileIO):
 
 
 class _Board:
-    """Numbers for TensorBoard. Its own writer does this in a thread, which a full disk ends in a traceback."""
+    """TensorBoard events. TensorBoard's own writer uses a thread, which ends in a traceback when the disk is full."""
 
     def __init__(self, folder: Path, start: int) -> None:
-        """start: the step from which on it does not show what an earlier, killed run wrote."""
+        """start: step after which events of an earlier, killed process are hidden."""
         folder.mkdir(exist_ok=True)
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
         self.events = RecordWriter(_Whole(str(folder / name), "a"))
@@ -131,18 +132,18 @@ class _Board:
 
 
 class NullLog:
-    """What the other ranks have for a log."""
+    """The log of ranks other than 0."""
 
     def message(self, text: str) -> None:
-        """Nothing."""
+        """No-op on ranks other than 0."""
 
     def metrics(self, step: int, **metrics: float) -> None:
-        """Nothing."""
+        """No-op on ranks other than 0."""
 
 
 @contextmanager
 def log_disk_errors(log: RunLog | NullLog, lost: str) -> Iterator[None]:
-    """Go on past what cannot be written inside, and say what is lost by it."""
+    """Continue after an OSError, and log what could not be written."""
     try:
         yield
     except OSError as full:
@@ -150,5 +151,5 @@ def log_disk_errors(log: RunLog | NullLog, lost: str) -> Iterator[None]:
 
 
 def open_log(run: Path, start: int, total: int, aloud: bool) -> AbstractContextManager[RunLog | NullLog]:
-    """The log of a run; only one of its processes writes it."""
+    """Open the log of a run. Only one of its processes writes it."""
     return RunLog(run, start, total) if aloud else nullcontext(NullLog())

@@ -1,4 +1,4 @@
-"""The model card of an encoder, as people and the Hugging Face Hub read it; made from the run folder alone."""
+"""The model card of an encoder, made from its run folder."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from .run_folder import CONFIG, TrainingData, read_config, read_data
 
 CARD = "encoder/README.md"
 RESULTS = "evaluation/results.json"
-"""What `synpat-eval` leaves in a run folder."""
+"""File that `synpat-eval` writes into a run folder."""
 
 
 def write_card(run: Path) -> None:
@@ -28,7 +28,7 @@ def update_card(run: Path) -> None:
 
 
 def card(run: Path) -> str:
-    """The card as Markdown, with the YAML header that the Hub understands."""
+    """Return the card as Markdown, with the YAML header of the Hugging Face Hub."""
     config, data = read_config(run), read_data(run)
     sets = "\n".join(
         f"| {Path(s.path).name} | {s.family or 'unknown'} | {s.samples:,} | {s.weight:g} | `{s.digest}` |"
@@ -104,7 +104,7 @@ def _throughput(run: Path, device: str) -> str:
 
 
 def _results(run: Path) -> str:
-    """The figures of every task, or how to get them."""
+    """Return a table of the results of every task, or how to get them."""
     if not (run / RESULTS).exists():
         return "Not evaluated yet: `synpat-eval --encoder RUN --task gm-instrument`."
     tasks: dict[str, Any] = json.loads((run / RESULTS).read_bytes())["tasks"]

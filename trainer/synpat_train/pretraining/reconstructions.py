@@ -1,4 +1,4 @@
-"""What the model sees and guesses, as a picture: masked image, reconstruction and original, one sample a row."""
+"""Pictures of masked images, reconstructions and originals, one sample per row."""
 
 import numpy as np
 import torch
@@ -8,19 +8,19 @@ from torch import Tensor
 from synpat_train.model.mae import MaskedAutoencoder, patchify, split_patches, unpatchify
 
 GAP = 4
-"""Pixels between two pictures."""
+"""Pixels between two images."""
 HIDDEN = 128
-"""Grey level of a patch that the encoder does not see."""
+"""Grey level of a masked patch."""
 
 
 @torch.no_grad()
 def reconstructions(
     model: MaskedAutoencoder, images: NDArray[np.uint8], noise: Tensor, mean: float, std: float
 ) -> NDArray[np.uint8]:
-    """Masked, reconstructed and original images side by side, uint8 [rows, columns].
+    """Return masked, reconstructed and original images side by side, uint8 [rows, columns].
 
     images: uint8 [batch, height, width]. noise: as in MaskedAutoencoder. mean, std: in grey levels. With norm_pix a
-    guess says nothing of a patch's own mean and contrast: these are taken from the original.
+    prediction does not include the mean and the contrast of a patch: these are taken from the original.
     """
     original = torch.from_numpy(images).float().unsqueeze(1)
     device = next(model.parameters()).device

@@ -1,4 +1,4 @@
-"""All that stays the same while a run goes on: where it lives, what it learns from, who takes part."""
+"""The parts of a run that do not change: folder, data and processes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -27,7 +27,7 @@ from .run_folder import (
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run, ready to go on."""
+    """A run that is ready to start or to resume."""
 
     folder: Path
     config: Config
@@ -36,14 +36,14 @@ class Run:
     images: Images
     order: SampleOrder
     mean: float
-    """Of the pixels, in grey levels 0..255."""
+    """Mean of the pixels in grey levels 0..255."""
     std: float
     total: int
-    """Steps from the first to the last."""
+    """Total number of steps."""
 
     @property
     def digests(self) -> list[str]:
-        """What tells the sets from others."""
+        """Digests that identify the shard sets."""
         return [shard_set.digest for shard_set in self.sets]
 
 
@@ -51,9 +51,9 @@ class Run:
 def open_run(
     folder: Path, shards: Sequence[str], config: Config, cache: Path, workers: int, group: ProcessGroup
 ) -> Iterator[Run]:
-    """Open the sets and the folder of a run, and keep others out of it; the first time, decode the sets and claim it.
+    """Open the sets and the folder of a run, and lock the folder. The first time, decode the sets and claim the folder.
 
-    Arguments as for `pretrain`. Raises InputError for what cannot be trained on, or into.
+    Arguments as for `pretrain`. Raises InputError if the sets or the folder cannot be used.
     """
     sets = open_sets(shards, config.height, cache, config.skip_damaged)
     stream = _streams(folder, sets, config, cache)
@@ -91,7 +91,8 @@ def open_run(
 
 
 def _streams(folder: Path, sets: Sequence[ShardSet], config: Config, cache: Path) -> bool:
-    """Whether images come straight from the shards: as it was when the run began, since the order depends on it."""
+    """Return True if images are decoded in every epoch. A resumed run keeps its choice, because the order depends on
+    it."""
     if config.stream != "auto":
         return config.stream
     if has_progress(folder):
@@ -100,7 +101,7 @@ def _streams(folder: Path, sets: Sequence[ShardSet], config: Config, cache: Path
 
 
 def _steps(samples: int, config: Config, group: ProcessGroup) -> int:
-    """Updates of a whole run on so many samples an epoch."""
+    """Return the total number of updates for a number of samples per epoch."""
     if samples < config.batch_size:
         raise InputError(
             f"the sets hold {samples} samples, less than one batch of {config.batch_size}: take a smaller --batch-size"

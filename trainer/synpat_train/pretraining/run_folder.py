@@ -1,4 +1,4 @@
-"""The folder of a run: what says which run it is, and keeps others out."""
+"""The folder of a run: its configuration, its data and its lock."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from synpat_train.settings import read_settings
 from .checkpoint import checkpoints
 
 CONFIG, SETS = "config.yaml", "sets.json"
-"""Its configuration, and what is known of its shard sets."""
+"""Files with the configuration and with the shard sets."""
 LOCK = ".lock"
 
 
@@ -32,26 +32,26 @@ class SetRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """What a run learns from, and how it reads it."""
+    """The shard sets that a run is trained on, and how they are read."""
 
     sets: tuple[SetRecord, ...]
     stream: bool
     """Whether images are decoded from the shards in every epoch."""
     samples_per_epoch: int
     device: str
-    """What it was last trained on."""
+    """Device of the last training."""
 
 
 def describe_data(sets: Sequence[ShardSet], stream: bool, samples_per_epoch: int, device: str) -> TrainingData:
-    """The data of a run, as its folder remembers them."""
+    """Return the description of the data that is stored in the run folder."""
     records = (SetRecord(path=s.name, digest=s.digest, samples=len(s), weight=s.weight, family=s.family) for s in sets)
     return TrainingData(sets=tuple(records), stream=stream, samples_per_epoch=samples_per_epoch, device=device)
 
 
 def read_config(run: Path) -> Config:
-    """The configuration of a run.
+    """Read the configuration of a run.
 
-    Raises InputError if the folder holds none, or one that is damaged.
+    Raises InputError if the folder has none, or if it is corrupt.
     """
     if not (run / CONFIG).exists():
         raise InputError(f"{run} holds no run of synpat-train: it has no {CONFIG}")
@@ -63,7 +63,7 @@ def read_config(run: Path) -> Config:
 
 
 def read_data(run: Path) -> TrainingData:
-    """What a run learns from."""
+    """Read the description of the data of a run."""
     try:
         content = json.loads((run / SETS).read_bytes())
         return TrainingData(**content | {"sets": tuple(SetRecord(**record) for record in content["sets"])})
@@ -74,15 +74,15 @@ def read_data(run: Path) -> TrainingData:
 
 
 def has_progress(run: Path) -> bool:
-    """Whether the run of a folder has left anything that another one would spoil."""
+    """Return True if the folder contains a checkpoint or an encoder."""
     return bool(checkpoints(run)) or (run / "encoder").exists()
 
 
 def check_run_folder(run: Path, config: Config, data: TrainingData) -> None:
-    """Refuse a folder that this run must not go into.
+    """Check that a run may use a folder.
 
-    Raises InputError for a folder with other things, and for one where a run has learned something with another
-    configuration or from other sets. Whether the images were streamed is for the run that is there to say.
+    Raises InputError if the folder has other contents, or a run that has made progress with another configuration or
+    with other sets. The setting `stream` of the existing run is kept.
     """
     if (run / CONFIG).exists():
         if not has_progress(run):  # such as one whose batch found no memory: it may try again with another
@@ -98,16 +98,16 @@ def check_run_folder(run: Path, config: Config, data: TrainingData) -> None:
 
 @contextmanager
 def lock_run(run: Path) -> Iterator[None]:
-    """Keep other processes of this machine from training into a folder.
+    """Lock the folder of a run against other processes of this machine.
 
-    Raises InputError if one is at it.
+    Raises InputError if another process holds the lock.
     """
     with sole_process(run / LOCK, f"another process is training into {run}: wait until it has finished, or stop it"):
         yield
 
 
 def claim(run: Path, config: Config, data: TrainingData) -> None:
-    """Make a folder that was checked this run's, and drop the half-written files that a kill left in it."""
+    """Write the configuration and the data of a run into its folder, and remove partial files of killed processes."""
     run.mkdir(parents=True, exist_ok=True)
     for leftover in run.rglob(".*.partial"):
         leftover.unlink(missing_ok=True)

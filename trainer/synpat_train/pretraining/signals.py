@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM and SIGINT are noted, and a run ends at the next step, with a checkpoint."""
+"""Handling of SIGTERM and SIGINT: the run stops after the current step and writes a checkpoint."""
 
 import signal
 import threading
@@ -9,9 +9,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignals:
-    """Notes SIGTERM and SIGINT while it is entered; a second SIGINT does what it does elsewhere.
+    """Context that records SIGTERM and SIGINT. A second SIGINT has its default effect.
 
-    A second SIGTERM says nothing new: a scheduler sends one to every process of a job, and torchrun passes its own on.
+    Further SIGTERMs are ignored: a scheduler sends one to every process of a job, and torchrun forwards its own.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a run stands: a few lines, and its loss as a picture."""
+"""The status of a run as text, and its loss as a plot."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +15,9 @@ CURVE = "loss.png"
 
 
 def run_status(run: Path) -> str:
-    """What a run is, how far it has come and how long it will take.
+    """Return a summary of a run: its data, its progress and the remaining time.
 
-    Raises InputError if the folder holds no run.
+    Raises InputError if the folder has no run.
     """
     config, data, log = read_config(run), read_data(run), read_log(run)
     samples = data.samples_per_epoch
@@ -41,9 +41,9 @@ def run_status(run: Path) -> str:
 
 
 def draw_curve(run: Path) -> Path:
-    """Draw the loss and the learning rate over the steps; the picture lies in the run folder.
+    """Plot the loss and the learning rate over the steps into the run folder.
 
-    Raises InputError for a run without a line in its log.
+    Raises InputError if the log has no lines.
     """
     log = read_log(run)
     if not log:

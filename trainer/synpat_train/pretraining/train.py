@@ -1,4 +1,4 @@
-"""Pre-training, from shard sets to an encoder: one loop that reads straight down."""
+"""Pre-training, from shard sets to an encoder."""
 
 import json
 import time
@@ -43,19 +43,20 @@ from .run import Run, open_run
 from .signals import StopSignals
 
 AHEAD = 4
-"""Batches that are read before the model asks for them."""
+"""Number of batches that are read in advance."""
 PICTURES = 8
-"""Samples on a sheet of reconstructions."""
+"""Number of samples in a picture of reconstructions."""
 BAD_BATCH = "bad-batch.json"
-"""Where a run whose loss is no number says what it learned from last."""
+"""File with the samples of the step at which training diverged."""
 
 
 def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, workers: int) -> None:
-    """Train a masked autoencoder on shard sets; a run that was stopped goes on from its last checkpoint.
+    """Pre-train a masked autoencoder on shard sets. A run that was stopped resumes from its last checkpoint.
 
-    folder: of the run. shards: as for `open_sets`. cache: folder of the decoded sets. workers: threads that decode
-    while streaming. SIGTERM and SIGINT end it after the step that they come in, with a checkpoint. Raises InputError
-    for what cannot be trained on or into, for a loss that is no number, and for a batch that finds no memory.
+    folder: of the run. shards: as for `open_sets`. cache: folder of the decoded sets. workers: number of threads that
+    decode images while streaming. On SIGTERM and SIGINT the run stops after the current step and writes a checkpoint.
+    Raises InputError if the sets or the folder cannot be used, if the loss becomes NaN or infinite, and if the GPU runs
+    out of memory.
     """
     with (
         process_group() as group,
@@ -80,20 +81,20 @@ def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, w
 
 
 class Objective(nn.Module):
-    """The loss of grey levels as they come from the shards."""
+    """The loss of images in grey levels."""
 
     def __init__(self, model: MaskedAutoencoder, mean: float, std: float) -> None:
-        """mean, std: of the pixels, in grey levels."""
+        """mean, std: of the pixels in grey levels."""
         super().__init__()
         self.model, self.mean, self.std = model, mean, std
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
-        """images: uint8 [batch, height, width]. noise: as in MaskedAutoencoder."""
+        """Return the loss. images: uint8 [batch, height, width]. noise: as in MaskedAutoencoder."""
         return self.model((images.unsqueeze(1).float() - self.mean) / self.std, noise)
 
 
 def _begin(run: Run) -> Training:
-    """The state before the first step, on the device."""
+    """Return the state before the first step, on the device."""
     torch.manual_seed(run.config.seed)
     torch.set_float32_matmul_precision("high")
     model = MaskedAutoencoder(run.config).to(run.group.device)
@@ -102,7 +103,7 @@ def _begin(run: Run) -> Training:
 
 
 def _train(run: Run, training: Training, log: RunLog | NullLog, stop: StopSignals) -> None:
-    """Take the steps that are left, or those until somebody asks to stop; the last one leaves a checkpoint."""
+    """Train until the last step, or until a stop signal; then write a checkpoint."""
     config, group, start, total = run.config, run.group, training.step, run.total
     low_precision = uses_bfloat16(config.precision, group.device)
     dtype = torch.bfloat16 if low_precision else torch.float32
@@ -196,7 +197,7 @@ def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | Nu
 
 
 def _blank(run: Run) -> tuple[Tensor, Tensor]:
-    """Images and noise of the shapes that the model sees at once."""
+    """Return images and noise of the shapes that the model receives in one pass."""
     config, device = run.config, run.group.device
     size = config.batch_size // run.group.count // config.accumulate
     images = torch.zeros(size, config.height, config.width, dtype=torch.uint8, device=device)
@@ -204,7 +205,7 @@ def _blank(run: Run) -> tuple[Tensor, Tensor]:
 
 
 def _too_large(run: Run, training: Training) -> InputError:
-    """What to say where the GPU's memory is not enough."""
+    """Return the error for a GPU that is out of memory, with settings that fit."""
     training.optimizer.zero_grad()
     torch.cuda.empty_cache()
     images, noise = _blank(run)
@@ -224,7 +225,7 @@ def _too_large(run: Run, training: Training) -> InputError:
 def _update(
     learner: nn.Module | Replicas, training: Training, batch: Batch, lr: float, config: Config, low_precision: bool
 ) -> Tensor:
-    """One step of the optimiser; the loss before it, still on the device. Nothing here waits for the device."""
+    """Take one optimiser step; return the loss before it, on the device. This never waits for the device."""
     device = training.device
     images, noise = batch.images.to(device, non_blocking=True), batch.noise.to(device, non_blocking=True)
     pieces = list(zip(images.chunk(config.accumulate), noise.chunk(config.accumulate), strict=True))
@@ -252,9 +253,9 @@ def _update(
 
 
 def _mean_loss(run: Run, training: Training) -> float:
-    """The mean loss of the steps since the last line of the log, on all ranks.
+    """Return the mean loss of the steps since the last log line, over all ranks.
 
-    Raises InputError that names the step, samples and checkpoint if one of them is no finite number.
+    Raises InputError that names the step, its samples and the last checkpoint if a loss is NaN or infinite.
     """
     losses = run.group.mean(torch.stack(training.losses))
     training.losses[:] = losses.unbind()
@@ -265,7 +266,7 @@ def _mean_loss(run: Run, training: Training) -> float:
 
 
 def _save(run: Run, training: Training) -> None:
-    """Write a checkpoint on the first rank. Raises as `_mean_loss`, also where a weight is no finite number."""
+    """Write a checkpoint on rank 0. Raises InputError as `_mean_loss`, also if a weight is NaN or infinite."""
     if training.losses:
         _mean_loss(run, training)
     if not training.finite():
@@ -275,7 +276,8 @@ def _save(run: Run, training: Training) -> None:
 
 
 def _diverged(run: Run, step: int, what: str) -> InputError:
-    """What to say of a step (from 0) after which there is nothing to save; the samples of its batch go into a file."""
+    """Return the error for a step (from 0) after which the state is invalid. The samples of its batch are written to
+    a file."""
     samples = batch_samples(step, run.config, run.order)
     if run.group.first:
         keys = [key_of(run.sets, int(sample)) for sample in samples]

@@ -1,6 +1,6 @@
-"""What is done to training clips, so that a classifier never hears the same one twice.
+"""Augmentation of training clips.
 
-All that is drawn comes from a numpy generator that is given, on the CPU whatever the device, but for white noise.
+All random numbers come from a given numpy generator on the CPU, whatever the device, except white noise.
 
 Axes in this file: B clips, S samples, C classes, F bands, T frames, K kept patches.
 """
@@ -15,21 +15,22 @@ from torch.nn import functional
 from synpat_train.device import to_device
 
 SMALLEST, LARGEST = 0.6, 1.5
-"""Size of what `random_resize_crop` cuts out, relative to the log-mel."""
+"""Size of the crop of `random_resize_crop`, relative to the log-mel."""
 CANVAS = 1.5
-"""Frames of the ground that it cuts from, likewise; in frequency the ground is no larger than the log-mel."""
+"""Number of frames of the area from which it crops, relative to the log-mel. The area has no additional bands."""
 LOUDNESS = 10
-"""Both parameters of the beta distribution by which `change_loudness` varies: a standard deviation of 11 %."""
+"""Both parameters of the beta distribution of `change_loudness`: a standard deviation of 11 %."""
 
 
 def change_loudness(waveforms: Tensor, dice: np.random.Generator) -> Tensor:
-    """Waveforms [B, S], each times a factor between 0.5 and 1.5 of its own (Huang et al., "Masked Autoencoders that
-    Listen", 2022)."""
+    """Multiply each waveform of [B, S] by a random factor between 0.5 and 1.5 (Huang et al., "Masked Autoencoders
+    that Listen", 2022)."""
     return waveforms * _column(0.5 + dice.beta(LOUDNESS, LOUDNESS, len(waveforms)), waveforms)
 
 
 def add_noise(waveforms: Tensor, lengths: np.ndarray, decibels: float, dice: np.random.Generator) -> Tensor:
-    """Waveforms [B, S] with white noise, so many decibels below the power of each; lengths: their samples, int [B]."""
+    """Add white noise to waveforms [B, S], by `decibels` below the power of each. lengths: number of samples, int
+    [B]."""
     generator = torch.Generator(waveforms.device).manual_seed(int(dice.integers(2**62)))
     noise = torch.randn(waveforms.shape, generator=generator, device=waveforms.device)
     power = waveforms.square().sum(dim=1, keepdim=True) / _column(lengths, waveforms)
@@ -39,10 +40,11 @@ def add_noise(waveforms: Tensor, lengths: np.ndarray, decibels: float, dice: np.
 def mixup(
     waveforms: Tensor, targets: Tensor, share: float, alpha: float, dice: np.random.Generator
 ) -> tuple[Tensor, Tensor, np.ndarray]:
-    """A share of the waveforms [B, S] and of their targets [B, C] mixed with others; and the partner of each, int [B].
+    """Mix a share of the waveforms [B, S] and their targets [B, C] with others; also return the partner of each, int
+    [B].
 
-    A clip's weight in its mixture is drawn from Beta(alpha, alpha), its partner has the rest, in the waveform as in the
-    targets. What is not mixed has itself for a partner, and stays as it is to the bit.
+    The weight of a clip is drawn from Beta(alpha, alpha), and its partner has the rest, in the waveform and in the
+    targets. A clip that is not mixed is its own partner and does not change.
     """
     clips = np.arange(len(waveforms))
     partners = np.where(dice.random(len(clips)) < share, dice.permutation(clips), clips)
@@ -52,9 +54,9 @@ def mixup(
 
 
 def spec_augment(log_mels: Tensor, bands: int, frames: int, shared: bool, dice: np.random.Generator) -> Tensor:
-    """Normalised log-mels [B, F, T] with one stripe of neighbouring bands and one of frames set to zero, their mean.
+    """Set one stripe of adjacent bands and one of adjacent frames of normalised log-mels [B, F, T] to zero, their mean.
 
-    The stripes are narrower than `bands` and `frames`. shared: whether all clips have the same ones. Time is not warped
+    The stripes are narrower than `bands` and `frames`. shared: all clips have the same stripes. Without time warping
     (Park et al., "SpecAugment: A Simple Data Augmentation Method for Automatic Speech Recognition", 2019).
     """
     masks = 1 if shared else len(log_mels)
@@ -64,7 +66,7 @@ def spec_augment(log_mels: Tensor, bands: int, frames: int, shared: bool, dice: 
 
 
 def _stripes(masks: int, length: int, widest: int, device: torch.device, dice: np.random.Generator) -> Tensor:
-    """Bool [masks, length], each with one stripe of 0 to widest - 1."""
+    """Return bool [masks, length], each with one stripe of length 0 to widest - 1."""
     widths = np.minimum(dice.integers(max(widest, 1), size=masks), length - 1)
     starts = dice.integers(length - widths)
     first, behind = to_device(np.stack([starts, starts + widths])[:, :, None], device)
@@ -73,10 +75,10 @@ def _stripes(masks: int, length: int, widest: int, device: torch.device, dice: n
 
 
 def random_resize_crop(log_mels: Tensor, dice: np.random.Generator) -> Tensor:
-    """A part of each normalised log-mel [B, F, T], stretched over the whole by bicubic interpolation.
+    """Crop a part of each normalised log-mel [B, F, T] and resize it to the full size by bicubic interpolation.
 
-    It may reach beyond the first and the last frame, where zeros are (Niizumi et al., "BYOL for Audio: Self-Supervised
-    Learning for General-Purpose Audio Representation", 2021).
+    The part may extend beyond the first and the last frame, with zeros there (Niizumi et al., "BYOL for Audio:
+    Self-Supervised Learning for General-Purpose Audio Representation", 2021).
     """
     clips, bands, frames = log_mels.shape
     ground = int(CANVAS * frames)
@@ -90,11 +92,11 @@ def random_resize_crop(log_mels: Tensor, dice: np.random.Generator) -> Tensor:
 
 
 def stretch(log_mels: Tensor, tops: np.ndarray, heights: np.ndarray, lefts: np.ndarray, widths: np.ndarray) -> Tensor:
-    """The parts of log-mels [B, F, T] that start at a band and a frame and reach over so many, each int [B], in the
-    size of the whole: the first and last values of a part become the first and last of the result."""
+    """Resize parts of log-mels [B, F, T] to the full size. The parts are given by their first band and frame and
+    their size, each int [B]. The first and last values of a part become the first and last of the result."""
 
     def positions(starts: np.ndarray, sizes: np.ndarray, length: int) -> Tensor:
-        """Where to look, -1 for the first value of the log-mel and 1 for the last: float32 [B, length]."""
+        """Return sampling positions, -1 for the first value of the log-mel and 1 for the last: float32 [B, length]."""
         along = torch.linspace(0, 1, length, device=log_mels.device)
         first, last = 2 * np.stack([starts, starts + sizes - 1]) / max(length - 1, 1) - 1
         return _column(first, log_mels) + _column(last - first, log_mels) * along
@@ -109,10 +111,11 @@ def stretch(log_mels: Tensor, tops: np.ndarray, heights: np.ndarray, lefts: np.n
 def kept_patches(
     clips: int, rows: int, columns: int, share: float, of: Literal["patches", "axis"], dice: np.random.Generator
 ) -> np.ndarray:
-    """Indices of the patches that a training step sees, row by row: int64 [clips, K], K the same for all clips.
+    """Return the indices of the patches that a training step uses, row by row: int64 [clips, K], with the same K for
+    all clips.
 
-    Whole rows (of frequency) and whole columns (of time) are left out, others for each clip; at least one patch stays.
-    of: what the share is of, as in `FineTuning.patch_drop_of`.
+    Complete rows (frequency) and columns (time) are left out, different ones for each clip. At least one patch is kept.
+    of: as in `FineTuning.patch_drop_of`.
     """
     if of == "axis":
         kept_rows, kept_columns = (max(int(length * (1 - share)), 1) for length in (rows, columns))
@@ -128,5 +131,5 @@ def kept_patches(
 
 
 def _column(values: np.ndarray, like: Tensor) -> Tensor:
-    """Float32 [B, 1], where the other is."""
+    """Return float32 [B, 1] on the device of another tensor."""
     return to_device(values.astype(np.float32)[:, None], like.device)

@@ -1,6 +1,7 @@
-"""The file of a fine-tuning that goes on: plain tensors, numbers and texts, whole or not there at all.
+"""Checkpoint of an unfinished fine-tuning.
 
-There is no state of a random generator in it: each step's is made from the seed and the place of the step.
+It contains no state of a random generator: the generator of each step is created from the seed and the position of the
+step.
 """
 
 import time
@@ -25,18 +26,18 @@ SECONDS_BETWEEN_WRITES = 60.0
 
 @dataclass
 class FineTuningCheckpoint:
-    """Where a training is kept until it is done."""
+    """File of an unfinished training."""
 
     path: Path
     training: dict[str, Any]
-    """All that decides the training, as `identity` tells it."""
+    """Identity of the training, from `identity`."""
     written: float = field(default_factory=time.monotonic)
-    """When the file was last written, or the training began."""
+    """Time of the last write, or of the start of the training."""
 
     def save(self, model: nn.Module, optimizer: Optimizer, epochs: int) -> None:
-        """Write the state after so many epochs, unless it was written within the last minute.
+        """Write the state after a number of epochs, unless it was written within the last minute.
 
-        Raises OSError if the disk is full, and then the earlier file is as it was.
+        Raises OSError if the disk is full. The existing file is then unchanged.
         """
         if time.monotonic() - self.written < SECONDS_BETWEEN_WRITES:
             return
@@ -50,7 +51,8 @@ class FineTuningCheckpoint:
         self.written = time.monotonic()
 
     def load(self, model: nn.Module, optimizer: Optimizer) -> int:
-        """Restore what is written, and return how many epochs are done; 0 if nothing is, or of another training."""
+        """Restore the state and return the number of finished epochs; 0 if there is no file, or one of another
+        training."""
         if not self.path.exists():
             return 0
         try:
@@ -67,7 +69,7 @@ class FineTuningCheckpoint:
 def identity(
     encoder: Encoder, task: Task, split: Split, normalisation: Normalisation, recipe: FineTuning, seed: int
 ) -> dict[str, Any]:
-    """What decides a training, in plain numbers and texts: two that are equal are one training."""
+    """Return everything that determines a training, as plain numbers and texts."""
     return {
         "task": task.name,
         "split": split.name,

@@ -1,4 +1,4 @@
-"""The network that is fine-tuned: a copy of an encoder with a linear layer behind the mean of its features.
+"""The network for fine-tuning: a copy of an encoder, with a linear layer on the mean of its features.
 
 Axes in this file: B clips, L patches of a log-mel, K of them kept, D the width of the encoder.
 """
@@ -19,9 +19,10 @@ from .recipes import FineTuning
 
 
 def make_classifier(encoder: Encoder, classes: int, steps: int, recipe: FineTuning, seed: int) -> VisionTransformer:
-    """A copy of the encoder for clips of so many time steps, whose `fc_norm` and `head` are new; where it is.
+    """Return a copy of the encoder for clips of `steps` time steps, with a new `fc_norm` and `head`, on the same
+    device.
 
-    seed: of the new weights. Positions stay fixed, as they were in pre-training. Torch's global generator is used.
+    seed: of the new weights. Positions are fixed as in pre-training. Torch's global generator is used.
     """
     vit = copy.deepcopy(encoder.vit).requires_grad_(True)
     vit.patch_embed.requires_grad_(not recipe.patch_embed_frozen)
@@ -44,10 +45,10 @@ def make_classifier(encoder: Encoder, classes: int, steps: int, recipe: FineTuni
 
 
 def fit_positions(table: Tensor, rows: int, columns: int, steps: int) -> Tensor:
-    """The positions of an encoder's patches [1, rows * columns, D] for another number of time steps.
+    """Adapt the positions of an encoder's patches [1, rows * columns, D] to another number of time steps.
 
-    Of fewer steps than columns, the first ones are taken, so that a step is as far from the next as in pre-training.
-    More are interpolated over the whole table, as in M2D.
+    For fewer steps the first columns are used, which keeps the distance between steps. For more, the table is
+    interpolated, as in M2D.
     """
     if steps > columns:
         return resample_abs_pos_embed(table, [rows, steps], [rows, columns], num_prefix_tokens=0, antialias=False)
@@ -57,9 +58,9 @@ def fit_positions(table: Tensor, rows: int, columns: int, steps: int) -> Tensor:
 def scores(
     vit: VisionTransformer, log_mels: Tensor, kept: Tensor | None, pooling: Literal["patches", "time steps"]
 ) -> Tensor:
-    """Logits, float32 [B, classes], of normalised log-mels [B, height, frames].
+    """Return logits, float32 [B, classes], of normalised log-mels [B, height, frames].
 
-    The last time step is filled up with zeros. kept: indices of the patches to see, int64 [B, K]; None for all.
+    The last time step is padded with zeros. kept: indices of the patches to use, int64 [B, K]; None for all.
     """
     rows, columns = patch_grid(vit, log_mels)
     missing = columns * vit.patch_embed.patch_size[1] - log_mels.shape[2]
@@ -76,13 +77,13 @@ def scores(
 
 
 def patch_grid(vit: VisionTransformer, log_mels: Tensor) -> tuple[int, int]:
-    """Patches of log-mels [B, height, frames] in frequency and in time."""
+    """Return the number of patches of log-mels [B, height, frames] in frequency and in time."""
     height, width = vit.patch_embed.patch_size
     return log_mels.shape[1] // height, -(-log_mels.shape[2] // width)
 
 
 def _set_drop_path(vit: VisionTransformer, last: float) -> None:
-    """Let blocks be passed over, the last one with this chance and those before in proportion; the first never."""
+    """Set the probability of dropping a block: `last` for the last block, decreasing linearly to zero at the first."""
     blocks = list(vit.blocks.children())
     for number, block in enumerate(blocks):
         chance = last * number / max(len(blocks) - 1, 1)

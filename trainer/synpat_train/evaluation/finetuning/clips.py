@@ -1,4 +1,4 @@
-"""What a classifier hears: the clips of a step, cut, augmented, and made into normalised log-mels.
+"""Inputs of a classifier: clips of a step, cropped, augmented and converted to normalised log-mels.
 
 Axes in this file: B clips, S samples, C classes, F bands, T frames.
 """
@@ -22,7 +22,7 @@ from .recipes import FineTuning
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuningContext:
-    """One training and its test: all but the network."""
+    """Everything that determines a training and its test, except the network."""
 
     task: Task
     split: Split
@@ -31,33 +31,33 @@ class FineTuningContext:
     seed: int
     front_end: FrontEnd
     unit: int
-    """Samples that clips are cut or filled up to."""
+    """Number of samples to which clips are cropped or padded."""
     device: torch.device
 
     @property
     def steps(self) -> int:
-        """Updates in an epoch."""
+        """Number of updates in an epoch."""
         return -(-len(self.split.train) // self.recipe.batch_size)
 
     def dice(self, *place: int) -> np.random.Generator:
-        """A generator for one place of the training: an epoch; or epoch, step and purpose."""
+        """Return the random generator of a position in the training: an epoch; or epoch, step and purpose."""
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=place))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The clips of a step before they are augmented."""
+    """The clips of a step before augmentation."""
 
     waveforms: Tensor
-    """Int16 [B, S], filled up with zeros, on the device."""
+    """int16 [B, S], padded with zeros, on the device."""
     lengths: np.ndarray
-    """Samples of each without what was filled up: int64 [B]."""
+    """Number of samples of each clip without padding: int64 [B]."""
     targets: Tensor
-    """Float32 [B, C], on the device."""
+    """float32 [B, C], on the device."""
 
 
 def training_batch(context: FineTuningContext, place: tuple[int, int]) -> Batch:
-    """The clips of a step of an epoch, each cut at random and, if the recipe says so, rolled round within its cut."""
+    """Return the clips of a step, each cropped at random and, if the recipe requires it, rolled within its crop."""
     epoch, step = place
     order = context.dice(epoch).permutation(context.split.train)
     # Batches of one size, but for one clip: none is so small that its variance means nothing.
@@ -75,7 +75,7 @@ def training_batch(context: FineTuningContext, place: tuple[int, int]) -> Batch:
 
 
 def tested_log_mels(context: FineTuningContext) -> Iterator[Tensor]:
-    """The tested clips in order, each cut at its start: normalised log-mels [B, F, T]."""
+    """Yield the test clips in order, cropped at their start, as normalised log-mels [B, F, T]."""
     clips = context.split.test
     for start in range(0, len(clips), context.recipe.batch_size):
         batch = clips[start : start + context.recipe.batch_size]
@@ -84,7 +84,8 @@ def tested_log_mels(context: FineTuningContext) -> Iterator[Tensor]:
 
 
 def gather(recordings: Recordings, clips: np.ndarray, offsets: np.ndarray, unit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Clips from their offsets on, filled up with zeros: int16 [B, unit]; and how many samples they have, int64 [B]."""
+    """Return clips from their offsets on, padded with zeros, int16 [B, unit], and their numbers of samples, int64
+    [B]."""
     lengths = np.minimum(recordings.lengths[clips] - offsets, unit)
     waveforms = np.zeros((len(clips), unit), np.int16)
     for waveform, start, length in zip(waveforms, recordings.starts[clips] + offsets, lengths, strict=True):
@@ -93,7 +94,7 @@ def gather(recordings: Recordings, clips: np.ndarray, offsets: np.ndarray, unit:
 
 
 def augmented(batch: Batch, context: FineTuningContext, dice: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Normalised log-mels [B, F, T] and targets [B, C], changed as the recipe says."""
+    """Return normalised log-mels [B, F, T] and targets [B, C], augmented as the recipe requires."""
     recipe, lengths, targets = context.recipe, batch.lengths, batch.targets
     waveforms = batch.waveforms.float() / FULL_SCALE
     if recipe.roll:
@@ -109,9 +110,9 @@ def augmented(batch: Batch, context: FineTuningContext, dice: np.random.Generato
 
 
 def normalised(waveforms: Tensor, lengths: np.ndarray, context: FineTuningContext) -> Tensor:
-    """Log-mels [B, F, T] of waveforms [B, S] with zeros, the mean, behind the last frame of each clip's own samples.
+    """Return log-mels [B, F, T] of waveforms [B, S], with zeros (the mean) after the last frame of each clip.
 
-    The last frame or two of a clip that was filled up hear silence where alone they would hear its mirror image.
+    The last frame or two of a padded clip include silence, where the unpadded clip would be reflected.
     """
     log_mels = (context.front_end.spectrogram(waveforms) - context.normalisation.mean) / context.normalisation.std
     frames = np.array([context.front_end.frames(length) for length in lengths.tolist()])

@@ -1,9 +1,8 @@
-"""The protocol `finetune`: the encoder and a linear layer behind it are trained on a task, and then tested once.
+"""The protocol `finetune`: train the encoder with a linear layer on a task, and test it once.
 
 After Niizumi et al. ("Masked Modeling Duo", 2024) or Huang et al. ("Masked Autoencoders that Listen", 2022), with the
-settings of `finetune_recipes`. Reported are the scores after the last epoch: a validation part is not used, and nothing
-is chosen by the tested clips. (EVAR takes the epoch that is best on the validation part, and where there is none, on
-the tested clips.)
+settings of `recipes`. The scores after the last epoch are reported: no validation part is used, and nothing is chosen
+on test clips. (EVAR reports the epoch that is best on the validation part or, without one, on the test clips.)
 
 Axes in this file: B clips, S samples, C classes, F bands, T frames.
 """
@@ -43,7 +42,7 @@ OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
     "amsgrad": partial(AdamW, betas=(0.9, 0.95), amsgrad=True),
 }
 LONGEST = 10 * SAMPLE_RATE
-"""Samples that the clips of a task without a unit are cut to, if its longest training clip is not shorter."""
+"""Number of samples to which clips of a task without a unit are cropped, unless all training clips are shorter."""
 BATCHES_AHEAD = 2
 
 
@@ -58,19 +57,17 @@ def finetune(
     device: str,
     checkpoint: Path,
 ) -> np.ndarray:
-    """The logits of the tested clips after the last epoch: float32 [tested, C], in the order of `split.test`.
+    """Return the logits of the test clips after the last epoch, float32 [tested, C], in the order of `split.test`.
 
-    Classes are in the order of `task.classes`. The encoder stays as it is. seed: of the head, the order, the crops and
-    all augmentation; each step draws from generators of its own. checkpoint: a file for the unfinished training; the
-    same call goes on from there as if nothing had happened, and the file is removed in the end. One of another training
-    is overwritten.
+    Classes are in the order of `task.classes`. The encoder is not changed. seed: of the head, the order, the crops and
+    all augmentation; each step has its own generators. checkpoint: file of the unfinished training; the same call
+    continues it exactly, and removes it at the end. The file of another training is overwritten.
 
-    Training clips are cut anew in each epoch, tested ones at their start; shorter clips are filled up with zeros once
-    they are normalised. Clips of a task without a unit count as of the length of the longest training clip, or of
-    LONGEST.
+    Training clips are cropped at random in each epoch, test clips at their start. Shorter clips are padded with zeros
+    after normalisation. Without a unit, clips have the length of the longest training clip, at most LONGEST.
 
-    Torch's global generators are used, and are in the end as they were: two calls may not run side by side in threads.
-    Raises InputError when training diverges.
+    Torch's global generators are used and then restored: two calls must not run in threads at the same time. Raises
+    InputError if training diverges.
     """
     front_end = FRONT_ENDS[encoder.height]
     unit = task.unit or min(int(task.whole.lengths[split.train].max()), LONGEST)
@@ -97,7 +94,7 @@ def finetune(
 
 
 def train(model: VisionTransformer, context: FineTuningContext, checkpoint: FineTuningCheckpoint) -> None:
-    """All epochs, or those that are left."""
+    """Train for the remaining epochs."""
     recipe = context.recipe
     optimizer = OPTIMIZERS[recipe.optimizer](layers(model, recipe), lr=recipe.learning_rate)
     places = [
@@ -124,7 +121,7 @@ def train(model: VisionTransformer, context: FineTuningContext, checkpoint: Fine
 def update(
     model: VisionTransformer, optimizer: Optimizer, batch: Batch, context: FineTuningContext, dice: np.random.Generator
 ) -> Tensor:
-    """One step: the loss before it, on the device."""
+    """Take one step; return the loss before it, on the device."""
     log_mels, targets = augmented(batch, context, dice)
     recipe, kept = context.recipe, None
     if recipe.patch_drop:
@@ -142,13 +139,14 @@ def update(
 
 
 def precision(context: FineTuningContext) -> torch.autocast | nullcontext:
-    """Matrix products in bfloat16, if the recipe lets a GPU have it."""
+    """Return the context for matrix products in bfloat16 on a GPU, if the recipe allows it."""
     low = context.device.type == "cuda" and uses_bfloat16(context.recipe.precision, context.device)
     return autocast(context.device, low)
 
 
 def loss(logits: Tensor, targets: Tensor, recipe: FineTuning, multi_label: bool) -> Tensor:
-    """Cross-entropy of logits and targets [B, C], averaged as the recipe says; targets are shares, from 0 to 1."""
+    """Return the cross-entropy of logits and targets [B, C], averaged as the recipe requires. Targets are between 0
+    and 1."""
     if multi_label or recipe.loss == "binary-cross-entropy":
         losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     else:
@@ -157,7 +155,7 @@ def loss(logits: Tensor, targets: Tensor, recipe: FineTuning, multi_label: bool)
 
 
 def layers(model: VisionTransformer, recipe: FineTuning) -> list[dict]:
-    """What is trained, in groups for the optimizer, each with the `lr_scale` of its depth."""
+    """Return the trained parameters in groups for the optimizer, each with the `lr_scale` of its depth."""
     return param_groups_layer_decay(model, recipe.weight_decay, model.no_weight_decay(), layer_decay=recipe.layer_decay)
 
 
@@ -174,7 +172,7 @@ def learning_rate_at(step: int, steps: int, recipe: FineTuning) -> float:
 
 
 def predict_test_clips(model: VisionTransformer, context: FineTuningContext) -> np.ndarray:
-    """Logits of the tested clips: float32 [tested, C]."""
+    """Return the logits of the test clips, float32 [tested, C]."""
     model.eval()
     with torch.inference_mode(), precision(context):
         parts = [scores(model, log_mels, None, context.recipe.pooling) for log_mels in tested_log_mels(context)]
@@ -182,7 +180,7 @@ def predict_test_clips(model: VisionTransformer, context: FineTuningContext) -> 
 
 
 def _require_finite(losses: Tensor, epoch: int, context: FineTuningContext) -> None:
-    """Refuse an epoch with a loss that is no number, naming the first."""
+    """Raise InputError for an epoch with a NaN or infinite loss, naming the first step."""
     wrong = (~losses.isfinite()).nonzero()
     if len(wrong):
         step = int(wrong[0])

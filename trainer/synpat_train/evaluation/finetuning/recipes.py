@@ -1,11 +1,11 @@
-"""Published recipes of fine-tuning, by task.
+"""Published recipes of fine-tuning by task.
 
-M2D: Niizumi et al., "Masked Modeling Duo: Towards a Universal Audio Pre-training Framework", 2024, whose fine-tuning
-is that of its benchmark EVAR. AudioMAE: Huang et al., "Masked Autoencoders that Listen", 2022, Table 3.
+M2D: Niizumi et al., "Masked Modeling Duo: Towards a Universal Audio Pre-training Framework", 2024, which fine-tunes
+with its benchmark EVAR. AudioMAE: Huang et al., "Masked Autoencoders that Listen", 2022, Table 3.
 
-Not as there: the last epoch counts and not the best one; the last frames of a clip, less than a patch, are filled up
-and not cut off; a log-mel is normalised to a standard deviation of 1, as the encoder knows it, where AudioMAE has a
-half; short clips are filled up with zeros once they are normalised, where AudioMAE does so before.
+Differences from the publications: the last epoch is reported instead of the best one; the last incomplete patch of a
+clip is padded instead of dropped; log-mels are normalised to a standard deviation of 1, as in pre-training, where
+AudioMAE uses 0.5; short clips are padded with zeros after normalisation, where AudioMAE pads before.
 """
 
 from collections.abc import Mapping
@@ -24,77 +24,77 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class FineTuning:
-    """Everything that decides a fine-tuned classifier, beside the encoder, the clips and the seed.
+    """Settings of a fine-tuning.
 
-    Raises ValidationError, which is a ValueError, for a setting that is out of range or unknown.
+    Raises ValidationError, a subclass of ValueError, if a setting is out of range or unknown.
     """
 
     epochs: Annotated[int, Field(gt=0)]
-    """Passes over the training clips; the scores are those after the last one."""
+    """Passes over the training clips. The scores after the last one are reported."""
     batch_size: Annotated[int, Field(ge=3)]
-    """The most clips in one update; two or less could leave a batch of one, which has no variance."""
+    """Maximum number of clips per update, at least 3: with 2 or less, a batch could have a single clip, without a
+    variance."""
     optimizer: Literal["sgd", "adamw", "amsgrad"]
-    """SGD with momentum 0.9; AdamW with betas 0.9 and 0.95; the same with the larger second moments of AMSGrad."""
+    """SGD with momentum 0.9; AdamW with betas 0.9 and 0.95; or the AMSGrad variant of this AdamW."""
     learning_rate: Positive
-    """At its peak, for this batch size and this loss."""
+    """Peak learning rate for this batch size and this loss."""
     final_learning_rate: NotNegative
-    """At the end of half a cosine, which is stepped with every update."""
+    """Learning rate at the end of the half cosine, which is updated in every step."""
     warmup: NotNegative
-    """Epochs over which the learning rate rises in a straight line from zero."""
+    """Epochs in which the learning rate rises linearly from zero."""
     cosine_from: Literal["start", "warmup"]
-    """Where the cosine begins: with the first update, under the warm-up (timm's way, in EVAR), or after it (MAE)."""
+    """Start of the cosine: with the first update, hidden by the warm-up (timm, EVAR), or after the warm-up (MAE)."""
     weight_decay: NotNegative
-    """Of the optimizer; not for biases and norms."""
+    """Weight decay, not applied to biases and norms."""
     layer_decay: Annotated[float, Field(gt=0, le=1)]
-    """Factor from the learning rate of a block to that of the block before; the head has the whole rate (Clark et al.,
-    "ELECTRA", 2020)."""
+    """Ratio of the learning rates of a block and the next one; the head has the full rate (Clark et al., "ELECTRA",
+    2020)."""
     drop_path: Share
-    """Chance that the last block is passed over for a clip, rising in a straight line from zero at the first (Huang et
-    al., "Deep Networks with Stochastic Depth", 2016)."""
+    """Probability that the last block is skipped for a clip, decreasing linearly to zero at the first block (Huang
+    et al., "Deep Networks with Stochastic Depth", 2016)."""
     precision: Literal["auto", "float32"]
-    """Of matrix products; auto takes bfloat16 on a GPU that multiplies it."""
+    """Precision of matrix products. auto uses bfloat16 on a GPU that supports it."""
 
     loss: Literal["cross-entropy", "binary-cross-entropy"]
-    """Where every clip has one label. Several labels a clip always take binary cross-entropy."""
+    """Loss for clips with one label. Clips with several labels always use binary cross-entropy."""
     loss_average: Literal["clips", "clips and classes"]
-    """Over what the loss is averaged. EVAR averages cross-entropy over the classes too, so that its gradient and hence
-    its step of SGD is smaller by their number: a learning rate of 0.5 on 50 classes is one of 0.01 on the ordinary
-    cross-entropy, with which 0.5 diverges."""
+    """Dimensions over which the loss is averaged. EVAR also averages the cross-entropy over the classes, which
+    divides its gradient, and the step of SGD, by their number: a learning rate of 0.5 with 50 classes equals one of
+    0.01 with the ordinary cross-entropy, with which 0.5 diverges."""
 
     head_norm: Literal["batch", "layer"]
-    """What stands before the linear layer: a batch norm without weights, behind the encoder's own last norm, and the
-    layer's weights are from N(0, 0.01) (M2D); or a new layer norm in the place of the encoder's, and they are from
-    N(0, 2e-5), cut at two standard deviations (MAE)."""
+    """Norm before the linear layer: a batch norm without parameters after the encoder's own last norm, with weights
+    of the layer from N(0, 0.01) (M2D); or a new layer norm instead of the encoder's, with weights from N(0, 2e-5)
+    truncated at two standard deviations (MAE)."""
     pooling: Literal["patches", "time steps"]
-    """What is averaged: all patches; or the time steps, each the features of its frequency patches side by side."""
+    """Mean over all patches, or over the time steps, each with the concatenated features of its frequency patches."""
     patch_embed_frozen: bool
-    """Whether the projection of the patches stays as it was pre-trained."""
+    """Do not train the patch embedding."""
     patch_drop: Share
-    """Share of the patches left out in training, by whole rows of frequency and columns of time."""
+    """Share of the patches left out in training, by complete rows (frequency) and columns (time)."""
     patch_drop_of: Literal["patches", "axis"]
-    """Of what it is the share: of all patches, divided between rows and columns by chance (M2D); or of the rows and of
-    the columns (AudioMAE)."""
+    """Reference of that share: all patches, randomly divided between rows and columns (M2D), or the rows and the
+    columns separately (AudioMAE)."""
 
     mixup: Annotated[float, Field(ge=0, le=1)]
-    """Share of the clips that are mixed with another one as waveforms, and their targets likewise (Zhang et al.,
-    "mixup", 2018)."""
+    """Share of the clips that are mixed with another clip, as waveforms, with their targets (Zhang et al., "mixup",
+    2018)."""
     mixup_alpha: Positive
-    """Both parameters of the beta distribution of a clip's weight in its mixture."""
+    """Both parameters of the beta distribution of the weight of a clip in its mixture."""
     roll: bool
-    """Whether a clip starts anywhere in itself and goes on at its end, and its loudness changes by a factor of 0.5 to
-    1.5 (AudioMAE)."""
+    """Roll a clip by a random offset, and change its loudness by a factor of 0.5 to 1.5 (AudioMAE)."""
     noise: float | None
-    """White noise that is added, in dB of a clip's power to the noise's; None adds none. That the
-    noise of AudioMAE is white, and weaker than the clip by its 20 dB, is our reading."""
+    """Signal-to-noise ratio of added white noise in dB; None adds none. White noise at 20 dB is our interpretation
+    of AudioMAE's recipe."""
     frequency_mask: Annotated[int, Field(ge=0)]
-    """SpecAugment: the mask over neighbouring bands is narrower than so many (Park et al., 2019); 0 for none."""
+    """SpecAugment: the mask is narrower than this number of bands (Park et al., 2019); 0 for none."""
     time_mask: Annotated[int, Field(ge=0)]
-    """The same for frames."""
+    """SpecAugment: the mask is narrower than this number of frames; 0 for none."""
     mask_shared: bool
-    """Whether all clips of a batch have the same mask (EVAR) or each its own."""
+    """Use one mask for all clips of a batch (EVAR) instead of one for each."""
     resize_crop: bool
-    """Whether a part of the log-mel, 0.6 to 1.5 times its size each way, is stretched over the whole (Niizumi et al.,
-    "BYOL for Audio", 2021)."""
+    """Resize a random part of the log-mel, 0.6 to 1.5 times its size in each direction, to the full size (Niizumi et
+    al., "BYOL for Audio", 2021)."""
 
     def __post_init__(self) -> None:
         if self.pooling == "time steps" and self.patch_drop:
@@ -156,7 +156,7 @@ M2D: Mapping[str, FineTuning] = {
     # of ESC-50 on the ordinary loss: with few classes, 0.5 on the average over classes would be a far higher one.
     "": replace(_EVAR, learning_rate=0.5 / 50, loss_average="clips"),
 }
-"""By name of the task; "" for any that is not named."""
+"""Recipes by task; "" for any other task."""
 
 _AUDIOMAE = FineTuning(
     epochs=60,
@@ -219,4 +219,4 @@ AUDIOMAE: Mapping[str, FineTuning] = {
     # Any other task: the settings of ESC-50, the one small set of clips with one label each.
     "": _AUDIOMAE,
 }
-"""By name of the task; "" for any that is not named."""
+"""Recipes by task; "" for any other task."""

@@ -1,4 +1,4 @@
-"""Frozen features: one embedding for every clip and every encoder, in one pass over the audio."""
+"""Embeddings: one for every clip and every encoder, in one pass over the audio."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -18,24 +18,24 @@ from synpat_train.prefetch import prefetch
 from synpat_train.progress import track
 
 CLIPS_MEASURED = 5000
-"""The most clips from which a normalisation is measured, as in MSM-MAE."""
+"""Maximum number of clips from which a normalisation is measured, as in MSM-MAE."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Embedder:
-    """Something that turns clips into features."""
+    """A function from clips to features."""
 
     embed: Callable[[Sequence[Tensor]], Tensor]
-    """Normalised spectrograms of a few clips, [bands, frames] each and all of one number of time steps, to features
+    """Function from normalised spectrograms, each [bands, frames] with the same number of time steps, to features
     [clips, features]."""
     features: int
     digest: str
-    """The same digest means the same features."""
+    """Equal digests mean equal features."""
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What is subtracted from every value of a spectrogram, and what it is then divided by."""
+    """Mean that is subtracted from every value of a spectrogram, and standard deviation by which it is divided."""
 
     mean: float
     std: float
@@ -56,11 +56,11 @@ class EmbeddingContext:
 def measure_normalisation(
     recordings: Recordings, clips: np.ndarray, front_end: FrontEnd, *, device: str, what: str
 ) -> Normalisation:
-    """Mean and standard deviation over the spectrogram values of clips, given by their indices.
+    """Return mean and standard deviation over the spectrogram values of clips, given by their indices.
 
-    Of more than CLIPS_MEASURED clips, as many are taken at even distances. Meant for the clips that at least one split
-    learns from: with an official split the tested clips stay out, and with folds, where each clip is learnt from at
-    some time, embeddings can be shared between the folds. Two numbers for a whole task tell nothing of its labels.
+    At most CLIPS_MEASURED evenly spaced clips are used. Intended for the training clips of all splits. An official test
+    part is then not used. With folds, every clip is in a training part, and one normalisation allows to share
+    embeddings between the folds: two numbers for all clips contain no information about labels.
     """
     chosen = clips[np.linspace(0, len(clips) - 1, min(len(clips), CLIPS_MEASURED)).round().astype(int)]
     count, total, squares = 0, 0.0, 0.0
@@ -79,9 +79,9 @@ def embed(
     batches: Sequence[np.ndarray],
     what: str,
 ) -> Iterator[list[np.ndarray]]:
-    """For each batch, the embeddings of its clips by each embedder: float32 [batch, features].
+    """Yield the embeddings of each batch by each embedder, float32 [batch, features].
 
-    batches: indices of clips, those of a batch with the same number of time steps.
+    batches: indices of clips, with the same number of time steps in each batch.
     """
     front_end, normalisation = context.front_end, context.normalisation
     minimum = front_end.frames(context.unit) if context.unit else 0
@@ -100,9 +100,9 @@ def embed(
 
 
 def _load(recordings: Recordings, batch: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The waveforms of a batch, those of one length together: their places in the batch, and float32 [clips, samples].
+    """Return the waveforms of a batch grouped by length: positions in the batch, and float32 [clips, samples].
 
-    Most data sets have clips of one length, and one transform of many is several times as fast as many of one.
+    One transform of many clips is several times as fast as many transforms of one clip.
     """
     lengths = recordings.lengths[batch]
     groups = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
@@ -114,7 +114,7 @@ def batches_of_equal_steps(
 ) -> list[np.ndarray]:
     """Return batches of indices of clips with the same number of time steps, each about `batch_size` inputs long.
 
-    The encoder fills up a step with zeros, so such clips can be made equally long without changing what it sees.
+    The encoder pads a step with zeros, so that such clips can be padded to equal length without changing the result.
     """
     clips_by_steps: dict[int, list[int]] = defaultdict(list)
     for index, samples in enumerate(recordings.lengths.tolist()):
@@ -128,7 +128,7 @@ def batches_of_equal_steps(
 
 
 def embeds_in_bfloat16(device: torch.device) -> bool:
-    """Return whether encoders run in bfloat16: on every GPU, and on CPUs that multiply it.
+    """Return True if encoders run in bfloat16: on every GPU, and on CPUs that support it.
 
     On other CPUs it takes eight times as long as float32.
     """
@@ -136,7 +136,7 @@ def embeds_in_bfloat16(device: torch.device) -> bool:
 
 
 def encoder_embedder(encoder: Encoder) -> Embedder:
-    """Return the mean of the encoder's patch features over time; in bfloat16 where `embeds_in_bfloat16`."""
+    """Return the embedder of an encoder: the mean of its patch features over time."""
 
     def embed(images: Sequence[Tensor]) -> Tensor:
         frames = max(clip.shape[1] for clip in images)
@@ -148,7 +148,7 @@ def encoder_embedder(encoder: Encoder) -> Embedder:
 
 
 def statistics_embedder(front_end: FrontEnd) -> Embedder:
-    """The baseline that learns nothing: mean and standard deviation over time of each band."""
+    """Return the baseline without a model: mean and standard deviation over time of each band."""
 
     def embed(images: Sequence[Tensor]) -> Tensor:
         return torch.stack([torch.cat([clip.mean(dim=1), clip.std(dim=1, correction=0)]) for clip in images])

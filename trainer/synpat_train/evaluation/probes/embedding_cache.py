@@ -1,4 +1,4 @@
-"""Embeddings on disk, made once for each encoder and task; a killed run goes on where it was."""
+"""Embeddings on disk, computed once for each encoder and task. An interrupted computation is continued."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from synpat_train.model.encoder import Encoder
 from .embedding import Embedder, EmbeddingContext, batches_of_equal_steps, embed, embeds_in_bfloat16
 
 VERSION = 1
-"""Raised when the same encoder embeds the same clip otherwise."""
+"""Increased when the embedding of the same clip by the same encoder changes."""
 SECONDS_BETWEEN_NOTES = 20.0
 
 
@@ -32,9 +32,9 @@ def embeddings(
     cache: Path,
     what: str,
 ) -> list[np.ndarray]:
-    """The embeddings of all clips by each embedder, mapped from the cache: float32 [clips, features].
+    """Return the embeddings of all clips by each embedder, memory-mapped from the cache: float32 [clips, features].
 
-    encoder: whose time steps the clips are sorted by. batch_size: number of its inputs that are embedded at once.
+    encoder: its time steps determine the batches. batch_size: number of its inputs that are embedded at once.
     """
     # Features in bfloat16 and in float32 differ, and a cache may be shared by CPUs with and without bfloat16.
     in_bfloat16 = context.device == "cpu" and embeds_in_bfloat16(torch.device(context.device))
@@ -63,29 +63,29 @@ def embeddings(
 
 @dataclass
 class _PartialEmbeddings:
-    """Embeddings of which the first batches are there."""
+    """Embeddings of which only the first batches are computed."""
 
     file: Path
-    """What it will be called."""
+    """Final path."""
     values: np.memmap
     plan: str
     done: int
-    """Batches."""
+    """Number of finished batches."""
 
     def note(self, done: int) -> None:
-        """Remember how far it is."""
+        """Store the number of finished batches."""
         self.values.flush()
         write_atomically(_progress(self.file), json.dumps({"plan": self.plan, "done": done}).encode())
 
     def finish(self) -> None:
-        """Give it its name."""
+        """Move the file to its final path."""
         self.values.flush()
         os.replace(_partial(self.file), self.file)
         _progress(self.file).unlink(missing_ok=True)
 
 
 def _begin(file: Path, shape: tuple[int, int], plan: str) -> _PartialEmbeddings:
-    """A new file, or that of a killed run with the same batches."""
+    """Create a file, or continue that of an interrupted computation with the same batches."""
     partial, progress = _partial(file), _progress(file)
     if partial.exists() and progress.exists() and (noted := json.loads(progress.read_bytes()))["plan"] == plan:
         return _PartialEmbeddings(file, np.lib.format.open_memmap(partial, "r+"), plan, noted["done"])
@@ -96,9 +96,9 @@ def _begin(file: Path, shape: tuple[int, int], plan: str) -> _PartialEmbeddings:
 def _fill(
     unfinished: Sequence[_PartialEmbeddings], computed: Iterable[tuple[np.ndarray, list[np.ndarray]]], done: int
 ) -> None:
-    """Write batches, clips and their embeddings by each embedder, and give the files their names.
+    """Write the embeddings of batches by each embedder, then move the files to their final paths.
 
-    done: batches that come before them.
+    done: number of earlier batches.
     """
     noted = time.monotonic()
     for number, (batch, found) in enumerate(computed, done + 1):

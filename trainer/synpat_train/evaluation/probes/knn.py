@@ -1,7 +1,7 @@
-"""The protocol `knn`: a clip has the labels that its nearest neighbours have. Nothing is trained.
+"""The protocol `knn`: classification by the labels of the nearest neighbours, without training.
 
-Cover and Hart, "Nearest neighbor pattern classification", 1967, on standardised features, by the angle between them;
-near neighbours count more, by the inverse of their distance.
+Cover and Hart, "Nearest neighbor pattern classification", 1967, on standardised features with cosine distance.
+Neighbours are weighted by the inverse of their distance.
 """
 
 import numpy as np
@@ -15,9 +15,9 @@ from .settings import KNearestNeighbours
 
 
 def knn(settings: KNearestNeighbours, features: np.ndarray, targets: np.ndarray, split: Split, seed: int) -> np.ndarray:
-    """Scores of the split's tested clips: float64 [tested, classes], in the order of `split.test`.
+    """Return scores of the test clips, float64 [tested, classes], in the order of `split.test`.
 
-    features: float32 [clips, features]; targets: int64 [clips] or bool [clips, classes]. The seed decides nothing.
+    features: float32 [clips, features]. targets: int64 [clips] or bool [clips, classes]. The seed has no effect.
     """
     learnt = np.concatenate([split.train, split.valid])
     # The weighted mean of the neighbours' labels, which a regression to them gives for either kind of label.

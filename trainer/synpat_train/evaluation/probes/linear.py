@@ -1,11 +1,11 @@
-"""The protocol `linear`: a linear layer trained on frozen embeddings, as EVAR has it.
+"""The protocol `linear`: a linear layer trained on frozen embeddings, as in EVAR.
 
 After the linear evaluation of Niizumi et al., "BYOL for Audio: Exploring Pre-trained General-purpose Audio
 Representations", 2023, with the learning rate of MSM-MAE (Niizumi et al., "Masked Spectrogram Modeling using Masked
-Autoencoders", 2022). What is chosen is chosen on the validation part, never on the tested clips.
+Autoencoders", 2022). All choices are made on the validation part, never on test clips.
 
-With so small a rate and so few epochs, the layer of a data set of some hundred clips is far from its optimum when
-training ends. That is the protocol; the protocol `logistic` goes to the optimum.
+With this small learning rate and few epochs, the layer is far from its optimum at the end of training if a data set has
+only some hundred clips. This is part of the protocol. The protocol `logistic` solves the problem to its optimum.
 """
 
 import copy
@@ -24,18 +24,18 @@ from synpat_train.evaluation.tasks.task import Split
 from .settings import Linear
 
 VALIDATION = 0.1
-"""Share of the training part that validates where a data set has no part of its own for that."""
+"""Share of the training part that is used for validation if a data set has no validation part."""
 DRAWS = 100
-"""How often that share is drawn anew until the rest holds every class."""
+"""Maximum number of draws of that share until the rest contains every class."""
 RATES = 1e-5, 3e-5, 1e-4, 3e-4, 1e-3
-"""Learning rates that are tried where it is to be chosen on the validation part; the smaller of equals is taken."""
+"""Learning rates among which the validation part chooses. With equal results, the smaller one is taken."""
 
 
 def linear(settings: Linear, features: np.ndarray, targets: np.ndarray, split: Split, seed: int) -> np.ndarray:
-    """Scores of the split's tested clips: float32 [tested, classes], in the order of `split.test`.
+    """Return scores of the test clips, float32 [tested, classes], in the order of `split.test`.
 
-    features: float32 [clips, features]; targets: int64 [clips] or bool [clips, classes]. seed: of the weights, the
-    order and the drawn validation.
+    features: float32 [clips, features]. targets: int64 [clips] or bool [clips, classes]. seed: of the weights, the
+    order and the random validation part.
     """
     train, valid = (split.train, split.valid) if len(split.valid) else _drawn(split.train, targets, seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -51,7 +51,7 @@ def linear(settings: Linear, features: np.ndarray, targets: np.ndarray, split: S
 
 
 class Part(NamedTuple):
-    """Clips to learn from, or to choose by."""
+    """Training or validation clips."""
 
     inputs: Tensor
     """float32 [clips, features], standardised."""
@@ -62,7 +62,7 @@ class Part(NamedTuple):
 def _trained(
     settings: Linear, learning_rate: float, learnt: Part, valid: Part, classes: int, seed: int
 ) -> tuple[nn.Linear, float]:
-    """The layer after its best epoch, and how well it then did on the validation part."""
+    """Return the layer after its best epoch, and its result on the validation part."""
     dice = torch.Generator().manual_seed(seed)
     width = learnt.inputs.shape[1]
     layer = nn.Linear(width, classes)
@@ -87,14 +87,14 @@ def _trained(
 
 
 def _loss(scores: Tensor, wanted: Tensor) -> Tensor:
-    """The mean over clips and classes, as EVAR takes it for either kind of label."""
+    """Return the mean loss over clips and classes, as EVAR does for both kinds of labels."""
     if wanted.ndim == 2:
         return functional.binary_cross_entropy_with_logits(scores, wanted)
     return functional.cross_entropy(scores, wanted) / scores.shape[1]
 
 
 def _validate(scores: Tensor, wanted: Tensor) -> float:
-    """Accuracy, or mAP."""
+    """Return the accuracy, or the mAP for several labels per clip."""
     if wanted.ndim == 2:
         return mean_average_precision(scores.cpu().numpy(), wanted.cpu().numpy() > 0)
     return float((scores.argmax(1) == wanted).float().mean())
@@ -105,7 +105,7 @@ def _wanted(targets: np.ndarray, device: str) -> Tensor:
 
 
 def _drawn(train: np.ndarray, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Training clips without a random share, and that share."""
+    """Split the training clips at random; return the rest and the validation share."""
     dice, count = np.random.default_rng(seed), max(round(VALIDATION * len(train)), 1)
     several = targets.ndim == 2
     for _ in range(DRAWS):

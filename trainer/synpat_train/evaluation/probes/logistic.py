@@ -1,9 +1,9 @@
-"""The protocol `logistic`: how well a linear classifier, solved to its optimum, tells the classes apart.
+"""The protocol `logistic`: a linear classifier solved to its optimum.
 
-Each feature is standardised on the training part; then multinomial logistic regression with L2 penalty 1 / (2 C) and
-C = 0.1, or where clips have several labels one such regression for each. C is fixed for all tasks, encoders and folds,
-there is no validation part and no chance in it, so a figure is what the features give without any tuning: fast, and
-the least noisy on small data sets. Figures are not comparable with those of the protocol `linear`.
+Features are standardised on the training part. Then multinomial logistic regression with L2 penalty 1 / (2 C) and C =
+0.1, or one such regression for each class if clips have several labels. C is fixed for all tasks, encoders and folds.
+There is no validation part and no randomness, so the result needs no tuning, is fast, and has the least noise on small
+data sets. Results are not comparable with those of the protocol `linear`.
 """
 
 import numpy as np
@@ -18,9 +18,9 @@ from .settings import Logistic
 
 
 def logistic(settings: Logistic, features: np.ndarray, targets: np.ndarray, split: Split, seed: int) -> np.ndarray:
-    """Scores of the split's tested clips: float64 [tested, classes], in the order of `split.test`.
+    """Return scores of the test clips, float64 [tested, classes], in the order of `split.test`.
 
-    features: float32 [clips, features]; targets: int64 [clips] or bool [clips, classes]. The seed decides nothing. A
+    features: float32 [clips, features]. targets: int64 [clips] or bool [clips, classes]. The seed has no effect. A
     class that no training clip has, or every one, scores 0.
     """
     learnt = np.concatenate([split.train, split.valid])

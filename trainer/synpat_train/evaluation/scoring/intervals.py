@@ -1,7 +1,7 @@
-"""How sure a figure is, and a difference between two of them.
+"""Confidence intervals of scores and of differences.
 
-All take the tested clips as independent. Clips of one speaker or one recording are not quite, so the truth is a
-little wider.
+All intervals treat the test clips as independent. Clips of one speaker or one recording are not fully independent, so
+the true intervals are a little wider.
 """
 
 from collections.abc import Sequence
@@ -10,19 +10,22 @@ from typing import NamedTuple
 import numpy as np
 
 NORMAL_95 = 1.959964
-"""Standard deviations of a normal distribution that hold 95 % of it."""
+"""Half-width of the central 95 % of a normal distribution, in standard deviations."""
 
 
 class Interval(NamedTuple):
-    """Bounds at 95 % confidence."""
+    """Bounds of a 95 % confidence interval."""
 
     low: float
     high: float
 
 
 def wilson(share: float, count: float) -> Interval:
-    """Interval of a share, within 0 and 1, observed among `count` clips (Wilson, "Probable Inference, the Law of
-    Succession, and Statistical Inference", 1927). It stays within 0 and 1, also for shares of 0 and 1."""
+    """Return the interval of a proportion observed in `count` clips.
+
+    Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927. The bounds are within 0 and 1,
+    also for proportions of 0 and 1.
+    """
     z = NORMAL_95
     centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
@@ -31,19 +34,19 @@ def wilson(share: float, count: float) -> Interval:
 
 
 def normal(value: float, variance: float) -> Interval:
-    """Interval of a figure between 0 and 1 by the normal distribution."""
+    """Return the interval of a score between 0 and 1 by the normal approximation."""
     half = NORMAL_95 * variance**0.5
     return Interval(max(value - half, 0.0), min(value + half, 1.0))
 
 
 def difference_interval(difference: float, by_clips: float, seeds: Sequence[float]) -> Interval:
-    """Interval of a difference to the mean of several seeds.
+    """Return the interval of a difference to the mean of several seeds.
 
-    by_clips: its variance over other clips. seeds: the figure of each seed. If there are several, the interval is that
-    of the difference to one more seed: it holds what the clips leave open and what the luck of a seed does (without
-    which one random-init encoder would "beat" three others half of the time), as Student's t with the degrees of
-    freedom of Satterthwaite ("An Approximate Distribution of Estimates of Variance Components", 1946). Three seeds make
-    it wide.
+    by_clips: variance of the difference over the choice of clips. seeds: score of each seed. With several seeds, the
+    interval is that of the difference to one more seed: it includes the variance over clips and over seeds, as
+    Student's t with Satterthwaite's degrees of freedom ("An Approximate Distribution of Estimates of Variance
+    Components", 1946). Without the second part, one random-init encoder would differ significantly from three others
+    half of the time. Three seeds make the interval wide.
     """
     from scipy import stats  # slow to import
 

@@ -1,7 +1,7 @@
-"""The two metrics, accuracy and mAP: a figure between 0 and 1, and how much of it is the luck of the tested clips.
+"""The metrics accuracy and mAP: a score between 0 and 1 and its variance over the choice of test clips.
 
-Both work on parts, numbers that stand for the tested clips of a fold: for accuracy one for each clip, for mAP one for
-each group of them. The parts of several seeds can be averaged, and those of two encoders subtracted.
+Both are computed from parts, numbers for the test clips of a fold: one for each clip for accuracy, one for each group
+of clips for mAP. The parts of several seeds can be averaged, and those of two encoders subtracted.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,33 +13,35 @@ from .intervals import Interval, normal, wilson
 
 ACCURACY, MAP = "accuracy", "mAP"
 GROUPS = 20
-"""Into which the tested clips are divided to see how much mAP hangs on each."""
+"""Number of groups of test clips for the variance of mAP."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """How scores become a figure."""
+    """How scores of classes become a score of the task."""
 
     parts: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    """Scores [tested, classes] and targets, int64 [tested] or bool [tested, classes], to the parts of a fold."""
+    """Function from class scores [tested, classes] and targets, int64 [tested] or bool [tested, classes], to the
+    parts of a fold."""
     value: Callable[[np.ndarray], float]
-    """The figure of a fold."""
+    """Function from the parts of a fold to its score."""
     variance: Callable[[np.ndarray], float]
-    """Its variance over other clips; also of a difference."""
+    """Function from parts, or differences of parts, to the variance of the score."""
     interval: Callable[[float, float, float], Interval]
-    """95 % interval of a figure, given its variance and the number of clips that it is worth."""
+    """Function from a score, its variance and its effective number of clips to the 95 % interval."""
 
 
 def correct(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """1 where the highest score is that of the target, else 0: float64 [tested]."""
+    """Return 1 if the highest score is that of the target, else 0: float64 [tested]."""
     return (scores.argmax(1) == targets).astype(float)
 
 
 def leave_groups_out(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """mAP of all clips, and without each group of them: float64 [1 + groups]. Clips go to the groups in turn.
+    """Return the mAP of all clips, and without each group of them: float64 [1 + groups]. Clips are assigned to groups
+    in turn.
 
-    The grouped jackknife of Quenouille, "Notes on bias in estimation", 1956: twenty figures, where a bootstrap takes
-    hundreds.
+    The grouped jackknife of Quenouille, "Notes on bias in estimation", 1956, needs twenty evaluations where a bootstrap
+    needs hundreds.
     """
     groups = np.arange(len(targets)) % GROUPS
     without = [groups != group for group in range(min(GROUPS, len(targets)))]
@@ -48,7 +50,7 @@ def leave_groups_out(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def mean_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
-    """Mean of the average precision over the classes that at least one clip has; 0 if there is none."""
+    """Return the mean of the average precision over the classes of at least one clip; 0 if there is none."""
     from sklearn.metrics import average_precision_score  # slow to import
 
     present = targets.any(0)

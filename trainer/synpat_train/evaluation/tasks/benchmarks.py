@@ -1,8 +1,7 @@
-"""The table of the benchmarks: what each measures, where a person gets it, and what a whole copy of it holds.
+"""The benchmarks: what each measures, where to get it, and what a complete copy contains.
 
-Nothing is downloaded. The thirteen tasks are those of Ishikawa et al., "Pre-training with Synthetic Patterns for
-Audio", 2025, with counts, unit lengths and splits as in EVAR (Niizumi et al., "BYOL for Audio", 2023); FSD50K, ESC-10
-and FSDD stand beside them.
+Nothing is downloaded. The thirteen tasks of Ishikawa et al., "Pre-training with Synthetic Patterns for Audio", 2025,
+with counts, clip lengths and splits as in EVAR (Niizumi et al., "BYOL for Audio", 2023), and FSD50K, ESC-10 and FSDD.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,24 +25,24 @@ class Benchmark:
     measures: str
     classes: int
     seconds: float
-    """Length that clips are cut or padded to."""
+    """Length to which clips are cropped or padded."""
     counts: Mapping[str, int]
-    """Clips of each part, or of all folds together under "folds"."""
+    """Number of clips of each part, or of all folds together under "folds"."""
     split: str
     licence: str
     where: str
     marker: str
-    """What is looked for to tell its folder: a file, or a pattern of files."""
+    """File or pattern of files that identifies the folder of the data set."""
     names: tuple[str, ...] = ()
-    """What its folder is usually called, if the one above is given."""
+    """Usual names of its folder, if the parent folder is given."""
     read: Callable[[Path], Listing] = field(repr=False)
     metric: str = ACCURACY
     protocols: tuple[str, ...] = ("linear",)
-    """Those of the paper that use it."""
+    """Protocols of the paper that use it."""
     rate: int | None = None
-    """Hz of all files as they are published; None where they differ."""
+    """Sample rate of all published files in Hz; None if they differ."""
     gaps: str = "figures are not comparable with published ones"
-    """What clips that are missing do to a figure."""
+    """Effect of missing clips on the results."""
 
     @property
     def clips(self) -> int:
@@ -135,9 +134,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 
 
 def find_root(name: str, folder: Path) -> Path:
-    """The folder of a benchmark: the one given, or one in it of a usual name.
+    """Return the folder of a benchmark: the given one, or a subfolder with a usual name.
 
-    Raises InputError, saying what was looked for and what is there, if neither holds it.
+    Raises InputError, with what was searched for and what was found, if neither contains it.
     """
     benchmark = BENCHMARKS[name]
     for root in (*(folder / usual for usual in benchmark.names), folder):
@@ -154,9 +153,9 @@ def find_root(name: str, folder: Path) -> Path:
 
 
 def read_benchmark(name: str, folder: Path) -> tuple[Path, Listing]:
-    """The folder of a benchmark, and what it lists.
+    """Return the folder of a benchmark and its listing.
 
-    Raises InputError if the folder does not hold it, or holds files of another layout.
+    Raises InputError if the folder does not contain the benchmark, or has another layout.
     """
     root = find_root(name, folder)
     try:

@@ -1,4 +1,4 @@
-"""Comparing a copy of a benchmark with what a whole one holds, before hours are spent on it."""
+"""Check of a copy of a benchmark against the published data set, before a long evaluation."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -16,26 +16,26 @@ from .benchmarks import BENCHMARKS, Benchmark, read_benchmark
 from .listing import Listing
 
 SHOWN = 5
-"""Files that are named of each kind of fault."""
+"""Maximum number of files that are named for each kind of fault."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copy:
-    """What was found in a folder."""
+    """The contents of a folder."""
 
     root: Path
     listing: Listing
     missing: Sequence[str]
-    """Files that are listed and not there."""
+    """Listed files that do not exist."""
     unreadable: Sequence[str]
-    """Files that are there and not audio, or empty."""
+    """Files that are not audio, or empty."""
     twice: Sequence[tuple[str, str]]
-    """Pairs of files with the same bytes."""
+    """Pairs of files with equal bytes."""
     rates: Counter[int]
-    """Hz, and files of that rate."""
+    """Number of files by sample rate in Hz."""
 
     def faults(self, benchmark: Benchmark) -> list[str]:
-        """What is not as it should be, a line each."""
+        """Return the differences from the published data set, one line each."""
         found = self.listing.counts if len(benchmark.counts) > 1 else {"folds": len(self.listing.files)}
         lines = [
             f"{part}: {found.get(part, 0):,} clips are listed, {count:,} are expected"
@@ -58,9 +58,9 @@ class Copy:
 
 
 def check_copy(name: str, folder: Path) -> Copy:
-    """Look at every file that a benchmark's folder lists: its header, and its bytes where sizes are the same.
+    """Check every file that a benchmark's folder lists: its header, and its bytes if another file has the same size.
 
-    Raises InputError if the folder does not hold the benchmark.
+    Raises InputError if the folder does not contain the benchmark.
     """
     root, listing = read_benchmark(name, folder)
     files = listing.files.tolist()
@@ -80,7 +80,7 @@ def check_copy(name: str, folder: Path) -> Copy:
 
 
 def report(name: str, copy: Copy) -> str:
-    """What a person reads."""
+    """Return the result of a check as text."""
     benchmark, faults = BENCHMARKS[name], copy.faults(BENCHMARKS[name])
     parts = ", ".join(f"{part} {count:,}" for part, count in copy.listing.counts.items())
     lines = [f"{copy.root}: {name}, {len(copy.listing.files):,} clips listed ({parts})", *(f"- {f}" for f in faults)]
@@ -89,7 +89,7 @@ def report(name: str, copy: Copy) -> str:
 
 
 def _rate(path: Path) -> int | None:
-    """Samples a second by the header; None for a file that is no audio or has no sample."""
+    """Return the sample rate from the header of a file; None if it is not audio or has no samples."""
     try:
         info = soundfile.info(path)
     except soundfile.SoundFileError:

@@ -29,7 +29,7 @@ def folder_task(source: Source) -> LoadTask:
 
 
 def read_metadata(folder: Path, label: str, part: str) -> Listing:
-    """The rows of `folder/metadata.csv`; label and part are names of columns that exist."""
+    """Read the rows of `folder/metadata.csv`. label, part: names of existing columns."""
     with (folder / "metadata.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = [
             ((row["filename"] or "").strip(), (row[label] or "").strip(), (row[part] or "").strip())

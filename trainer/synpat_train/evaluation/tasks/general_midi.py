@@ -1,8 +1,8 @@
-"""Two tasks that need no download: notes of recorded instruments, to be told apart by instrument family and by pitch.
+"""Two tasks without a download: classification of notes of recorded instruments by instrument family and by pitch.
 
-The instruments are the General MIDI presets of TimGM6mb (Tim Brechbill, 2004), a soundfont of sampled instruments that
-the wheel of pretty_midi ships; tinysoundfont plays it. Both tasks use the same notes, so that an encoder embeds them
-once. They stand in for NSynth (instrument family) and for the pitches of Surge.
+The instruments are the General MIDI presets of TimGM6mb (Tim Brechbill, 2004), a soundfont of sampled instruments in
+the wheel of pretty_midi, played by tinysoundfont. Both tasks use the same notes, so that an encoder embeds them once.
+They replace NSynth (instrument family) and Surge (pitch) in demonstrations.
 """
 
 import hashlib
@@ -43,47 +43,48 @@ FAMILIES = (
     "synth effects",
     "ethnic",
 )
-"""Families of eight programs each, in the order of General MIDI. Its last two, percussive and sound effects, are left
-out: most of their presets have no pitch, and the sounds of one family have nothing in common."""
+"""Families of eight programs each, in the order of General MIDI. The last two, percussive and sound effects, are
+left out: most of their presets have no pitch, and the sounds within a family differ too much."""
 LOWEST_KEY, HIGHEST_KEY = 21, 108
-"""MIDI keys of the piano: 27.5 to 4186 Hz."""
+"""MIDI keys of the piano, 27.5 to 4186 Hz."""
 KEY_STRIDE = 4
-"""Each program plays every fourth key, starting from another one than its neighbours: all 88 keys at a quarter of the
-cost."""
+"""Each program plays every fourth key, with another offset than its neighbours. Together they play all 88 keys."""
 FOLDS = 5
 HELD, RELEASED = 1.0, 0.5
-"""Seconds that a key is held, and that the note may ring afterwards."""
+"""Duration of a note and of its release in seconds."""
 PLAYING_RATE = 44_100
-"""Hz. The player does not filter what it transposes upwards: played at a high rate and resampled, less of that folds
-back into the band."""
+"""Sample rate of the player in Hz. The player does not filter transposed samples. A high rate, followed by
+resampling, reduces the aliasing."""
 SILENCE = 1e-3
-"""Peak of full scale below which a note counts as silent: some presets have no sample for the highest keys."""
+"""Peak, relative to full scale, below which a note counts as silent. Some presets have no sample for the highest
+keys."""
 PEAK = 0.5
-"""Peak of full scale that every note is brought to, so that the loudness of a preset does not give it away."""
+"""Peak, relative to full scale, to which every note is scaled, so that loudness does not identify a preset."""
 RENDER_VERSION = 1
-"""Raised when the rendered notes change."""
+"""Increased when the rendered notes change."""
 
 
 @dataclass(frozen=True)
 class Notes:
-    """The rendered notes, and which key of which program each one is."""
+    """The rendered notes, with program and key."""
 
     recordings: Recordings
     programs: np.ndarray
-    """General MIDI program less one, within 0 and 111: int64 [notes]."""
+    """General MIDI program minus one, 0 to 111: int64 [notes]."""
     keys: np.ndarray
     """MIDI key: int64 [notes]."""
 
     @property
     def names(self) -> np.ndarray:
-        """A name for each: str [notes]."""
+        """Name of each note: str [notes]."""
         return np.array([f"program {program} key {key}" for program, key in zip(self.programs, self.keys, strict=True)])
 
 
 def instrument_task(source: Source) -> LoadTask:
-    """Which of 14 families is it? No (preset, key) pair is both learnt and tested: each is played once.
+    """Prepare the classification of notes into 14 instrument families.
 
-    A preset's keys go to the folds in turn, so that neighbouring keys of the same preset are learnt.
+    The keys of a preset are distributed over the folds in turn, so that neighbouring keys of the same preset are in the
+    training part. No (preset, key) pair is in both parts, because each is played once.
     """
     find_font()
     return partial(_load_instruments, source.cache)
@@ -97,9 +98,10 @@ def _load_instruments(cache: Path) -> Task:
 
 
 def pitch_task(source: Source) -> LoadTask:
-    """Which of 88 keys is it? No preset is both learnt and tested: every fifth program is tested by the others.
+    """Prepare the classification of notes into 88 keys.
 
-    A few presets of the soundfont share recordings, as the three pianos do.
+    Every fifth program is tested with the others as training part, so that no preset is in both parts. A few presets of
+    the soundfont share recordings, such as the three pianos.
     """
     find_font()
     return partial(_load_pitches, source.cache)
@@ -120,7 +122,7 @@ def _task(name: str, notes: Notes, labels: np.ndarray, folds: np.ndarray) -> Tas
 
 @lru_cache
 def load_notes(cache: Path) -> Notes:
-    """The notes in the cache folder, rendered there first if need be (about ten seconds, 120 MB).
+    """Return the notes from the cache folder, after rendering them if necessary (about ten seconds, 120 MB).
 
     Raises InputError if the soundfont or its player is not installed.
     """
@@ -145,7 +147,10 @@ def load_notes(cache: Path) -> Notes:
 
 
 def find_font() -> Path:
-    """Path of the soundfont inside the installed pretty_midi; InputError says what to install."""
+    """Return the path of the soundfont in the installed pretty_midi.
+
+    Raises InputError, with the packages to install, if it is missing.
+    """
     package = importlib.util.find_spec("pretty_midi")
     if package is None or package.origin is None or importlib.util.find_spec("tinysoundfont") is None:
         raise InputError(
@@ -156,7 +161,7 @@ def find_font() -> Path:
 
 
 def _render_into(folder: Path, font: Path) -> None:
-    """Write notes.npy and notes.json so that the folder appears under its name only when it is whole."""
+    """Write notes.npy and notes.json into a folder that gets its name when both are complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
@@ -185,7 +190,7 @@ def _put_in_place(unfinished: Path, folder: Path) -> None:
 
 
 def render(font: Path, notes: list[tuple[int, int]]) -> Iterator[np.ndarray | None]:
-    """Play (program, key) pairs one by one: int16 [24000] at 16 kHz and of one peak, or None for a silent note."""
+    """Play (program, key) pairs; yield int16 [24000] at 16 kHz with a fixed peak, or None for a silent note."""
     # Imported here because the other tasks do without it.
     import tinysoundfont
 
@@ -206,6 +211,6 @@ def render(font: Path, notes: list[tuple[int, int]]) -> Iterator[np.ndarray | No
 
 
 def _play(synth, seconds: float) -> np.ndarray:
-    """The next seconds of the synthesizer's output, its two channels averaged: float32 [samples]."""
+    """Return the next seconds of the synthesiser's output, averaged over its two channels: float32 [samples]."""
     stereo = np.frombuffer(synth.generate(round(seconds * PLAYING_RATE)), np.float32)
     return stereo.reshape(-1, 2).mean(axis=1)

@@ -1,4 +1,4 @@
-"""A data set on disk as a list: its files, the label of each, and the part or fold that each belongs to."""
+"""Listing of a data set on disk: its files, with the label and the part or fold of each."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,24 +24,24 @@ class Listing:
     """The clips of a data set that have a label and a part."""
 
     files: np.ndarray
-    """Relative to the folder: str [clips]."""
+    """Paths relative to the folder: str [clips]."""
     labels: np.ndarray
-    """One label, or several with commas between them: str [clips]."""
+    """One label, or several separated by commas: str [clips]."""
     parts: np.ndarray
     """Name of the fold, or train, valid or test: str [clips]."""
     unassigned: int = 0
-    """Clips without a label or a part, which are not among the above."""
+    """Number of clips without a label or a part, which are left out."""
     own_split: bool = False
-    """Whether the parts are of our own making, so that figures are not comparable with published ones."""
+    """True if the split is synpat's own, so that results are not comparable with published ones."""
 
     @classmethod
     def of(cls, rows: Sequence[tuple[str, str, str]], *, unassigned: int = 0, own_split: bool = False) -> "Listing":
-        """A listing of (file, label, part)."""
+        """Return the listing of rows (file, label, part)."""
         files, labels, parts = (np.array(column, dtype=str) for column in zip(*rows, strict=True))
         return cls(files=files, labels=labels, parts=parts, unassigned=unassigned, own_split=own_split)
 
     def only(self, kept: np.ndarray) -> "Listing":
-        """The same without the clips outside `kept`, indices."""
+        """Return the listing of the clips with these indices."""
         return Listing(
             files=self.files[kept],
             labels=self.labels[kept],
@@ -52,7 +52,7 @@ class Listing:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Clips of each part."""
+        """Number of clips of each part."""
         return dict(sorted(Counter(self.parts.tolist()).items(), key=lambda item: (len(item[0]), item[0])))
 
 
@@ -68,10 +68,10 @@ def task_from_listing(
 ) -> LoadTask:
     """Check a listing, and return a function that decodes its files.
 
-    seconds: what longer clips are cut to, from their start if they are tested or in a fold, else from a place drawn by
-    the name of the file (Niizumi et al., "BYOL for Audio", 2023); 0 leaves them whole. multi_label: whether labels are
-    several, with commas between them.
-    Raises InputError where the labels, the parts or (unless they are skipped) the files do not serve.
+    seconds: length to which clips are cropped: at the start for test clips and folds, else at a position drawn from the
+    file name (Niizumi et al., "BYOL for Audio", 2023); 0 for no cropping. multi_label: labels are separated by commas.
+    benchmark: as in `Task`. Raises InputError if the labels, the parts or (unless they are skipped) the files cannot be
+    used.
     """
     require_learnable(name, listing.labels, splits_of(listing.parts), multi_label)
     unit = round(seconds * SAMPLE_RATE)
@@ -109,7 +109,7 @@ def _decode_task(
 
 
 def _offsets(listing: Listing, lengths: np.ndarray, unit: int) -> np.ndarray:
-    """Where each clip is cut: int64 [clips]."""
+    """Return the position at which each clip is cropped, int64 [clips]."""
     offsets = np.zeros(len(lengths), np.int64)
     for clip in np.flatnonzero(np.isin(listing.parts, (TRAIN, VALID)) & (lengths > unit)):
         dice = np.random.default_rng(list(listing.files[clip].encode()))
@@ -118,7 +118,8 @@ def _offsets(listing: Listing, lengths: np.ndarray, unit: int) -> np.ndarray:
 
 
 def splits_of(parts: np.ndarray) -> list[Split]:
-    """An official split if the parts include `train` and `test` (and perhaps `valid`), else one for each fold."""
+    """Return the official split if the parts include `train` and `test` (and perhaps `valid`), else one split for
+    each fold."""
     names = set(parts.tolist())
     if {TRAIN, TEST} <= names:
         train, valid, test = (np.flatnonzero(parts == part) for part in (TRAIN, VALID, TEST))
@@ -129,7 +130,7 @@ def splits_of(parts: np.ndarray) -> list[Split]:
 
 
 def _report(unreadable: list[UnreadableAudio], total: int, skip: bool) -> None:
-    """Name the files that cannot be read: a line each where they are skipped, the first few in the error if not."""
+    """Report unreadable files: one line each if they are skipped, else the first few in an error."""
     if skip:
         for reason in unreadable:
             print_message(f"left out: {reason}")

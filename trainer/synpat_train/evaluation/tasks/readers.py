@@ -1,9 +1,9 @@
-"""How the benchmarks lie on disk after download: each function here turns a folder into a listing.
+"""Readers of the benchmarks as they are on disk after download. Each function turns a folder into a listing.
 
-Splits that are published freely are read from the data set's own files. Where only the benchmark's lists hold them
-(EVAR: Niizumi et al., "BYOL for Audio", 2023), a copy of such a list in the folder, named after the task, is read: a
-CSV with file_name, label, and fold or split. Without one, clips are split by a rule of our own, and the listing says
-so.
+Splits that are published freely are read from the files of the data set. Where only the lists of EVAR (Niizumi et al.,
+"BYOL for Audio", 2023) define the split, a copy of the list in the folder is read: a CSV file named after the task with
+the columns file_name, label, and fold or split. Without it, clips are split by a rule of synpat, which the listing
+records.
 """
 
 import csv
@@ -18,19 +18,19 @@ from synpat_shards import InputError
 from .listing import TEST, TRAIN, VALID, Listing
 
 AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".au", ".mp3", ".aiff"})
-"""Suffixes of files that are taken for audio."""
+"""Suffixes of audio files."""
 
 Row = tuple[str, str, str]
 """File, label, part."""
 
 
 def esc50(root: Path) -> Listing:
-    """meta/esc50.csv and audio/, with the five official folds."""
+    """Read meta/esc50.csv and audio/, with the five official folds."""
     return Listing.of([(f"audio/{row['filename']}", row["category"], row["fold"]) for row in _rows(root, ESC50_META)])
 
 
 def esc10(root: Path) -> Listing:
-    """The ten categories of ESC-50 that its authors call ESC-10."""
+    """Read the ten categories of ESC-50 that form ESC-10."""
     rows = [row for row in _rows(root, ESC50_META) if row["esc10"] == "True"]
     return Listing.of([(f"audio/{row['filename']}", row["category"], row["fold"]) for row in rows])
 
@@ -39,7 +39,7 @@ ESC50_META = "meta/esc50.csv"
 
 
 def us8k(root: Path) -> Listing:
-    """metadata/UrbanSound8K.csv and audio/fold1 to fold10, the ten official folds."""
+    """Read metadata/UrbanSound8K.csv and audio/fold1 to fold10, the ten official folds."""
     rows = _rows(root, US8K_META)
     return Listing.of(
         [(f"audio/fold{row['fold']}/{row['slice_file_name']}", row["class"], row["fold"]) for row in rows]
@@ -50,7 +50,8 @@ US8K_META = "metadata/UrbanSound8K.csv"
 
 
 def spcv2(root: Path) -> Listing:
-    """A folder for each word; validation_list.txt and testing_list.txt name what is not for training."""
+    """Read one folder for each word. validation_list.txt and testing_list.txt name the files that are not for
+    training."""
     parts = dict.fromkeys(_lines(root / "validation_list.txt"), VALID) | dict.fromkeys(_lines(root / SPCV2_LIST), TEST)
     files = [file for file in _audio(root) if file.count("/") == 1 and not file.startswith("_")]
     # What the lists name but the folder lacks stays in, so that its absence is seen.
@@ -62,7 +63,8 @@ SPCV2_LIST = "testing_list.txt"
 
 
 def voxceleb1(root: Path) -> Listing:
-    """iden_split.txt with lines such as "3 id10001/x/00001.wav" (1 train, 2 valid, 3 test); the clips under wav/."""
+    """Read iden_split.txt with lines such as "3 id10001/x/00001.wav" (1 train, 2 valid, 3 test), and the clips in
+    wav/."""
     parts = {"1": TRAIN, "2": VALID, "3": TEST}
     folder = "wav/" if (root / "wav").is_dir() else ""
     rows = [line.split() for line in _lines(root / VOXCELEB1_LIST)]
@@ -73,7 +75,7 @@ VOXCELEB1_LIST = "iden_split.txt"
 
 
 def nsynth(root: Path) -> Listing:
-    """nsynth-train, nsynth-valid and nsynth-test, each with examples.json and audio/; the label is the family."""
+    """Read nsynth-train, nsynth-valid and nsynth-test, each with examples.json and audio/. The label is the family."""
     rows: list[Row] = []
     for part in (TRAIN, VALID, TEST):
         examples = json.loads((root / f"nsynth-{part}" / "examples.json").read_text())
@@ -88,9 +90,9 @@ NSYNTH_META = "nsynth-test/examples.json"
 
 
 def as20k(root: Path) -> Listing:
-    """AudioSet's balanced_train_segments.csv and eval_segments.csv, and files named by video, with or without a Y.
+    """Read AudioSet's balanced_train_segments.csv and eval_segments.csv, and files named by video, with or without a Y.
 
-    Videos that are gone since are counted as unassigned: everybody's copy lacks others.
+    Videos without a file are counted as unassigned, because every copy lacks other videos.
     """
     by_video: dict[str, str] = {}
     for file in _audio(root):
@@ -116,7 +118,7 @@ AS20K_TRAIN = "balanced_train_segments.csv"
 
 
 def fsd50k(root: Path) -> Listing:
-    """FSD50K.ground_truth with dev.csv and eval.csv; the clips in FSD50K.dev_audio and FSD50K.eval_audio."""
+    """Read FSD50K.ground_truth with dev.csv and eval.csv, and the clips in FSD50K.dev_audio and FSD50K.eval_audio."""
     parts = {"train": TRAIN, "val": VALID}
     dev = [
         (f"FSD50K.dev_audio/{row['fname']}.wav", row["labels"], parts[row["split"]]) for row in _rows(root, FSD50K_META)
@@ -132,7 +134,7 @@ FSD50K_META = "FSD50K.ground_truth/dev.csv"
 
 
 def fsdd(root: Path) -> Listing:
-    """recordings/ with digit_speaker_number.wav; numbers 0 to 4 are for testing, as its authors have it."""
+    """Read recordings/ with digit_speaker_number.wav. Numbers 0 to 4 are the official test part."""
     rows = []
     for file in _audio(root, "recordings"):
         digit, _, number = Path(file).stem.split("_")
@@ -141,7 +143,7 @@ def fsdd(root: Path) -> Listing:
 
 
 def _listed(task: str, otherwise: Callable[[Path], Listing], root: Path) -> Listing:
-    """By the benchmark's list where there is a copy of it, else by a rule of ours."""
+    """Read the benchmark's list if there is a copy of it, else apply a rule of synpat."""
     if not (root / f"{task}.csv").is_file():
         return otherwise(root)
     rows = _rows(root, f"{task}.csv")
@@ -151,7 +153,7 @@ def _listed(task: str, otherwise: Callable[[Path], Listing], root: Path) -> List
 
 
 def _voxforge(root: Path) -> Listing:
-    """A folder for each language, in it one for each archive; an archive is one speaker's, and stays in one part."""
+    """Split by archive: one folder for each language, with one folder for each archive, which is of one speaker."""
     files = [file for file in _audio(root) if file.count("/") == 3]
     if not files:
         raise InputError("without voxforge.csv, language/archive/wav/file is needed: a folder for each language")
@@ -159,7 +161,7 @@ def _voxforge(root: Path) -> Listing:
 
 
 def _cremad(root: Path) -> Listing:
-    """1001_DFA_ANG_XX.wav, here or in AudioWAV: speaker, sentence, emotion, intensity."""
+    """Split by speaker: 1001_DFA_ANG_XX.wav in the folder or in AudioWAV (speaker, sentence, emotion, intensity)."""
     clips = []
     for file in _audio(root):
         if Path(file).stem.count("_") == 3:
@@ -169,7 +171,7 @@ def _cremad(root: Path) -> Listing:
 
 
 def _gtzan(root: Path) -> Listing:
-    """genres/blues/blues.00000.wav or .au; by lists train_filtered.txt, valid_ and test_ where they are there."""
+    """Read genres/blues/blues.00000.wav or .au, with the lists train_filtered.txt, valid_ and test_ if they exist."""
     folder = next((name for name in ("genres", "genres_original") if (root / name).is_dir()), ".")
     by_name = {Path(file).stem: file for file in _audio(root, folder)}
     lists = {part: root / f"{part}_filtered.txt" for part in (TRAIN, VALID, TEST)}
@@ -181,7 +183,7 @@ def _gtzan(root: Path) -> Listing:
 
 
 def _surge(root: Path) -> Listing:
-    """preset-velocity64/60.ogg, MIDI 21 to 108; a preset stays in one part."""
+    """Split by preset: preset-velocity64/60.ogg, MIDI keys 21 to 108."""
     files = [file for file in _audio(root) if file.count("/") == 1]
     return own_split("surge", [(file, Path(file).stem, file.split("/")[0]) for file in files])
 
@@ -197,11 +199,13 @@ OWN_SPLIT: Mapping[str, tuple[float, float]] = {
     "gtzan": (0.48, 0.21),
     "surge": (0.81, 0.09),
 }
-"""Shares of training and validation in the splits of our own, about those of the benchmark; the rest is tested."""
+"""Shares of the training and the validation part in synpat's own splits, close to those of the benchmark. The rest
+is the test part."""
 
 
 def own_split(task: str, clips: Sequence[tuple[str, str, str]]) -> Listing:
-    """Split (file, label, group), each group into one part: groups in the order of their hash, by number of groups."""
+    """Split (file, label, group) so that each group is in one part. Groups are ordered by hash and divided by their
+    number."""
     groups = sorted(
         {group for _, _, group in clips}, key=lambda group: hashlib.sha256(f"{task} {group}".encode()).digest()
     )
@@ -221,7 +225,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _audio(root: Path, folder: str = ".") -> Iterator[str]:
-    """Audio files under a folder, as paths relative to the root, in order."""
+    """Yield the audio files of a folder in order, as paths relative to the root."""
     for path in sorted((root / folder).rglob("*")):
         if path.suffix.lower() in AUDIO:
             yield path.relative_to(root).as_posix()

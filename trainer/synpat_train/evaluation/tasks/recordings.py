@@ -1,4 +1,4 @@
-"""Waveforms at 16 kHz, decoded once into a cache on disk and laid end to end in one array that is mapped, not read."""
+"""Waveforms at 16 kHz, decoded once into a cache on disk and concatenated in one memory-mapped array."""
 
 import hashlib
 import json
@@ -18,9 +18,9 @@ from synpat_train.progress import track
 
 FULL_SCALE = 32768
 VERSION = 1
-"""Raised when what is kept of a file changes."""
+"""Increased when the stored data of a file change."""
 AT_ONCE = 256
-"""Files between two entries in the journal: what is decoded and not yet written stays small."""
+"""Number of files between two entries in the journal, which bounds the decoded data in memory."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,24 +28,24 @@ class Recordings:
     """Clips in a fixed order."""
 
     samples: np.ndarray
-    """All clips, at 32768 for full scale: int16 [samples]."""
+    """All clips, with 32768 for full scale: int16 [samples]."""
     starts: np.ndarray
-    """Where each clip starts: int64 [clips]."""
+    """Start of each clip: int64 [clips]."""
     lengths: np.ndarray
-    """Samples of each clip: int64 [clips]."""
+    """Number of samples of each clip: int64 [clips]."""
     digest: str
-    """Of the files that the clips come from and of how they are cut; the same digest means the same clips."""
+    """Digest of the files and of how the clips are cropped. Equal digests mean equal clips."""
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def waveform(self, index: int) -> np.ndarray:
-        """One clip: float32 [samples], within -1 and 1."""
+        """Return one clip: float32 [samples], within -1 and 1."""
         start = self.starts[index]
         return self.samples[start : start + self.lengths[index]] / np.float32(FULL_SCALE)
 
     def cut(self, offsets: np.ndarray, unit: int) -> "Recordings":
-        """The same with at most `unit` samples of each clip from its offset on; offsets: int64 [clips]."""
+        """Return the clips from their offsets on, with at most `unit` samples each. offsets: int64 [clips]."""
         lengths = np.minimum(self.lengths - offsets, unit)
         return Recordings(
             samples=self.samples,
@@ -56,13 +56,14 @@ class Recordings:
 
 
 def decode(folder: Path, files: Sequence[str], cache: Path, name: str) -> tuple[Recordings, dict[int, UnreadableAudio]]:
-    """Read files on all cores, or take what an earlier run has read of the same ones; a killed run is gone on with.
+    """Decode files on all cores, or return what an earlier run has decoded. A killed run is continued.
 
-    files: relative to the folder. cache: the user's, in which `audio/name-...` is kept; it may be deleted at any time.
-    Files are the same if their names, sizes and times are. As 16-bit integers, which is what the field's copies at 16
-    kHz are, so that louder samples than full scale are clipped.
-    Returns the recordings of the readable files, in order, and the others by their index among the files. Raises
-    InputError if none is readable.
+    files: relative to the folder. cache: the user's cache folder, in which `audio/name-...` is stored; it may be
+    deleted at any time. Files are identified by name, size and modification time. Samples are stored as 16-bit
+    integers, as in the usual copies at 16 kHz; samples above full scale are clipped.
+
+    Returns the recordings of the readable files, in order, and the errors of the others by their index. Raises
+    InputError if no file is readable.
     """
     source = _source_digest(folder, files)
     kept = cache / "audio" / f"{name.replace('/', '-')}-{source[:16]}"
@@ -89,7 +90,8 @@ def decode(folder: Path, files: Sequence[str], cache: Path, name: str) -> tuple[
 
 
 def _decode_rest(folder: Path, files: Sequence[str], kept: Path, what: str) -> None:
-    """Decode what the journal does not have yet: a line for each file, its number of samples or why it has none."""
+    """Decode the files after the last line of the journal, which has the number of samples or the error of each
+    file."""
     journal, samples = kept / "clips.jsonl", kept / "samples.int16"
     done = _journalled(journal)
     lines = journal.read_text().splitlines()[:done] if done else []
@@ -113,7 +115,7 @@ def _entry(sound: np.ndarray | UnreadableAudio) -> bytes:
 
 
 def _journalled(journal: Path) -> int:
-    """Files with a whole line in the journal."""
+    """Return the number of files with a complete line in the journal."""
     return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
 
@@ -138,7 +140,7 @@ def _source_digest(folder: Path, files: Sequence[str]) -> str:
 
 
 def digest_of(text: str, *arrays: np.ndarray) -> str:
-    """SHA-256 of a text and of the bytes of arrays."""
+    """Return the SHA-256 of a text and of the bytes of arrays."""
     digest = hashlib.sha256(text.encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)

@@ -1,4 +1,4 @@
-"""The table of tasks: a name, and the function that makes the task from its source."""
+"""The table of tasks: a name, and the function that prepares the task."""
 
 from collections.abc import Callable, Mapping
 
@@ -19,11 +19,11 @@ OWN = {
     "gm-instrument": "instrument families of a soundfont that comes with the demo extra; no data needed",
     "gm-pitch": "pitches of the same; no data needed",
 }
-"""What the tasks are that are no public benchmark."""
+"""Descriptions of the tasks that are not public benchmarks."""
 
 
 def tasks_table() -> str:
-    """All tasks as a person reads them: what, how large, by which split, under which licence, from where."""
+    """Return a description of all tasks as text: content, size, split, licence and source."""
     lines = []
     for name, b in BENCHMARKS.items():
         counts = " / ".join(f"{count:,}" for count in b.counts.values())

@@ -1,4 +1,4 @@
-"""What a task is: recordings, a label for each, and which of them are learnt from and which are tested."""
+"""A task: recordings, a label for each, and the splits into training and test clips."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,61 +16,61 @@ from .recordings import Recordings
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where a task finds its audio, and how it reads it."""
+    """Where the audio of a task is, and how it is read."""
 
     data: Path | None = None
-    """The user's folder; None for the tasks that bring their own audio."""
+    """Folder of the user; None for tasks with embedded audio."""
     label: str = "label"
     """Column of metadata.csv with the label."""
     split: str | None = None
-    """Column of metadata.csv with the fold or the split; None takes `fold` if there is one, else `split`."""
+    """Column of metadata.csv with the fold or the split; None selects `fold` if it exists, else `split`."""
     cache: Path
     """Folder for rendered and decoded audio."""
     skip_unreadable: bool = False
-    """Whether clips that cannot be read are left out; otherwise they end the evaluation."""
+    """Leave out clips that cannot be read, instead of stopping."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """One round of learning and testing."""
+    """A division into training, validation and test clips."""
 
     name: str
     train: np.ndarray
     """Indices of clips, int64."""
     test: np.ndarray
-    """Indices of clips, int64; none of them in `train`."""
+    """Indices of clips, int64. None of them is in `train`."""
     valid: np.ndarray = field(default_factory=lambda: np.array([], np.int64))
-    """Indices of clips to choose by, int64; empty where the data set has none for that."""
+    """Indices of the validation clips, int64; empty if the data set has no validation part."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Recordings to be told apart."""
+    """A classification task."""
 
     name: str
     files: np.ndarray
-    """What each clip is called: str [clips], no name twice."""
+    """Unique name of each clip: str [clips]."""
     recordings: Recordings
-    """The clips as they are tested, cut to the unit."""
+    """The clips, cropped to the unit, as they are tested."""
     whole: Recordings
-    """The same clips in their full length, for whoever cuts them anew each time."""
+    """The clips in full length, for random crops."""
     labels: np.ndarray
-    """Of each clip, several with commas between them if `multi_label`: str [clips]."""
+    """Label of each clip, or several separated by commas if `multi_label`: str [clips]."""
     splits: Sequence[Split]
     multi_label: bool = False
-    """Whether a clip can have several labels, or one; such a task is scored by mAP."""
+    """True if a clip can have several labels. The metric is then mAP."""
     unreadable: Sequence[UnreadableAudio] = ()
     """Files that were left out."""
     unit: int = 0
-    """Samples that shorter clips are filled up to once they are normalised; 0 leaves every clip its own length."""
+    """Number of samples to which shorter clips are padded after normalisation; 0 for no padding."""
     benchmark: str = ""
     """Name in the table of benchmarks, which selects the recipe of fine-tuning; empty for any other task."""
     unassigned: int = 0
-    """How many clips were left out because they have no label or belong to no fold."""
+    """Number of clips that were left out because they have no label or no fold."""
 
     @property
     def training_clips(self) -> np.ndarray:
-        """The clips that at least one split trains on, in order."""
+        """Clips that at least one split trains on, in order."""
         return np.unique(np.concatenate([split.train for split in self.splits]))
 
     @cached_property
@@ -80,8 +80,7 @@ class Task:
 
     @cached_property
     def targets(self) -> np.ndarray:
-        """What is to be learnt: the class of each clip, int64 [clips], or if `multi_label` whether it has each class,
-        bool [clips, classes]."""
+        """Class of each clip, int64 [clips], or if `multi_label` whether it has each class, bool [clips, classes]."""
         number = {name: place for place, name in enumerate(self.classes)}
         if not self.multi_label:
             return np.array([number[label] for label in self.labels.tolist()], np.int64)
@@ -92,16 +91,17 @@ class Task:
 
 
 LoadTask = Callable[[], Task]
-"""Decodes the audio of a task whose files and labels have been checked."""
+"""Function that decodes the audio of a task whose files and labels have been checked."""
 
 
 def label_names(labels: str, multi_label: bool) -> list[str]:
-    """The labels of a clip."""
+    """Return the labels of a clip."""
     return labels.split(",") if multi_label else [labels]
 
 
 def leave_one_fold_out(folds: np.ndarray) -> list[Split]:
-    """Each fold is tested once by what was learnt from all others; folds: str [clips], at least two different."""
+    """Return a split for each fold, which is tested with all others as training part. folds: str [clips], at least
+    two."""
     names = sorted(set(folds.tolist()), key=lambda name: (len(name), name))  # fold 10 after fold 9
     if len(names) < 2:
         raise InputError(f"at least two folds are needed, got only {names}")
@@ -109,9 +109,9 @@ def leave_one_fold_out(folds: np.ndarray) -> list[Split]:
 
 
 def require_learnable(name: str, labels: np.ndarray, splits: Sequence[Split], multi_label: bool = False) -> None:
-    """Refuse a task in which a label cannot be learnt and tested, naming the label.
+    """Raise InputError if a label is missing in a training or test part, naming the label.
 
-    Of several labels a clip, some may be missing in a part: mAP is then that of the others.
+    With several labels per clip, labels may be missing in a part. They are then left out of the mAP.
     """
     counts = Counter(name for each in labels.tolist() for name in label_names(each, multi_label))
     if len(counts) < 2:
