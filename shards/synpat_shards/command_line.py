@@ -13,6 +13,9 @@ BUG = "This is a bug in synpat. Please report it with the command and the traceb
 
 DEBUG = "--debug"
 
+INTERRUPTED = 130
+"""Exit code after SIGINT, as shells report it: 128 plus the number of the signal."""
+
 
 class Command(click.Command):
     """A command with the option --debug."""
@@ -39,16 +42,23 @@ class Program(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         args = sys.argv[1:] if args is None else list(args)
+        if not standalone_mode:
+            return super().main(args, *rest, standalone_mode=False, **extra)
         try:
-            return super().main(args, *rest, standalone_mode=standalone_mode, **extra)
+            outcome = super().main(args, *rest, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.Abort:  # Ctrl-C
+            click.echo("Interrupted. Run the same command again to continue.", err=True)
+            sys.exit(INTERRUPTED)
         except Exception as error:
-            if not standalone_mode:
-                raise
             message = user_message(error)
             if message is None or DEBUG in args:
                 click.echo(traceback.format_exc(), err=True)
             click.echo(f"Error: {message or BUG}", err=True)
             sys.exit(1)
+        sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
 def user_message(error: Exception) -> str | None:

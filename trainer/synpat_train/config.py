@@ -95,7 +95,7 @@ class Config:
             )
         if not 0 < self.kept < self.patches:
             raise InputError(
-                f"mask_ratio {self.mask_ratio} of {self.patches} patches leaves none to see or none to guess"
+                f"mask_ratio {self.mask_ratio} of {self.patches} patches leaves no visible or no masked patch"
             )
         if self.batch_size % self.accumulate:
             raise InputError(

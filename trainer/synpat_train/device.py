@@ -52,7 +52,7 @@ def compile_model(model: nn.Module, images: Tensor, noise: Tensor, low_precision
         _trial_step(compiled, images, noise, low_precision)
     except torch.OutOfMemoryError:
         raise
-    except Exception as fault:  # the compiler, its backends and the C++ compiler fail each in their own way
+    except Exception as fault:  # compilers raise many kinds of exceptions
         raise InputError(first_line(fault)) from None
     return compiled
 

@@ -36,7 +36,7 @@ def reject_unknown_keys(kind: type, settings: Mapping[str, Any]) -> None:
 
 
 def _in_words(fault: Mapping[str, Any]) -> str:
-    if not fault["loc"]:  # raised by the record itself
+    if not fault["loc"]:  # raised by __post_init__
         return str(fault["ctx"]["error"])
     return f"{fault['loc'][0]}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
 
@@ -47,11 +47,11 @@ def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise InputError(f"{assignment!r} is no setting: write key=value, such as checkpoint_every=500")
+            raise InputError(f"{assignment!r} is not a valid setting: write key=value, such as checkpoint_every=500")
         try:
             settings[name] = yaml.safe_load(text)
         except yaml.YAMLError as fault:
-            raise InputError(f"{assignment!r} is no YAML: {' '.join(str(fault).split())}") from None
+            raise InputError(f"{assignment!r} is not valid YAML: {' '.join(str(fault).split())}") from None
     return settings
 
 
@@ -63,7 +63,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise InputError(f"{path} is no YAML: {' '.join(str(fault).split())}") from None
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(fault).split())}") from None
     if not isinstance(settings, dict):
-        raise InputError(f"{path} must hold settings, one `key: value` a line")
+        raise InputError(f"{path} must contain settings, one `key: value` per line")
     return settings

@@ -71,7 +71,7 @@ def test_a_damaged_cache_is_named_with_the_way_out(length: int, perlin_set: Path
     cached(perlin_set, tmp_path)
     [file] = tmp_path.iterdir()
     os.truncate(file, length)
-    with pytest.raises(ValueError, match=r"perlin-\w+\.npy is damaged: remove it, and it will be decoded again"):
+    with pytest.raises(ValueError, match=r"perlin-\w+\.npy is corrupt: remove it, and the set will be decoded again"):
         cached(perlin_set, tmp_path)
 
 

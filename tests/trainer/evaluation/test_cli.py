@@ -166,7 +166,7 @@ def test_a_comparison_says_how_much_of_the_gap_to_a_published_figure_is_closed(
     ours, untrained = scores["encoder"]["value"], scores["random-init"]["value"]
     assert f"| {100 * (ours - untrained) / (2 - untrained):.0f} % " in shown
     assert "published: theirs" in shown
-    assert "Published figures are theirs: They, Paper, 2000." in shown
+    assert "Published results are those of their authors: They, Paper, 2000." in shown
 
 
 def test_an_empty_table_is_its_head():

@@ -116,14 +116,14 @@ def test_a_random_encoder_depends_on_its_seed_alone(encoder):
 
 
 def test_a_folder_without_an_encoder_is_refused_with_what_was_looked_for(tmp_path):
-    with pytest.raises(ValueError, match=r"holds no encoder: looked for config.json and model.safetensors"):
+    with pytest.raises(ValueError, match=r"contains no encoder: searched for config.json and model.safetensors"):
         load_encoder(tmp_path)
 
 
 def test_weights_that_do_not_fit_are_refused_in_one_line(tmp_path):
     save_file({"nothing": torch.zeros(1)}, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps({"architecture": ARCHITECTURES["tiny"], "num_classes": 0}))
-    with pytest.raises(ValueError, match="does not load as a timm encoder") as refusal:
+    with pytest.raises(ValueError, match="cannot be loaded as a timm encoder") as refusal:
         load_encoder(tmp_path)
     assert "\n" not in str(refusal.value)
 
@@ -177,5 +177,5 @@ def test_positions_are_resampled_to_another_size_as_timm_does_it(tmp_path):
         expected = model.forward_features(image.unsqueeze(1).expand(-1, 3, -1, -1))[:, 1:]
     found = resampled(load_encoder(tmp_path), 80, 224).patch_features(image)
     torch.testing.assert_close(found, expected.unflatten(1, (5, 14)).transpose(1, 2).flatten(2), rtol=1e-4, atol=1e-4)
-    with pytest.raises(ValueError, match="84x224 is no multiple of the encoder's patches of 16x16"):
+    with pytest.raises(ValueError, match="84x224 is not a multiple of the encoder's patch size 16x16"):
         resampled(load_encoder(tmp_path), 84, 224)

@@ -44,7 +44,7 @@ def test_a_full_disk_leaves_whole_lines_and_the_log_goes_on_when_there_is_room(s
             while file.write(bytes(512)):
                 pass
         record(log, *range(2, 100))  # the pages that the files have already may take some of them
-        assert "is not in the log, training goes on: [Errno 28] No space left on device" in capfd.readouterr().err
+        assert "is not in the log, training continues: [Errno 28] No space left on device" in capfd.readouterr().err
         (small_disk / "rest").unlink()
         record(log, 100)
     steps = [line["step"] for line in read_log(run)]

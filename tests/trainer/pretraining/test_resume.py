@@ -126,8 +126,8 @@ def test_a_run_that_was_killed_and_then_terminated_ends_in_the_same_bits(
     assert not half_written.exists()
     process.terminate()
     said = process.communicate()[1]
-    assert process.returncode == 0, said
-    assert "the same command goes on from there" in said
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert "Run the same command to continue" in said
     assert_equal(train(run, perlin_set, config), straight)
 
 
@@ -196,7 +196,7 @@ def test_two_ranks_that_are_terminated_leave_a_checkpoint_and_go_on(
     for number in (*ranks_of(process), process.pid):
         os.kill(number, signal.SIGTERM)
     said = last_words(process)
-    assert f"stopped after step {len(log(run))} of 16; the same command goes on from there" in said
+    assert f"Stopped after step {len(log(run))} of 16" in said
     assert checkpoints(run)[-1].name == f"step-{len(log(run)):09d}.pt"
     process = start(run, perlin_set, halves, *two_ranks())
     said = last_words(process)
@@ -218,7 +218,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_and_the_run_going_on(
 
     threading.Thread(target=watch, daemon=True).start()
     train(run, perlin_set, config)
-    assert "no checkpoint at step 10, the one before it stays, training goes on: " in capfd.readouterr().err
+    assert "no checkpoint at step 10, the one before it stays, training continues: " in capfd.readouterr().err
     assert [path.name for path in checkpoints(run)] == ["step-000000015.pt", "step-000000016.pt"]
     assert not list(run.rglob("*.partial"))
     assert_equal(run, straight)
@@ -231,7 +231,7 @@ def test_a_checkpoint_of_another_configuration_is_refused_with_the_difference(
     shutil.copytree(straight, tmp_path / "run")
     other = dataclasses.replace(config, seed=7)
     (tmp_path / "run" / "config.yaml").write_text(to_yaml(other))
-    with pytest.raises(ValueError, match=r"step-000000016.pt is of another run: seed is 0, not 7"):
+    with pytest.raises(ValueError, match=r"step-000000016.pt belongs to another run: seed is 0, not 7"):
         train(tmp_path / "run", perlin_set, other)
 
 
@@ -258,7 +258,9 @@ def test_a_damaged_checkpoint_is_named_with_the_way_out(
     shutil.copytree(straight, tmp_path / "run")
     last = checkpoints(tmp_path / "run")[-1]
     last.write_bytes(last.read_bytes()[:50000])
-    with pytest.raises(ValueError, match=r"step-000000016.pt is damaged: .* Remove it to go on from the one before"):
+    with pytest.raises(
+        ValueError, match=r"step-000000016.pt is corrupt: .* Remove it to continue from the previous checkpoint"
+    ):
         train(tmp_path / "run", perlin_set, config)
 
 
@@ -268,7 +270,7 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed(straight: Path, config: Config
     data = bytearray(last.read_bytes())
     data[len(data) // 2] ^= 1
     last.write_bytes(data)
-    with pytest.raises(ValueError, match=r"step-000000016.pt is damaged: the checksum of \S+ is wrong. Remove it"):
+    with pytest.raises(ValueError, match=r"step-000000016.pt is corrupt: the checksum of \S+ is wrong. Remove it"):
         train(tmp_path / "run", perlin_set, config)
 
 

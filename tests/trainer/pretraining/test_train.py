@@ -139,7 +139,7 @@ def test_a_resumed_run_ends_in_the_same_weights_and_log(run: Path, perlin_set: P
 
 def test_a_run_folder_of_another_configuration_is_refused(run: Path, perlin_set: Path):
     other = make_config("msm-mae", SETTINGS | {"seed": 5})
-    with pytest.raises(ValueError, match=r"holds another run: seed is 0, not 5. Choose another --out"):
+    with pytest.raises(ValueError, match=r"contains another run: seed is 0, not 5. Choose another --out"):
         train(run, perlin_set, other)
 
 
@@ -152,7 +152,7 @@ def test_a_run_that_came_to_nothing_may_try_again_with_other_settings(run: Path,
 
 def test_a_run_folder_of_other_shard_sets_is_refused(run: Path, tmp_path: Path):
     render_set(tmp_path / "noise", make_spec("white-noise", 50), workers=1, progress=lambda *_: None)
-    with pytest.raises(ValueError, match="holds another run: it learned from other shard sets"):
+    with pytest.raises(ValueError, match="contains another run: it learned from other shard sets"):
         train(run, tmp_path / "noise")
 
 
@@ -214,18 +214,18 @@ def test_inspect_says_where_a_run_stands_and_draws_its_loss(run: Path):
     done = CliRunner().invoke(main, ["inspect", str(run)])
     assert done.exit_code == 0
     assert "step 12 of 12 (100.0%), loss" in done.stdout
-    assert "finished: encoder/ is there" in done.stdout
+    assert "finished: encoder/ is exported" in done.stdout
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
     (run / "loss.png").unlink()
 
 
 def test_inspect_refuses_a_folder_without_a_run(tmp_path: Path):
-    assert "holds no run of synpat-train" in str(CliRunner().invoke(main, ["inspect", str(tmp_path)]).exception)
+    assert "contains no run of synpat-train" in CliRunner().invoke(main, ["inspect", str(tmp_path)]).output
 
 
 def test_a_damaged_configuration_of_a_run_is_named(tmp_path: Path):
     (tmp_path / "config.yaml").write_text("model: tiny\nheight: 80\npatch:")
-    with pytest.raises(ValueError, match=r"config\.yaml is damaged, or of another .*patch: input should be"):
+    with pytest.raises(ValueError, match=r"config\.yaml is corrupt, or was written by another .*width is missing"):
         run_status(tmp_path)
 
 

@@ -37,7 +37,7 @@ def fbank(waveform: Tensor) -> Tensor:
     waveform = functional.pad(waveform, (0, max(WINDOW - waveform.shape[-1], 0)))
     frames = waveform.unfold(-1, WINDOW, HOP)
     frames = frames - frames.mean(dim=-1, keepdim=True)
-    # The sample before a window's first one counts as equal to it.
+    # The first sample of a window is its own predecessor.
     frames = frames - PRE_EMPHASIS * torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
     frames = frames * torch.hann_window(WINDOW, periodic=False, device=frames.device)
     power = torch.fft.rfft(frames, FOURIER).abs().square()

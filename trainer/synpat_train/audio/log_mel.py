@@ -29,7 +29,7 @@ def log_mel(waveform: Tensor) -> Tensor:
     A waveform shorter than the window is first padded with zeros to 400 samples, because reflect padding needs at least
     201.
     """
-    if waveform.ndim > 2:  # more than torch.stft takes
+    if waveform.ndim > 2:  # torch.stft accepts at most two dimensions
         return log_mel(waveform.flatten(0, -2)).unflatten(0, waveform.shape[:-1])
     missing = max(WINDOW - waveform.shape[-1], 0)
     waveform = functional.pad(waveform.float(), (0, missing))

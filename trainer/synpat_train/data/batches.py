@@ -36,7 +36,7 @@ def make_batch(step: int, config: Config, order: SampleOrder, images: Images, gr
     pixels = torch.from_numpy(images.read(batch_samples(step, config, order)[mine], shifts))
     noise = mask_noise(config, step)[mine]
     if group.device.type == "cuda":
-        torch.cuda.set_device(group.device)  # of this thread
+        torch.cuda.set_device(group.device)  # for this thread
         return Batch(pixels.pin_memory(), noise.pin_memory())
     return Batch(pixels, noise)
 

@@ -64,7 +64,7 @@ def room_for_cache(sets: Sequence[ShardSet], cache: Path) -> bool:
 
 def _cache_file(shard_set: ShardSet, cache: Path) -> Path:
     known = f"{shard_set.digest} {shard_set.height}x{shard_set.width}"
-    if shard_set.resized:  # its digest knows nothing of the pixels
+    if shard_set.resized:  # its digest does not depend on the pixels
         known += "".join(str(shard.path.stat().st_mtime_ns) for shard in shard_set.shards)
     return cache / f"{Path(shard_set.name).stem}-{hashlib.sha256(known.encode()).hexdigest()[:16]}.npy"
 
@@ -73,15 +73,15 @@ def _decoded(shard_set: ShardSet, cache: Path) -> NDArray[np.uint8]:
     path = _cache_file(shard_set, cache)
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        with exclusive_lock(cache):  # other ranks, and other runs of the same set, wait and then find it
-            for leftover in cache.glob("*.partial"):  # of a process that was killed
+        with exclusive_lock(cache):  # other processes wait, then find the decoded set
+            for leftover in cache.glob("*.partial"):  # from a killed process
                 leftover.unlink()
             if not path.exists():
                 _decode(shard_set, path)
     try:
         return np.load(path, mmap_mode="r").view(np.ndarray)  # a memmap is slow to index
     except (ValueError, EOFError):
-        raise InputError(f"{path} is damaged: remove it, and it will be decoded again") from None
+        raise InputError(f"{path} is corrupt: remove it, and the set will be decoded again") from None
 
 
 def _decode(shard_set: ShardSet, path: Path) -> None:
@@ -90,7 +90,7 @@ def _decode(shard_set: ShardSet, path: Path) -> None:
     firsts = np.cumsum([0] + [shard.count for shard in shard_set.shards])
     try:
         images = np.lib.format.open_memmap(partial_file, "w+", np.uint8, shape)
-        with partial_file.open("r+b") as file:  # writing to a mapping of a full disk would kill us without a word
+        with partial_file.open("r+b") as file:  # see reserve_space
             reserve_space(file.fileno(), images.offset + images.nbytes)
         with ThreadPoolExecutor() as threads:
             decoding = [
@@ -112,13 +112,15 @@ def _decode(shard_set: ShardSet, path: Path) -> None:
 def _decode_shard(shard_set: ShardSet, shard: Shard, images: NDArray[np.uint8]) -> None:
     data = shard.present().read_bytes()
     if shard.sha256 is not None and hashlib.sha256(data).hexdigest() != shard.sha256:
-        raise InputError(f"{shard.path} is damaged: its checksum is not the manifest's. Render or fetch it again")
+        raise InputError(
+            f"{shard.path} is corrupt: its checksum differs from the manifest. Render or download it again"
+        )
     places = index_shard(shard.path)
     if len(places) != shard.count:
-        raise InputError(f"{shard.path} holds {len(places)} images instead of {shard.count}: render or fetch it again")
+        raise InputError(f"{shard.path} has {len(places)} images instead of {shard.count}: render or download it again")
     for image, place in zip(images, places, strict=True):
         image[:] = _named(shard_set.decode, data[place.offset : place.offset + place.size], shard, place)
-    if shard.remote is not None:  # it will not be needed again
+    if shard.remote is not None:  # it is not needed again
         shard.path.unlink(missing_ok=True)
 
 
@@ -128,4 +130,4 @@ def _named(
     try:
         return decode(data)
     except InputError as broken:
-        raise InputError(f"{shard.path} is damaged at {place.key!r}: {broken}") from None
+        raise InputError(f"{shard.path} is corrupt at {place.key!r}: {broken}") from None

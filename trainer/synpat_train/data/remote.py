@@ -27,7 +27,7 @@ class Remote:
         Raises OSError if the store cannot be reached, InputError if the checksum of the shard is wrong.
         """
         with suppress(FileNotFoundError):
-            os.utime(to)  # the longest unused goes first
+            os.utime(to)  # the least recently used shard is deleted first
             return
         to.parent.mkdir(parents=True, exist_ok=True)
         while shutil.disk_usage(to.parent).free < self.bytes + SPARE and (unused := _longest_unused(to.parent)):

@@ -135,10 +135,12 @@ def _open_synpat_set(place: str, weight: float, manifest: Manifest, height: int,
     """Open a set with a manifest. folder: where the shards are, or will be downloaded to."""
     spec, store = manifest.spec, open_store(place)
     if spec.mode != "L":
-        raise InputError(f"{place} holds images in mode {spec.mode}, the model reads grey ones: render with --mode L")
+        raise InputError(
+            f"{place} contains images in mode {spec.mode}, but the model needs grey images: render with --mode L"
+        )
     if spec.height != height:
         raise InputError(
-            f"{place} holds images of {spec.height}x{spec.width}, the model reads a height of {height}: render "
+            f"{place} contains images of {spec.height}x{spec.width}, but the model needs a height of {height}: render "
             f"with --size {height}x{spec.width}, or train with --set height={spec.height}"
         )
     return ShardSet(
@@ -171,15 +173,17 @@ def _open_foreign_set(place: str, weight: float, tars: Sequence[Path], height: i
     """
     places = [(tar, place) for tar in tars for place in index_shard(tar)]
     if not places:
-        raise InputError(f"{place} holds no images: its tars have no members named key.png, .jpg, .jpeg or .webp")
+        raise InputError(
+            f"{place} contains no images: its tars have no members with the extension .png, .jpg, .jpeg or .webp"
+        )
     few = [places[i] for i in np.linspace(0, len(places) - 1, min(len(places), LOOKED_AT), dtype=int)]
-    levels, shapes = np.zeros(256, np.int64), []  # how often each grey level comes: the images may be large
+    levels, shapes = np.zeros(256, np.int64), []  # a histogram, because the images may be large
     for tar, where in few:
         if (image := _whole(tar, where)) is not None:
             levels += np.bincount(image.ravel(), minlength=256)
             shapes.append(image.shape)
     if not shapes:
-        raise InputError(f"{place} holds no image that can be read: {len(few)} were looked at")
+        raise InputError(f"{place} contains no readable image: {len(few)} were tried")
     mean = float(np.average(np.arange(256), weights=levels))
     std = math.sqrt(np.average((np.arange(256) - mean) ** 2, weights=levels))
     counts = {tar: 0 for tar in tars}
@@ -222,7 +226,9 @@ def decode_grey(data: bytes) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG", "WEBP"]) as image:
             if image.width * image.height > LARGEST:
-                raise InputError(f"an image of {image.height}x{image.width} pixels is refused: {LARGEST} are the most")
+                raise InputError(
+                    f"an image of {image.height}x{image.width} pixels is too large: the maximum is {LARGEST} pixels"
+                )
             return np.asarray(image.convert("L"))
     except (UnidentifiedImageError, OSError, SyntaxError, EOFError, Image.DecompressionBombError) as broken:
-        raise InputError(f"not a whole image: {broken}") from None
+        raise InputError(f"not a valid image: {broken}") from None

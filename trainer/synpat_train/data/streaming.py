@@ -82,14 +82,14 @@ class StreamedImages:
                     fit_in_time(image, out[place], float(shifts[place]), self.fill)
                 except (InputError, OSError) as fault:
                     key = index_key(shard, int(samples[place] - self.firsts[number]))
-                    faults[int(place)] = InputError(f"{shard.path} is damaged at {key!r}: {fault}")
+                    faults[int(place)] = InputError(f"{shard.path} is corrupt at {key!r}: {fault}")
                     if not self.skip_damaged:
                         raise faults[int(place)] from None
         return faults
 
 
 def _prepare(shard: Shard) -> None:
-    with suppress(InputError, OSError):  # whoever needs it will say so
+    with suppress(InputError, OSError):  # reported when the shard is read
         shard.present()
         _index(shard)
 
@@ -99,5 +99,5 @@ def _index(shard: Shard) -> NDArray[np.int64]:
     """Return the positions of the images of a shard, [images, (offset, bytes)]."""
     places = index_shard(shard.path)
     if len(places) != shard.count:
-        raise InputError(f"{shard.path} holds {len(places)} images instead of {shard.count}: render or fetch it again")
+        raise InputError(f"{shard.path} has {len(places)} images instead of {shard.count}: render or download it again")
     return np.array([(place.offset, place.size) for place in places], np.int64)

@@ -43,16 +43,16 @@ def index_shard(path: Path) -> list[TarImage]:
         with path.open("rb") as file:
             for name, offset, size in _members(file):
                 folder, slash, base = name.rpartition("/")
-                key, _, extension = base.partition(".")  # as WebDataset splits a name
+                key, _, extension = base.partition(".")  # as in WebDataset
                 if extension.lower() not in IMAGES:
                     continue
                 if size > LARGEST:
-                    raise InputError(f"{path} holds {name!r} of {size} bytes; {LARGEST} is the most")
+                    raise InputError(f"{path} has a member {name!r} of {size} bytes: the maximum is {LARGEST}")
                 if offset + size > end:
-                    raise InputError(f"{path} is torn: {name!r} reaches beyond its end")
+                    raise InputError(f"{path} is truncated: {name!r} extends beyond its end")
                 places.setdefault(folder + slash + key, TarImage(folder + slash + key, offset, size))
     except tarfile.TarError as torn:
-        raise InputError(f"{path} is no whole tar file: {torn}") from None
+        raise InputError(f"{path} is not a valid tar file: {torn}") from None
     return list(places.values())
 
 
@@ -65,8 +65,8 @@ def _members(file: BinaryIO) -> Iterator[tuple[str, int, int]]:
     file.seek(0)
     with tarfile.open(fileobj=file, mode="r:") as tar:
         yield from ((member.name, member.offset_data, member.size) for member in tar if member.isreg())
-        if not os.pread(file.fileno(), BLOCK, tar.offset):  # the standard library does not miss them
-            raise tarfile.ReadError("its closing zeros are missing")
+        if not os.pread(file.fileno(), BLOCK, tar.offset):  # not checked by the standard library
+            raise tarfile.ReadError("it has no end marker")
 
 
 def _plain_members(file: BinaryIO) -> list[tuple[str, int, int]] | None:
@@ -81,10 +81,10 @@ def _plain_members(file: BinaryIO) -> list[tuple[str, int, int]] | None:
             return None
         try:
             checksum, size = int(header[148:156].rstrip(b" \0"), 8), int(header[124:136].rstrip(b" \0"), 8)
-        except ValueError:  # a size in binary, or no header at all
+        except ValueError:  # a binary size, or not a header
             return None
         if checksum != sum(header) - sum(header[148:156]) + 8 * ord(" "):
             return None
         members.append((header[:100].rstrip(b"\0").decode("utf-8", "replace"), offset + BLOCK, size))
         offset += BLOCK + -(-size // BLOCK) * BLOCK
-    return members if header else None  # without its closing zeros it is torn
+    return members if header else None  # truncated if there is no end marker

@@ -36,27 +36,30 @@ from .tasks.task import Source
     multiple=True,
     type=click.Choice(list(TASKS)),
     metavar="TASK",
-    help="One of `synpat-eval tasks`; may be given several times.",
+    help="One of `synpat-eval tasks`. May be repeated.",
 )
 @click.option(
     "--protocol",
     type=click.Choice(list(PROTOCOLS)),
     default=LINEAR.name,
-    help="linear trains a layer as EVAR does; logistic solves a regression; knn trains nothing; finetune trains all of "
-    "the encoder by M2D's recipes, finetune-audiomae by AudioMAE's.",
+    help="linear trains a linear layer as EVAR does; logistic solves a logistic regression; knn uses nearest "
+    "neighbours; finetune "
+    "trains the encoder by M2D's recipes, finetune-audiomae by AudioMAE's.",
 )
 @click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="One more setting of the protocol; repeatable. learning_rate=validation has linear choose its own.",
+    help="Set a setting of the protocol. May be repeated. With learning_rate=validation, linear chooses its learning "
+    "rate.",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The data set's folder, or one with those of several tasks; for the task folder, that with metadata.csv.",
+    help="Folder of the data set, or a folder with those of several tasks; for the task folder, the folder with "
+    "metadata.csv.",
 )
 @click.option("--label", default="label", metavar="COLUMN", help="Column of metadata.csv with the label.")
 @click.option(
@@ -72,15 +75,17 @@ from .tasks.task import Source
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Where rendered and decoded audio is kept.  [default: ~/.cache/synpat]",
+    help="Folder for decoded audio and embeddings.  [default: ~/.cache/synpat]",
 )
 @click.option(
     "--unreadable",
     type=click.Choice(["stop", "skip"]),
     default="stop",
-    help="What to do about damaged, empty or silent files.",
+    help="How to handle corrupt, empty or silent files.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, help="Encoder inputs that are embedded at once.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=64, help="Number of encoder inputs that are embedded at once."
+)
 def main(
     context: click.Context,
     encoder_path: Path | None,
@@ -110,9 +115,9 @@ def main(
     if context.invoked_subcommand:
         return
     if not (encoder_path and names):
-        raise click.UsageError("--encoder RUN and --task TASK are needed: see synpat-eval --help")
+        raise click.UsageError("--encoder RUN and --task TASK are required: see synpat-eval --help")
     if any(name == "folder" or name in BENCHMARKS for name in names) != (data is not None):
-        raise click.UsageError("--data DIR is needed by the tasks that bring no audio of their own, and by no others")
+        raise click.UsageError("--data DIR is required for tasks without embedded audio, and not allowed for others")
     chosen_protocol = replace(PROTOCOLS[protocol], changes=parse_settings(assignments))
     for name in names:  # invalid settings are reported before the work
         chosen_protocol.settings(name)
@@ -144,7 +149,7 @@ def tasks() -> None:
 
 @main.command()
 @click.argument("task", type=click.Choice(list(BENCHMARKS)), metavar="TASK")
-@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR", help="What you downloaded.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The downloaded folder.")
 def check(task: str, data: Path) -> None:
     """Check that a copy of a data set is complete. Exits with 1 if it is not.
 
@@ -159,9 +164,9 @@ def check(task: str, data: Path) -> None:
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@click.option("--reference", type=click.Choice(list(REFERENCE_RESULTS)), help="Published figures to set beside them.")
+@click.option("--reference", type=click.Choice(list(REFERENCE_RESULTS)), help="Published results for comparison.")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("comparison.png"), help="Picture to write."
+    "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("comparison.png"), help="PNG file to write."
 )
 def compare(runs: tuple[Path, ...], reference: str | None, out: Path) -> None:
     """Compare evaluated encoders in one table and one plot, with differences over the same clips.
@@ -176,4 +181,4 @@ def compare(runs: tuple[Path, ...], reference: str | None, out: Path) -> None:
     theirs = REFERENCE_RESULTS[reference] if reference else None
     click.echo(comparison(encoders, theirs))
     draw_comparison(encoders, theirs, out)
-    print_message(f"written: {out}")
+    print_message(f"plot: {out}")

@@ -42,7 +42,9 @@ def read_evaluated(path: Path) -> Evaluated:
     for folder in (path / "evaluation", path):
         if (folder / RESULTS).is_file():
             return Evaluated(path.name, folder, read_results(folder)["tasks"])
-    raise InputError(f"{path} holds no {RESULTS}, nor does {path / 'evaluation'}: run synpat-eval --encoder {path}")
+    raise InputError(
+        f"{path} contains no {RESULTS}, and neither does {path / 'evaluation'}: run synpat-eval --encoder {path}"
+    )
 
 
 def comparison(encoders: Sequence[Evaluated], reference: ReferenceResults | None) -> str:
@@ -62,7 +64,7 @@ def comparison(encoders: Sequence[Evaluated], reference: ReferenceResults | None
     )
     rows = [row for task in tasks_of(encoders) for row in _rows(task, encoders, reference)]
     if reference:
-        return f"{markdown(head, rows)}\n\nPublished figures are theirs: {reference.source}."
+        return f"{markdown(head, rows)}\n\nPublished results are those of their authors: {reference.source}."
     return markdown(head[:-1], [row[:-1] for row in rows])
 
 
@@ -148,4 +150,4 @@ def _gap(score: Score, untrained: Score, theirs: float | None) -> str:
     if theirs is None:
         return ""
     gap = theirs / 100 - untrained.value
-    return f"{100 * (score.value - untrained.value) / gap:.0f} %" if gap > 0 else "random-init is ahead"
+    return f"{100 * (score.value - untrained.value) / gap:.0f} %" if gap > 0 else "random-init is better"

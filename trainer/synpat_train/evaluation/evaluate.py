@@ -122,7 +122,7 @@ def probe_trials(
             fold=fold,
             key=_key(task, fold, contestant, protocol, seed),
             scores=partial(probe, settings, features[member], task.targets, split, seed),
-            memory=2 * features[member].nbytes,  # a standardised copy, and one in float64
+            memory=2 * features[member].nbytes,  # a standardised copy and a float64 copy
         )
         for member, contestant in enumerate(competing)
         for fold, split in enumerate(task.splits)

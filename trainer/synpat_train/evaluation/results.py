@@ -48,7 +48,7 @@ def add_result(folder: Path, result: Result, encoder: Path) -> None:
 
     encoder: folder with its weights. The file is replaced atomically.
     """
-    with exclusive_lock(folder):  # another task may be finished at the same time
+    with exclusive_lock(folder):  # another process may add a result at the same time
         results = read_results(folder)
         write_answers(folder, title(result), result)
         results["tasks"][title(result)] = record(result, encoder)
@@ -118,7 +118,7 @@ def read_score(folder: Path, name: str, task: dict[str, Any], contestant: str) -
             clips = [arrays[f"clips/{fold}"] for fold in folds]
             parts = [arrays[f"{contestant}/{fold}"] for fold in folds]
     except (OSError, KeyError, ValueError) as fault:
-        raise InputError(f"{answers_path(folder, name)} does not read ({fault}): evaluate {name} again") from None
+        raise InputError(f"{answers_path(folder, name)} cannot be read ({fault}): evaluate {name} again") from None
     score = Score(
         metric=task["metric"],
         parts=parts,

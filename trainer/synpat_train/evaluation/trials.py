@@ -44,8 +44,8 @@ def run_trials(trials: Sequence[Trial], folder: Path, threads: int, what: str) -
     if threads == 1:
         yield from track(map(scores, trials), len(trials), what)
         return
-    # A round on each core: the solvers make many small steps, in which threads that wait for one another cost more
-    # than they give, ten times as much where the cores are shared.
+    # One trial per core: the solvers take many small steps, in which synchronising threads costs more than they
+    # save, ten times as much if the cores are shared.
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         try:
             yield from track(pool.map(scores, trials), len(trials), what)

@@ -85,7 +85,7 @@ class Encoder:
 
     def _encode(self, chunk: Tensor) -> Tensor:
         """Encode [batch, height, frames <= width] without a mask; return [batch, steps, features]."""
-        # timm's own forward pass insists on the full width.
+        # timm's own forward pass requires the full width.
         # On a CPU the projection stays in float32: oneDNN's convolution in bfloat16 is wrong for a single time step.
         with nullcontext() if chunk.is_cuda else torch.autocast("cpu", enabled=False):
             patches = self.vit.patch_embed.proj(chunk.unsqueeze(1))  # [batch, channel, row, step]
@@ -107,8 +107,8 @@ def load_encoder(path: str | Path) -> Encoder:
     folder = find_encoder(path)
     try:
         vit = create_model(f"local-dir:{folder}", pretrained=True)
-    except Exception as error:  # timm, json and safetensors each fail in their own way
-        raise InputError(f"{folder} does not load as a timm encoder: {first_line(error)}") from error
+    except Exception as error:  # timm, json and safetensors raise many kinds of exceptions
+        raise InputError(f"{folder} cannot be loaded as a timm encoder: {first_line(error)}") from error
     return _frozen(_for_grey(_readable(vit, folder)))
 
 
@@ -122,8 +122,9 @@ def find_encoder(path: str | Path) -> Path:
         if all((folder / name).is_file() for name in ENCODER_FILES):
             return folder
     raise InputError(
-        f"{path} holds no encoder: looked for {' and '.join(ENCODER_FILES)} in {candidates[0]} and in {candidates[1]}. "
-        "synpat-train writes them into its run folder."
+        f"{path} contains no encoder: searched for {' and '.join(ENCODER_FILES)} in {candidates[0]} and in "
+        f"{candidates[1]}. "
+        "A finished run of synpat-train contains them."
     )
 
 
@@ -146,7 +147,9 @@ def resampled(encoder: Encoder, height: int, width: int) -> Encoder:
     Raises InputError if the size is not a multiple of the patch size.
     """
     if height % encoder.patch or width % encoder.patch:
-        raise InputError(f"{height}x{width} is no multiple of the encoder's patches of {encoder.patch}x{encoder.patch}")
+        raise InputError(
+            f"{height}x{width} is not a multiple of the encoder's patch size {encoder.patch}x{encoder.patch}"
+        )
     vit = copy.deepcopy(encoder.vit)
     vit.set_input_size(img_size=(height, width))
     return _frozen(vit)
@@ -162,12 +165,12 @@ def _frozen(vit: VisionTransformer) -> Encoder:
 def _readable(vit: nn.Module, folder: Path) -> VisionTransformer:
     """Return the model, or raise InputError if its tokens have a layout that `Encoder` does not support."""
     if not isinstance(vit, VisionTransformer):
-        raise InputError(f"{folder} holds a {type(vit).__name__}; a vision transformer is needed")
+        raise InputError(f"{folder} contains a {type(vit).__name__}, not a vision transformer")
     patches = vit.patch_embed.num_patches
     if vit.pos_embed is None or vit.pos_embed.shape[1] not in (patches, patches + vit.num_prefix_tokens):
-        raise InputError(f"{folder} needs a position for every patch ({patches} in all)")
+        raise InputError(f"{folder} has no position for every patch: {patches} are required")
     if len(set(vit.patch_embed.patch_size)) > 1:
-        raise InputError(f"{folder} has patches of {vit.patch_embed.patch_size}; square ones are needed")
+        raise InputError(f"{folder} has patches of {vit.patch_embed.patch_size}: they must be square")
     return vit
 
 

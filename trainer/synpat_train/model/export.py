@@ -21,7 +21,7 @@ def export_encoder(folder: Path, encoder: VisionTransformer, config: Config, mea
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     description = {
         "architecture": ARCHITECTURES[config.model],
-        # Nowhere but here: inside model_args, transformers would pass it twice.
+        # Not inside model_args, because transformers would pass it twice.
         "num_classes": 0,
         "num_features": encoder.num_features,
         "global_pool": "token",

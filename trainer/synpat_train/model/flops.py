@@ -46,7 +46,7 @@ def flops_per_sample(config: Config) -> float:
         + _blocks(config.patches + 1, config.decoder_width, config.decoder_depth)
         + 2 * masked * config.decoder_width * pixels
     )
-    return 3 * (encode + decode) + 2 * embed  # nobody asks for the gradient of the pixels
+    return 3 * (encode + decode) + 2 * embed  # the gradient of the pixels is not computed
 
 
 def _blocks(tokens: int, width: int, depth: int) -> float:
@@ -57,7 +57,7 @@ def _blocks(tokens: int, width: int, depth: int) -> float:
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     """Return the operations per second of a device: from its data sheet, or else of a large matrix product."""
     stated = listed_peak_flops(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
-    # Where bfloat16 is emulated, a model that is only partly in it would come out as busier than the device can be.
+    # With emulated bfloat16, a model that uses it only in part would exceed the measured peak.
     return stated or max(_measured_peak_flops(device, kind) for kind in {dtype, torch.float32})
 
 

@@ -57,7 +57,7 @@ class MaskedAutoencoder(nn.Module):
         projection = cast(nn.Conv2d, cast(PatchEmbed, self.encoder.patch_embed).proj)
         positions = self.encoder.pos_embed
         assert isinstance(positions, Tensor)
-        # Projecting the kept patches alone is the convolution of the whole image with the rest left out.
+        # Projecting only the visible patches equals the convolution of the image at these patches.
         tokens = F.linear(gather_patches(patches, kept), projection.weight.flatten(1), projection.bias)
         tokens = tokens + positions[0, 1:][kept]
         first = (cast(Tensor, self.encoder.cls_token) + positions[:, :1]).expand(len(tokens), -1, -1)

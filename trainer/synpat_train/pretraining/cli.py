@@ -1,5 +1,6 @@
 """The `synpat-train` command."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -16,29 +17,31 @@ from synpat_train.settings import parse_settings, read_settings
     "--shards",
     multiple=True,
     metavar="PATH[=WEIGHT]",
-    help="A shard set of ours, a folder with WebDataset tars of images, or one tar; repeatable. A weight is how often "
-    "an epoch takes each of its samples.",
+    help="Shard set of synpat, folder or URL with WebDataset tars of images, or one tar. May be repeated. WEIGHT is "
+    "how often "
+    "an epoch contains each of its samples.",
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="msm-mae", show_default=True)
 @click.option(
     "--config", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML file of settings."
 )
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One more setting; repeatable.")
-@click.option("--model", help="Encoder: tiny, small, base or large.  [default: the preset's]")
-@click.option("--steps", type=int, help="Updates of the weights; instead of --epochs.")
-@click.option("--epochs", type=int, help="Passes over the sets.  [default: the preset's]")
-@click.option("--batch-size", type=int, help="Samples in one update.  [default: the preset's]")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set a setting. May be repeated.")
+@click.option("--model", help="Size of the encoder: tiny, small, base or large.  [default: of the preset]")
+@click.option("--steps", type=int, help="Number of updates, instead of --epochs.")
+@click.option("--epochs", type=int, help="Number of passes over the sets.  [default: of the preset]")
+@click.option("--batch-size", type=int, help="Number of samples per update.  [default: of the preset]")
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where decoded sets are kept.  [default: ~/.cache/synpat/decoded]",
+    help="Folder for decoded sets.  [default: ~/.cache/synpat/decoded]",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=min(available_cores(), 8),
-    help="Threads that decode while streaming; the results are the same.  [default: cores, at most 8]",
+    help="Number of threads that decode images while streaming. The result is the same for any number.  [default: "
+    "cores, at most 8]",
 )
 @click.pass_context
 def main(
@@ -77,7 +80,9 @@ def main(
     )
     from .train import pretrain  # imports torch: --help and usage errors stay fast
 
-    pretrain(out, shards, config, cache or default_cache() / "decoded", workers)
+    stopped_by = pretrain(out, shards, config, cache or default_cache() / "decoded", workers)
+    if stopped_by:
+        sys.exit(128 + stopped_by)  # as shells report a signal
 
 
 @main.command()

@@ -32,16 +32,16 @@ def read_log(run: Path) -> list[dict[str, float]]:
     Raises InputError that names a corrupt line.
     """
     lines = (run / LOG).read_bytes().splitlines(keepends=True) if (run / LOG).exists() else []
-    # A killed run may have left half a line at the end: only a whole one has its newline.
+    # A killed run may have left an incomplete last line, which has no newline.
     return [_numbers(run, place, line) for place, line in enumerate(lines, 1) if line.endswith(b"\n")]
 
 
 def _numbers(run: Path, place: int, line: bytes) -> dict[str, float]:
-    with suppress(ValueError):  # from what is no JSON, or no text at all
+    with suppress(ValueError):  # not JSON, or not text
         metrics = json.loads(line)
         if isinstance(metrics, dict) and metrics.keys() >= NUMBERS:
             return metrics
-    raise InputError(f"{run / LOG} is damaged at line {place}: remove that line, the run itself does not need it")
+    raise InputError(f"{run / LOG} is corrupt at line {place}: remove that line, which is not needed to resume")
 
 
 class RunLog:
@@ -90,7 +90,7 @@ class RunLog:
             self.message(
                 f"step {step}/{self.total}: {line}, lr {metrics['lr']:.2e}, MFU {metrics['mfu']:.1%}, "
                 f"{metrics['data_wait']:.1%} of the time waiting for data, {metrics['memory_gb']:.1f} GB"
-                + (f", {metrics['skipped']} damaged samples skipped" if metrics["skipped"] else "")
+                + (f", {metrics['skipped']} corrupt samples skipped" if metrics["skipped"] else "")
             )
 
 
@@ -147,7 +147,7 @@ def log_disk_errors(log: RunLog | NullLog, lost: str) -> Iterator[None]:
     try:
         yield
     except OSError as full:
-        log.message(f"{lost}, training goes on: {full}")
+        log.message(f"{lost}, training continues: {full}")
 
 
 def open_log(run: Path, start: int, total: int, aloud: bool) -> AbstractContextManager[RunLog | NullLog]:

@@ -62,7 +62,7 @@ def _start_threads(count: int) -> ThreadPoolExecutor:
     threads, started = torch.get_num_threads(), Barrier(count)
     pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(max(threads // count, 1),))
     list(pool.map(lambda _: started.wait(), range(count)))
-    torch.set_num_threads(threads)  # the setting of a thread is also the default of those that start later
+    torch.set_num_threads(threads)  # it is also the default of threads that start later
     return pool
 
 

@@ -66,7 +66,7 @@ def open_run(
     total = _steps(len(order), config, group)
     data = describe_data(sets, stream, len(order), f"{group.count} x {device_name(group.device)}")
     check_run_folder(folder, config, data)
-    group.wait()  # all look before one of them writes
+    group.wait()  # all ranks check before one of them writes
     with lock_run(folder) if group.first else nullcontext():
         images = (
             StreamedImages(sets, config.width, workers, config.skip_damaged)
@@ -97,14 +97,15 @@ def _streams(folder: Path, sets: Sequence[ShardSet], config: Config, cache: Path
         return config.stream
     if has_progress(folder):
         return read_data(folder).stream
-    return config.skip_damaged or not room_for_cache(sets, cache)  # the cache is of whole sets alone
+    return config.skip_damaged or not room_for_cache(sets, cache)  # the cache needs complete sets
 
 
 def _steps(samples: int, config: Config, group: ProcessGroup) -> int:
     """Return the total number of updates for a number of samples per epoch."""
     if samples < config.batch_size:
         raise InputError(
-            f"the sets hold {samples} samples, less than one batch of {config.batch_size}: take a smaller --batch-size"
+            f"the sets hold {samples} samples, fewer than one batch of {config.batch_size}: choose a smaller "
+            "--batch-size"
         )
     if config.batch_size % (group.count * config.accumulate):
         raise InputError(

@@ -54,12 +54,12 @@ def read_config(run: Path) -> Config:
     Raises InputError if the folder has none, or if it is corrupt.
     """
     if not (run / CONFIG).exists():
-        raise InputError(f"{run} holds no run of synpat-train: it has no {CONFIG}")
+        raise InputError(f"{run} contains no run of synpat-train: there is no {CONFIG}")
     settings = read_settings(run / CONFIG)
     try:
         return stored_config(settings)
     except InputError as fault:
-        raise InputError(f"{run / CONFIG} is damaged, or of another version of synpat: {fault}") from None
+        raise InputError(f"{run / CONFIG} is corrupt, or was written by another version of synpat: {fault}") from None
 
 
 def read_data(run: Path) -> TrainingData:
@@ -69,7 +69,7 @@ def read_data(run: Path) -> TrainingData:
         return TrainingData(**content | {"sets": tuple(SetRecord(**record) for record in content["sets"])})
     except (ValueError, TypeError, KeyError) as fault:
         raise InputError(
-            f"{run / SETS} is damaged, or of another version of synpat: {fault}. Choose another --out"
+            f"{run / SETS} is corrupt, or was written by another version of synpat: {fault}. Choose another --out"
         ) from None
 
 
@@ -85,15 +85,15 @@ def check_run_folder(run: Path, config: Config, data: TrainingData) -> None:
     with other sets. The setting `stream` of the existing run is kept.
     """
     if (run / CONFIG).exists():
-        if not has_progress(run):  # such as one whose batch found no memory: it may try again with another
+        if not has_progress(run):  # for example after running out of memory: another configuration is allowed
             return
         faults = [text] if (text := differences(read_config(run), config)) else []
         if [(s.digest, s.weight) for s in read_data(run).sets] != [(s.digest, s.weight) for s in data.sets]:
             faults.append("it learned from other shard sets, or from the same in another order or with other weights")
         if faults:
-            raise InputError(f"{run} holds another run: {', '.join(faults)}. Choose another --out")
+            raise InputError(f"{run} contains another run: {', '.join(faults)}. Choose another --out")
     elif run.exists() and any(path.name not in (SETS, LOCK) for path in run.iterdir()):
-        raise InputError(f"{run} is not empty and holds no run of synpat-train: choose another --out")
+        raise InputError(f"{run} is not empty and contains no run of synpat-train: choose another --out")
 
 
 @contextmanager

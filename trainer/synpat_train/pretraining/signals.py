@@ -15,10 +15,11 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        self.asked, self.before = False, {}
+        self.received: int | None = None
+        self.before = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # no other may set handlers
+        if threading.current_thread() is threading.main_thread():  # only the main thread may set handlers
             self.before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
@@ -26,7 +27,12 @@ class StopSignals:
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
+    @property
+    def requested(self) -> bool:
+        """True if the run should stop."""
+        return self.received is not None
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self.received = self.received or number
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, self.before[signal.SIGINT])

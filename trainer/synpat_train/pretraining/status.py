@@ -24,19 +24,21 @@ def run_status(run: Path) -> str:
     total = config.steps or (config.epochs or 0) * (samples // config.batch_size)
     lines = [
         f"{run}: ViT-{config.model} on {config.height}x{config.width}, {len(data.sets)} shard sets, "
-        f"{samples:,} samples an epoch{', streamed' if data.stream else ''}, last on {data.device}"
+        f"{samples:,} samples per epoch{', streamed' if data.stream else ''}, last on {data.device}"
     ]
     if log:
         last = log[-1]
         left = timedelta(seconds=round((total - last["step"]) * config.batch_size / last["samples_per_s"]))
         lines += [
             f"step {last['step']:,} of {total:,} ({last['step'] / total:.1%}), loss {last['loss']:.4f}"
-            + (f", {left} to go at {last['samples_per_s']:,.0f} samples/s" if last["step"] < total else ""),
+            + (f", {left} left at {last['samples_per_s']:,.0f} samples/s" if last["step"] < total else ""),
             f"MFU {last['mfu']:.1%}, {last['data_wait']:.1%} of the time waiting for data, {last['memory_gb']:.1f} GB",
         ]
     there = [path.name for path in checkpoints(run)]
     lines.append(f"checkpoints: {', '.join(there) or 'none'}")
-    lines.append("finished: encoder/ is there" if (run / "encoder" / "model.safetensors").exists() else "not finished")
+    lines.append(
+        "finished: encoder/ is exported" if (run / "encoder" / "model.safetensors").exists() else "not finished"
+    )
     return "\n".join(lines)
 
 
@@ -47,7 +49,7 @@ def draw_curve(run: Path) -> Path:
     """
     log = read_log(run)
     if not log:
-        raise InputError(f"{run} has no line in its log yet")
+        raise InputError(f"{run} has no log lines yet")
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot(xlabel="step", ylabel="loss", title=run.name)
     steps = [line["step"] for line in log]

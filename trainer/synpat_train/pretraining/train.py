@@ -1,6 +1,7 @@
 """Pre-training, from shard sets to an encoder."""
 
 import json
+import signal
 import time
 import warnings
 from collections.abc import Sequence
@@ -50,13 +51,13 @@ BAD_BATCH = "bad-batch.json"
 """File with the samples of the step at which training diverged."""
 
 
-def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, workers: int) -> None:
+def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, workers: int) -> int | None:
     """Pre-train a masked autoencoder on shard sets. A run that was stopped resumes from its last checkpoint.
 
     folder: of the run. shards: as for `open_sets`. cache: folder of the decoded sets. workers: number of threads that
     decode images while streaming. On SIGTERM and SIGINT the run stops after the current step and writes a checkpoint.
-    Raises InputError if the sets or the folder cannot be used, if the loss becomes NaN or infinite, and if the GPU runs
-    out of memory.
+    Returns the number of the signal that stopped the run, or None if the run is complete. Raises InputError if the sets
+    or the folder cannot be used, if the loss becomes NaN or infinite, and if the GPU runs out of memory.
     """
     with (
         process_group() as group,
@@ -69,15 +70,17 @@ def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, w
             exhausted = False
             try:
                 _train(run, training, log, stop)
-            except torch.OutOfMemoryError:  # what holds the memory goes with the error
+            except torch.OutOfMemoryError:  # the memory is released with the exception
                 exhausted = True
             if exhausted:
                 raise _too_large(run, training)
             if training.step < run.total:
-                log.message(f"stopped after step {training.step} of {run.total}; the same command goes on from there")
-            elif group.first:
+                log.message(f"Stopped after step {training.step} of {run.total}. Run the same command to continue.")
+                return stop.received or signal.SIGTERM  # the signal was received on another rank
+            if group.first:
                 export_encoder(folder / "encoder", training.encoder, config, run.mean / 255, run.std / 255)
                 write_card(folder)
+            return None
 
 
 class Objective(nn.Module):
@@ -107,9 +110,11 @@ def _train(run: Run, training: Training, log: RunLog | NullLog, stop: StopSignal
     config, group, start, total = run.config, run.group, training.step, run.total
     low_precision = uses_bfloat16(config.precision, group.device)
     dtype = torch.bfloat16 if low_precision else torch.float32
-    effort = flops_per_sample(config) / (peak_flops(group.device, dtype) * group.count)  # seconds a sample, at best
+    effort = flops_per_sample(config) / (
+        peak_flops(group.device, dtype) * group.count
+    )  # seconds per sample at peak performance
     log.message(
-        f"{run.folder}: {len(run.order):,} samples an epoch, steps {start} to {total} on "
+        f"{run.folder}: {len(run.order):,} samples per epoch, steps {start} to {total} on "
         f"{group.count} x {group.device.type}, {str(dtype).removeprefix('torch.')}"
     )
     learner = _learner(run, training, low_precision, log)
@@ -122,9 +127,9 @@ def _train(run: Run, training: Training, log: RunLog | NullLog, stop: StopSignal
             batch = next(batches)
         except (InputError, OSError) as damage:
             batch, fault = None, damage
-        if idle.reached():  # else it is still busy with earlier steps, and did not wait
+        if idle.reached():  # otherwise the device is busy and did not wait for data
             waited += time.monotonic() - asked
-        if group.any(stop.asked or batch is None) or batch is None:
+        if group.any(stop.requested or batch is None) or batch is None:
             break
 
         lr = learning_rate(training.step, peak=_peak_rate(config), warmup=config.warmup * total, total=total)
@@ -182,7 +187,7 @@ def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | Nu
         try:
             learner = compile_model(learner, *_blank(run), low_precision)
         except InputError as fault:
-            log.message(f"torch.compile fails here, training goes on without it: {fault}")
+            log.message(f"torch.compile failed, training continues without it: {fault}")
     if group.count == 1:
         return learner
     with warnings.catch_warnings():
@@ -210,15 +215,16 @@ def _too_large(run: Run, training: Training) -> InputError:
     torch.cuda.empty_cache()
     images, noise = _blank(run)
     low_precision = uses_bfloat16(run.config.precision, run.group.device)
-    # The optimiser takes two numbers a weight, in its first step only.
+    # The optimiser allocates two numbers per weight in its first step.
     reserve = 0 if training.optimizer.state else 2 * sum(weight.nbytes for weight in training.model.parameters())
     fits = largest_fitting_batch(Objective(training.model, run.mean, run.std), images, noise, low_precision, reserve)
     if not fits:
-        return InputError("the GPU has not enough memory for a single sample: take a smaller --model")
+        return InputError("the GPU is out of memory for a single sample: choose a smaller --model")
     pieces = equal_parts(len(images), fits) * run.config.accumulate
     return InputError(
-        f"the GPU has not enough memory for {len(images)} samples at once; {fits} fit: --set accumulate={pieces} takes "
-        f"them in turn, and the run goes on; --batch-size {run.config.batch_size * fits // len(images)} is another run"
+        f"the GPU is out of memory for {len(images)} samples at once, but {fits} fit: continue with "
+        f"--set accumulate={pieces}, or start another run with --batch-size "
+        f"{run.config.batch_size * fits // len(images)}"
     )
 
 
@@ -235,7 +241,7 @@ def _update(
             losses.append(learner.add_gradients(*piece, config.accumulate))
             continue
         more = piece is not pieces[-1]
-        # The gradients of all ranks meet once, after the last piece.
+        # The gradients of all ranks are averaged once, after the last part.
         with learner.no_sync() if more and isinstance(learner, DistributedDataParallel) else nullcontext():
             with autocast(device, low_precision):
                 loss = learner(*piece)
@@ -270,7 +276,7 @@ def _save(run: Run, training: Training) -> None:
     if training.losses:
         _mean_loss(run, training)
     if not training.finite():
-        raise _diverged(run, training.step - 1, "a weight is no finite number")
+        raise _diverged(run, training.step - 1, "a weight is NaN or infinite")
     if run.group.first:
         save_checkpoint(run.folder, training, run.config, run.digests)
 
@@ -285,8 +291,8 @@ def _diverged(run: Run, step: int, what: str) -> InputError:
     there = checkpoints(run.folder)
     return InputError(
         f"{what} at step {step + 1}, on {key_of(run.sets, int(samples[0]))} and {len(samples) - 1} other samples, "
-        f"which {run.folder / BAD_BATCH} names. The last good checkpoint is {there[-1] if there else 'none'}. "
-        "Train into another --out, with a lower base_lr or with precision=float32"
+        f"listed in {run.folder / BAD_BATCH}. The last valid checkpoint is {there[-1] if there else 'none'}. "
+        "Train to another --out with a lower base_lr or with precision=float32"
     )
 
 

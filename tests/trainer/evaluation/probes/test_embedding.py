@@ -27,7 +27,7 @@ from synpat_train.model.encoder import Encoder, load_encoder
 @pytest.fixture(autouse=True)
 def _float32(monkeypatch: pytest.MonkeyPatch):
     """The comparisons below are closer than bfloat16 is."""
-    monkeypatch.setattr("synpat_train.evaluation.embedding.embeds_in_bfloat16", lambda device: False)
+    monkeypatch.setattr("synpat_train.evaluation.probes.embedding.embeds_in_bfloat16", lambda device: False)
 
 
 @pytest.fixture(scope="module")

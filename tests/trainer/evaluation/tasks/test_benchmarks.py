@@ -316,7 +316,7 @@ def test_a_whole_copy_passes_the_check(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(BENCHMARKS, "fsdd", small)  # pyright: ignore[reportArgumentType]
     run = CliRunner().invoke(main, ["check", "fsdd", "--data", str(tmp_path)])
     assert (run.exit_code, len(rows)) == (0, 8), run.output
-    assert "whole: as published" in run.output
+    assert "OK: complete, as published" in run.output
 
 
 def test_the_wrong_folder_is_told_what_was_looked_for_and_what_is_there(tmp_path: Path):

@@ -73,7 +73,7 @@ def test_columns_are_named_by_options_and_rows_without_a_value_are_left_out(tone
 def test_a_label_that_a_fold_tests_and_no_other_teaches_is_named(tones, write_metadata):
     rows = [(file, "hum" if fold == "1" else label, fold) for file, label, fold in rows_of(tones)]
     write_metadata(tones, rows)
-    with pytest.raises(ValueError, match="split 1 tests labels that its training part does not have: hum"):
+    with pytest.raises(ValueError, match="split 1 has test labels without training clips: hum"):
         folder_task(source(tones))()
 
 

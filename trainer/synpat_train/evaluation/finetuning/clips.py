@@ -60,7 +60,7 @@ def training_batch(context: FineTuningContext, place: tuple[int, int]) -> Batch:
     """Return the clips of a step, each cropped at random and, if the recipe requires it, rolled within its crop."""
     epoch, step = place
     order = context.dice(epoch).permutation(context.split.train)
-    # Batches of one size, but for one clip: none is so small that its variance means nothing.
+    # Batch sizes differ by at most one clip, so that no batch is too small for a variance.
     clips = np.array_split(order, context.steps)[step]
     dice, whole = context.dice(epoch, step, 0), context.task.whole
     offsets = dice.integers(np.maximum(whole.lengths[clips] - context.unit, 0) + 1)

@@ -112,7 +112,7 @@ def train(model: VisionTransformer, context: FineTuningContext, checkpoint: Fine
             group["lr"] = rate * group["lr_scale"]
         losses.append(update(model, optimizer, batch, context, context.dice(epoch, step, 1)))
         if step == context.steps - 1:
-            # Once an epoch, since it waits for the device.
+            # Once per epoch, because it waits for the device.
             _require_finite(torch.stack(losses), epoch, context)
             losses = []
             checkpoint.save(model, optimizer, epoch + 1)
@@ -128,7 +128,7 @@ def update(
         rows, columns = patch_grid(model, log_mels)
         patches = kept_patches(len(log_mels), rows, columns, recipe.patch_drop, recipe.patch_drop_of, dice)
         kept = to_device(patches, context.device)
-    torch.manual_seed(int(dice.integers(2**62)))  # of the drop path
+    torch.manual_seed(int(dice.integers(2**62)))  # for the drop path
     with precision(context):
         logits = scores(model, log_mels, kept, recipe.pooling)
     found = loss(logits, targets, recipe, context.task.multi_label)
@@ -189,4 +189,4 @@ def _require_finite(losses: Tensor, epoch: int, context: FineTuningContext) -> N
 
 
 def _diverged(what: str, rate: float) -> str:
-    return f"fine-tuning diverged: {what}, at a learning rate of {rate:g}. Take a smaller learning_rate"
+    return f"fine-tuning diverged: {what}, at a learning rate of {rate:g}. Choose a smaller learning_rate"

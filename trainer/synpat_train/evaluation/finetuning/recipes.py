@@ -98,7 +98,7 @@ class FineTuning:
 
     def __post_init__(self) -> None:
         if self.pooling == "time steps" and self.patch_drop:
-            raise InputError(f"pooling of time steps needs all their patches; patch_drop must be 0: {self.patch_drop}")
+            raise InputError(f"with pooling of time steps, patch_drop must be 0, got {self.patch_drop}")
         if self.warmup >= self.epochs:
             raise InputError(f"warmup must be shorter than the {self.epochs} epochs, got {self.warmup}")
 
@@ -150,10 +150,10 @@ M2D: Mapping[str, FineTuning] = {
         pooling="time steps",
         patch_drop=0,
     ),
-    # The other task with several labels a clip is nearest to AudioSet.
+    # FSD50K also has several labels per clip, as AudioSet.
     "fsd50k": _AS20K,
-    # Any other task, which M2D has no recipe for. The settings of Speech Commands, which most rows share; but the rate
-    # of ESC-50 on the ordinary loss: with few classes, 0.5 on the average over classes would be a far higher one.
+    # M2D has no recipe for other tasks. These are the settings of Speech Commands, with the learning rate of ESC-50 on
+    # the ordinary loss: with few classes, 0.5 on the loss averaged over classes would be a much higher rate.
     "": replace(_EVAR, learning_rate=0.5 / 50, loss_average="clips"),
 }
 """Recipes by task; "" for any other task."""
@@ -175,11 +175,11 @@ _AUDIOMAE = FineTuning(
     head_norm="layer",
     pooling="patches",
     patch_embed_frozen=False,
-    # The paper says 0.2 to 0.3; this is what its recipe for AudioSet has.
+    # The paper states 0.2 to 0.3; its recipe for AudioSet uses 0.2.
     patch_drop=0.2,
     patch_drop_of="axis",
     mixup=0,
-    # Of AST, whose mixing AudioMAE took over (Gong et al., "AST: Audio Spectrogram Transformer", 2021).
+    # From AST, whose mixup AudioMAE uses (Gong et al., "AST: Audio Spectrogram Transformer", 2021).
     mixup_alpha=10,
     roll=True,
     noise=None,
@@ -216,7 +216,7 @@ AUDIOMAE: Mapping[str, FineTuning] = {
     ),
     "voxceleb1": replace(_AUDIOMAE, frequency_mask=48, time_mask=192, noise=20),
     "fsd50k": _AUDIOMAE_AS20K,
-    # Any other task: the settings of ESC-50, the one small set of clips with one label each.
+    # Other tasks: the settings of ESC-50, the only small set with one label per clip.
     "": _AUDIOMAE,
 }
 """Recipes by task; "" for any other task."""

@@ -20,7 +20,7 @@ def knn(settings: KNearestNeighbours, features: np.ndarray, targets: np.ndarray,
     features: float32 [clips, features]. targets: int64 [clips] or bool [clips, classes]. The seed has no effect.
     """
     learnt = np.concatenate([split.train, split.valid])
-    # The weighted mean of the neighbours' labels, which a regression to them gives for either kind of label.
+    # A regression returns the weighted mean of the neighbours' labels for both kinds of labels.
     wanted = targets if targets.ndim == 2 else np.eye(int(targets.max()) + 1, dtype=np.float32)[targets]
     count = min(settings.neighbours, len(learnt))
     nearest = KNeighborsRegressor(count, metric="cosine", weights="distance")

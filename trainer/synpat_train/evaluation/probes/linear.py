@@ -66,7 +66,9 @@ def _trained(
     dice = torch.Generator().manual_seed(seed)
     width = learnt.inputs.shape[1]
     layer = nn.Linear(width, classes)
-    for parameter in layer.parameters():  # torch's own law, from a generator of our own: rounds run side by side
+    for (
+        parameter
+    ) in layer.parameters():  # torch's initialisation, with a local generator because trials run in parallel
         nn.init.uniform_(parameter, -(width**-0.5), width**-0.5, generator=dice)
     layer.to(learnt.inputs.device)
     optimiser = torch.optim.Adam(layer.parameters(), learning_rate, settings.betas, weight_decay=settings.weight_decay)
@@ -111,10 +113,11 @@ def _drawn(train: np.ndarray, targets: np.ndarray, seed: int) -> tuple[np.ndarra
     for _ in range(DRAWS):
         shuffled = dice.permutation(train)
         valid, rest = shuffled[:count], shuffled[count:]
-        # Of several labels a clip, there are always some that a few clips alone have.
+        # With several labels per clip, some labels always have only a few clips.
         if several or len(set(targets[rest].tolist())) == len(set(targets[train].tolist())):
             return rest, valid
     raise InputError(
-        f"no {VALIDATION:.0%} of {len(train)} training clips can be set aside without losing a label: too few clips of "
-        "some labels for the protocol linear, use --protocol logistic"
+        f"no {VALIDATION:.0%} of {len(train)} training clips can be used for validation without losing a label: too "
+        "few clips of "
+        "some labels for the protocol linear. Use --protocol logistic"
     )

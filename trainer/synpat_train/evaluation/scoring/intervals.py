@@ -29,7 +29,7 @@ def wilson(share: float, count: float) -> Interval:
     z = NORMAL_95
     centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    # A share of 0 or 1 is itself a bound, which rounding would leave just outside.
+    # A proportion of 0 or 1 is itself a bound. Rounding would leave it just outside.
     return Interval(min(max(float(centre - half), 0.0), share), max(min(float(centre + half), 1.0), share))
 
 

@@ -35,7 +35,7 @@ class Score:
     @property
     def interval(self) -> Interval:
         """95 % confidence interval over the choice of clips."""
-        # A mean over folds of unequal size is worth fewer clips than it has.
+        # The effective number of clips of a mean over folds of unequal size is smaller than their number.
         worth = len(self.tested) ** 2 / sum(1 / count for count in self.tested)
         return METRICS[self.metric].interval(self.value, _variance(self.metric, self.parts), worth)
 

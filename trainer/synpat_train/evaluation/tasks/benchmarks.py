@@ -41,7 +41,7 @@ class Benchmark:
     """Protocols of the paper that use it."""
     rate: int | None = None
     """Sample rate of all published files in Hz; None if they differ."""
-    gaps: str = "figures are not comparable with published ones"
+    gaps: str = "results are not comparable with published ones"
     """Effect of missing clips on the results."""
 
     @property
@@ -76,22 +76,22 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     ),
     "voxforge": Benchmark(
         measures="languages", classes=6, seconds=5.8, counts={TRAIN: 121_281, VALID: 26_684, TEST: 28_463},
-        split="EVAR's voxforge.csv beside the audio, else our own by archive", licence="GPL", where="voxforge.org",
+        split="EVAR's voxforge.csv next to the audio, else own split by archive", licence="GPL", where="voxforge.org",
         marker="**/wav/*", names=("voxforge",), read=layouts.voxforge,
     ),
     "cremad": Benchmark(
         measures="emotions in speech", classes=6, seconds=2.5, counts={TRAIN: 5_155, VALID: 732, TEST: 1_551},
-        split="EVAR's cremad.csv beside the audio, else our own by speaker", licence="ODbL 1.0",
+        split="EVAR's cremad.csv next to the audio, else own split by speaker", licence="ODbL 1.0",
         where="github.com/CheyneyComputerScience/CREMA-D", marker="**/1???_???_???_??.wav",
         names=("CREMA-D", "AudioWAV"), read=layouts.cremad, rate=16_000,
     ),
     "gtzan": Benchmark(
         measures="genres of music", classes=10, seconds=30.0, counts={TRAIN: 443, VALID: 197, TEST: 290},
-        split="train_filtered.txt, valid_ and test_ or EVAR's gtzan.csv beside the audio, else our own by clip",
+        split="train_filtered.txt, valid_ and test_, or EVAR's gtzan.csv next to the audio, else own split by clip",
         licence="none stated", where="mirrors only (Tzanetakis and Cook, 2002)", marker="**/blues.00000.*",
         names=("GTZAN", "gtzan"), read=layouts.gtzan, rate=22_050,
-        gaps="the filtered lists leave out 70 clips that are copies, distorted or of one artist: with other clips, "
-        "figures are too high",
+        gaps="the filtered lists leave out 70 clips that are duplicates, distorted or of one artist: with them, "
+        "results are too high",
     ),
     "nsynth": Benchmark(
         measures="instrument families", classes=11, seconds=4.0, counts={TRAIN: 289_205, VALID: 12_678, TEST: 4_096},
@@ -101,20 +101,20 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "surge": Benchmark(
         measures="pitches of a synthesiser", classes=88, seconds=4.0,
         counts={TRAIN: 148_896, VALID: 17_160, TEST: 17_336},
-        split="EVAR's surge.csv beside the audio, else our own by preset", licence="see the record",
+        split="EVAR's surge.csv next to the audio, else own split by preset", licence="see the record",
         where="zenodo.org/records/4677097", marker="*-velocity64/*.ogg", names=("surge",), read=layouts.surge,
     ),
     "as20k": Benchmark(
         measures="sounds of the Web", classes=527, seconds=10.0, counts={TRAIN: 22_160, TEST: 20_371},
-        split="official balanced_train and eval", licence="labels CC BY 4.0, audio of its makers",
+        split="official balanced_train and eval", licence="labels CC BY 4.0, audio by its creators",
         where="research.google.com/audioset (segments; no audio)", marker=layouts.AS20K_TRAIN,
         names=("audioset", "as"), read=layouts.as20k, metric=MAP, protocols=("finetune",),
-        gaps="videos vanish, so that copies differ and mAP with them, by several points between papers: state the "
-        "counts beside a figure",
+        gaps="videos disappear, so that copies differ, and mAP differs by several points between papers: report the "
+        "counts with a result",
     ),
     "fsd50k": Benchmark(
         measures="sound events", classes=200, seconds=7.6, counts={TRAIN: 36_796, VALID: 4_170, TEST: 10_231},
-        split="official", licence="CC BY 4.0, and each clip its own", where="zenodo.org/records/4060432",
+        split="official", licence="CC BY 4.0, and one licence per clip", where="zenodo.org/records/4060432",
         marker=layouts.FSD50K_META, names=("FSD50K",), read=layouts.fsd50k, metric=MAP, rate=44_100, protocols=(),
     ),
     "esc10": Benchmark(
@@ -143,12 +143,12 @@ def find_root(name: str, folder: Path) -> Path:
         if root.is_dir() and next(root.glob(benchmark.marker), None):
             return root
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
+        raise InputError(f"{folder}: the folder does not exist")
     there = sorted(path.name for path in folder.iterdir())
     usual = "".join(f" and in {usual}" for usual in benchmark.names)
     raise InputError(
-        f"{folder} holds no {name}: looked for {benchmark.marker} in it{usual}. "
-        f"It holds {len(there)} entries: {', '.join(there[:5])}{', ...' if len(there) > 5 else ''}"
+        f"{folder} does not contain {name}: searched for {benchmark.marker} in it{usual}. "
+        f"It contains {len(there)} entries: {', '.join(there[:5])}{', ...' if len(there) > 5 else ''}"
     )
 
 
@@ -161,13 +161,13 @@ def read_benchmark(name: str, folder: Path) -> tuple[Path, Listing]:
     try:
         return root, BENCHMARKS[name].read(root)
     except (KeyError, IndexError, ValueError, OSError) as fault:
-        raise InputError(f"{root} does not read as {name}: {type(fault).__name__}: {fault}") from None
+        raise InputError(f"{root} is not a valid copy of {name}: {type(fault).__name__}: {fault}") from None
 
 
 def benchmark_task(name: str, source: Source) -> LoadTask:
     """Read the listing of a benchmark in `source.data`."""
     if source.data is None:
-        raise InputError(f"the task {name!r} needs --data, the folder that you downloaded: see synpat-eval tasks")
+        raise InputError(f"the task {name!r} needs --data DIR, the downloaded folder: see synpat-eval tasks")
     root, listing = read_benchmark(name, source.data)
     title = f"{name} (own split)" if listing.own_split else name
     benchmark = BENCHMARKS[name]

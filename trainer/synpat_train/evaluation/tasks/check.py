@@ -38,22 +38,24 @@ class Copy:
         """Return the differences from the published data set, one line each."""
         found = self.listing.counts if len(benchmark.counts) > 1 else {"folds": len(self.listing.files)}
         lines = [
-            f"{part}: {found.get(part, 0):,} clips are listed, {count:,} are expected"
+            f"{part}: {found.get(part, 0):,} clips are listed, expected {count:,}"
             for part, count in benchmark.counts.items()
             if found.get(part, 0) != count
         ]
         classes = len({label for labels in self.listing.labels.tolist() for label in labels.split(",")})
         if classes != benchmark.classes:
-            lines.append(f"{classes:,} classes are there, {benchmark.classes:,} are expected")
+            lines.append(f"{classes:,} classes are found, expected {benchmark.classes:,}")
         lines += _named("missing", self.missing) + _named("unreadable", self.unreadable)
-        lines += _named("the same twice", [" = ".join(pair) for pair in self.twice])
+        lines += _named("duplicates", [" = ".join(pair) for pair in self.twice])
         if benchmark.rate and (others := {rate: n for rate, n in self.rates.items() if rate != benchmark.rate}):
             rates = ", ".join(f"{n:,} at {rate} Hz" for rate, n in sorted(others.items()))
-            lines.append(f"another rate than {benchmark.rate} Hz: {rates}; they are resampled")
+            lines.append(f"sample rates other than {benchmark.rate} Hz: {rates}; these files are resampled")
         if self.listing.unassigned:
-            lines.append(f"{self.listing.unassigned:,} clips are left out: they are gone, or no list names their part")
+            lines.append(
+                f"{self.listing.unassigned:,} clips are left out: they do not exist, or no list names their part"
+            )
         if self.listing.own_split:
-            lines.append("own split: no list of the benchmark was found, so that clips are split by a rule of ours")
+            lines.append("own split: no list of the benchmark was found; clips are split by a rule of synpat")
         return lines
 
 
@@ -84,7 +86,7 @@ def report(name: str, copy: Copy) -> str:
     benchmark, faults = BENCHMARKS[name], copy.faults(BENCHMARKS[name])
     parts = ", ".join(f"{part} {count:,}" for part, count in copy.listing.counts.items())
     lines = [f"{copy.root}: {name}, {len(copy.listing.files):,} clips listed ({parts})", *(f"- {f}" for f in faults)]
-    lines.append(benchmark.gaps if faults else "whole: as published")
+    lines.append(benchmark.gaps if faults else "OK: complete, as published")
     return "\n".join(lines)
 
 

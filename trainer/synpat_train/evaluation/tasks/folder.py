@@ -19,7 +19,7 @@ def folder_task(source: Source) -> LoadTask:
     (unless they are skipped) its files cannot be used.
     """
     if source.data is None:
-        raise InputError("the task 'folder' needs --data, a folder with metadata.csv and audio files")
+        raise InputError("the task 'folder' needs --data DIR, a folder with metadata.csv and audio files")
     folder = source.data
     columns = _columns(folder)
     part = source.split or ("fold" if "fold" in columns else "split")
@@ -55,9 +55,9 @@ def _columns(folder: Path) -> list[str]:
 
 def _contents(folder: Path) -> str:
     if not folder.is_dir():
-        return "There is no such folder."
+        return "The folder does not exist."
     names = sorted(path.name for path in folder.iterdir())
-    return f"It holds {len(names)} entries: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+    return f"It contains {len(names)} entries: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
 
 
 def _require_columns(folder: Path, columns: list[str], needed: list[str]) -> None:
@@ -65,7 +65,7 @@ def _require_columns(folder: Path, columns: list[str], needed: list[str]) -> Non
     if missing:
         raise InputError(
             f"{folder / 'metadata.csv'} has no column {' and no column '.join(missing)}; it has {', '.join(columns)}. "
-            "Name the columns with --label and --split."
+            "Select columns with --label and --split."
         )
 
 

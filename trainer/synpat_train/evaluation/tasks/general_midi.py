@@ -154,7 +154,7 @@ def find_font() -> Path:
     package = importlib.util.find_spec("pretty_midi")
     if package is None or package.origin is None or importlib.util.find_spec("tinysoundfont") is None:
         raise InputError(
-            "the gm tasks need a soundfont and its player: "
+            "the tasks gm-instrument and gm-pitch need a soundfont and its player: "
             "pip install 'synpat[demo]' and then pip install --no-deps tinysoundfont"
         )
     return Path(package.origin).with_name("TimGM6mb.sf2")
@@ -184,14 +184,14 @@ def _put_in_place(unfinished: Path, folder: Path) -> None:
     try:
         os.rename(unfinished, folder)
     except OSError:
-        # Another process was quicker; its notes are the same.
+        # Another process has rendered the same notes.
         if not folder.exists():
             raise
 
 
 def render(font: Path, notes: list[tuple[int, int]]) -> Iterator[np.ndarray | None]:
     """Play (program, key) pairs; yield int16 [24000] at 16 kHz with a fixed peak, or None for a silent note."""
-    # Imported here because the other tasks do without it.
+    # Imported here because other tasks do not need it.
     import tinysoundfont
 
     synth = tinysoundfont.Synth(samplerate=PLAYING_RATE)
@@ -202,7 +202,7 @@ def render(font: Path, notes: list[tuple[int, int]]) -> Iterator[np.ndarray | No
         held = _play(synth, HELD)
         synth.noteoff(0, key)
         waveform = np.concatenate([held, _play(synth, RELEASED)])
-        # What still rings would be heard in the next note.
+        # Otherwise the release would be audible in the next note.
         synth.sounds_off(0)
         _play(synth, 0.1)
         waveform = soxr.resample(waveform, PLAYING_RATE, SAMPLE_RATE)

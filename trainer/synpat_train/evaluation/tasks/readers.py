@@ -54,7 +54,7 @@ def spcv2(root: Path) -> Listing:
     training."""
     parts = dict.fromkeys(_lines(root / "validation_list.txt"), VALID) | dict.fromkeys(_lines(root / SPCV2_LIST), TEST)
     files = [file for file in _audio(root) if file.count("/") == 1 and not file.startswith("_")]
-    # What the lists name but the folder lacks stays in, so that its absence is seen.
+    # Listed files that do not exist are kept, so that they are reported as missing.
     names = sorted({*files, *parts})
     return Listing.of([(name, name.split("/")[0], parts.get(name, TRAIN)) for name in names])
 
@@ -156,7 +156,7 @@ def _voxforge(root: Path) -> Listing:
     """Split by archive: one folder for each language, with one folder for each archive, which is of one speaker."""
     files = [file for file in _audio(root) if file.count("/") == 3]
     if not files:
-        raise InputError("without voxforge.csv, language/archive/wav/file is needed: a folder for each language")
+        raise InputError("without voxforge.csv, the layout must be language/archive/wav/file")
     return own_split("voxforge", [(file, file.split("/")[0], "/".join(file.split("/")[:2])) for file in files])
 
 

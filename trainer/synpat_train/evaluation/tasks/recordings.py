@@ -78,7 +78,7 @@ def decode(folder: Path, files: Sequence[str], cache: Path, name: str) -> tuple[
         if isinstance(entry, str)
     }
     if len(unreadable) == len(files):
-        raise InputError(f"none of {len(files)} files is readable; the first one: {unreadable[0]}")
+        raise InputError(f"none of {len(files)} files is readable; the first error: {unreadable[0]}")
     lengths = np.array([entry for entry in entries if not isinstance(entry, str)], np.int64)
     recordings = Recordings(
         samples=np.memmap(kept / "samples.int16", np.int16, mode="r"),
@@ -103,7 +103,7 @@ def _decode_rest(folder: Path, files: Sequence[str], kept: Path, what: str) -> N
         for piece in track(pieces, len(files) - done, what, size=len):
             sounds = list(pool.map(_read_or_reason, [folder / file for file in piece]))
             heard = [sound.tobytes() for sound in sounds if not isinstance(sound, UnreadableAudio)]
-            # The samples first, so that the journal never promises what is not there.
+            # Samples are written first, so that the journal never lists missing samples.
             for file, parts in ((audio, heard), (entries, map(_entry, sounds))):
                 file.writelines(parts)
                 file.flush()

@@ -15,9 +15,9 @@ TASKS: Mapping[str, Callable[[Source], LoadTask]] = {
 }
 
 OWN = {
-    "folder": "any folder with audio and metadata.csv (filename,label, and fold or split)",
-    "gm-instrument": "instrument families of a soundfont that comes with the demo extra; no data needed",
-    "gm-pitch": "pitches of the same; no data needed",
+    "folder": "any folder with audio files and metadata.csv (filename,label, and fold or split)",
+    "gm-instrument": "instrument families of a soundfont in the demo extra; needs no data",
+    "gm-pitch": "pitches of the same notes; needs no data",
 }
 """Descriptions of the tasks that are not public benchmarks."""
 
@@ -32,7 +32,7 @@ def tasks_table() -> str:
             f"{name}: {b.measures}, {b.classes:,} classes, {counts} clips of {b.seconds:g} s, {b.metric}{used}",
             f"    split: {b.split}",
             f"    licence: {b.licence}; from: {b.where}",
-            f"    looked for: {b.marker}{f' in the folder given or in {_or(b.names)}' if b.names else ''}",
+            f"    identified by: {b.marker}{f' in the given folder or in {_or(b.names)}' if b.names else ''}",
         ]
     return "\n".join([*lines, *(f"{name}: {words}" for name, words in OWN.items())])
 

@@ -121,15 +121,13 @@ def require_learnable(name: str, labels: np.ndarray, splits: Sequence[Split], mu
     single = sorted(label for label, count in counts.items() if count == 1)
     if single:
         raise InputError(
-            f"{name}: one clip is not enough to learn a label and to test it; labels with one clip: {_some(single)}"
-            + (". Several labels in one cell are taken for one" if any("," in label for label in single) else "")
+            f"{name}: every label needs at least two clips; labels with one clip: {_some(single)}"
+            + (". Several labels in one cell count as one label" if any("," in label for label in single) else "")
         )
     for split in splits:
         unlearnt = sorted(set(labels[split.test].tolist()) - set(labels[split.train].tolist()))
         if unlearnt:
-            raise InputError(
-                f"{name}: split {split.name} tests labels that its training part does not have: {_some(unlearnt)}"
-            )
+            raise InputError(f"{name}: split {split.name} has test labels without training clips: {_some(unlearnt)}")
 
 
 def _some(names: Sequence[str], shown: int = 5) -> str:
