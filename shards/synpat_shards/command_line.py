@@ -17,14 +17,6 @@ INTERRUPTED = 130
 """Exit code after SIGINT, as shells report it: 128 plus the number of the signal."""
 
 
-class Command(click.Command):
-    """A command with the option --debug."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.params.append(_debug_option())
-
-
 class Program(click.Group):
     """The group of commands of one program.
 
@@ -32,13 +24,16 @@ class Program(click.Group):
     printed, with a line that says so. --debug prints the traceback of either.
     """
 
-    command_class = Command
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["context_settings"] = {"help_option_names": ["-h", "--help"]} | kwargs.get("context_settings", {})
         super().__init__(*args, **kwargs)
         self.params.append(_debug_option())
         click.version_option(package_name="synpat")(self)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command, with the option --debug."""
+        cmd.params.append(_debug_option())
+        super().add_command(cmd, name)
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         args = sys.argv[1:] if args is None else list(args)

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from synpat.families import FAMILIES, Image
 from synpat.families.feature_vis import random_weights
 from synpat.rendering import sampling
-from synpat.rendering.sampling import Sample
-from synpat_shards import decode_png, encode_png
+from synpat_shards import Sample, decode_png, encode_png
 
 GOLDEN = Path(__file__).parent / "golden"
 

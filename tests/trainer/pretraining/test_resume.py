@@ -286,7 +286,7 @@ def test_a_file_that_is_no_checkpoint_of_ours_is_named(
 def test_weights_that_are_no_numbers_never_replace_a_good_checkpoint(perlin_set: Path, tmp_path: Path):
     """The first step of a warm-up has a rate of zero; the second one breaks the weights, before any loss shows it."""
     wild = make_config("msm-mae", SETTINGS | {"base_lr": 1e41, "log_every": 100, "checkpoint_every": 1, "clip": None})
-    with pytest.raises(ValueError, match=r"no finite number at step 2.* last good checkpoint is .*step-000000001\.pt"):
+    with pytest.raises(ValueError, match=r"NaN or infinite at step 2.* last valid checkpoint is .*step-000000001\.pt"):
         train(tmp_path / "run", perlin_set, wild)
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["step-000000001.pt"]
     keys = json.loads((tmp_path / "run" / "bad-batch.json").read_text())["keys"]
