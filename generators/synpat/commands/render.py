@@ -132,19 +132,19 @@ def render(
 def render_with_progress(
     specs: Mapping[Store, SetSpec], title: str, engine: Engine, where: str, part: Slice = FULL_SLICE
 ) -> None:
-    """Render sets with a progress bar and print a line about each. On Ctrl-C, exit with 130."""
+    """Render sets with a progress bar and print a line about each. On Ctrl-C, exit with code 130."""
     total = sum(spec.n for spec in specs.values())
     with RenderProgress(title, total) as progress:
         try:
             manifests = render_sets(specs, engine, progress, progress.preparing, part)
         except KeyboardInterrupt:
-            done = progress.there + progress.rendered
+            done = progress.present + progress.rendered
             progress.message(
                 f"Interrupted: {done:,} of {total:,} images are in {where}. Run the same command again to continue."
             )
             sys.exit(130)
         progress.message(
-            f"Rendered {progress.rendered:,} images ({progress.there:,} already present): {progress.rate()}"
+            f"Rendered {progress.rendered:,} images ({progress.present:,} already present): {progress.rate()}"
         )
     for store in specs:
         if part == FULL_SLICE:
