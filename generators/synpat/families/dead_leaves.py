@@ -21,8 +21,8 @@ RADII = np.linspace(0.03, 1, 200)
 """Possible radii of a leaf, in units of the shorter side of the image."""
 _WEIGHTS = RADII**-3.0 - 1
 _CUMULATIVE = np.cumsum(_WEIGHTS) / np.sum(_WEIGHTS)
-# The published model takes the radius whose cumulative weight is nearest to a uniform random number. The borders between
-# radii are therefore the midpoints of the cumulative weights.
+# The published model takes the radius whose cumulative weight is nearest to a uniform random number. Therefore the
+# borders between radii are the midpoints of the cumulative weights.
 _BORDERS = (_CUMULATIVE[1:] + _CUMULATIVE[:-1]) / 2
 
 LEAVES_PER_SQUARE = 5000

@@ -23,7 +23,7 @@ from synpat_shards import InputError
 SEARCH_POINTS, SEARCH_SIDE, SEARCH_FILLING = 100_000, 512, 0.2
 """The published search accepts a system if this number of points lights this share of a square of this side."""
 PADDING, SMALLEST = 6, 8
-"""Padding around the attractor in pixels, reduced to an eighth of sides shorter than 48; and the shortest valid side."""
+"""Padding around the attractor in pixels, an eighth of the side if that is shorter than 48; and the shortest side."""
 SPARE = 4
 """Extra rows below and columns to the right of the image, for patches in small images with little padding."""
 GREY = 127
@@ -91,7 +91,7 @@ class System(NamedTuple):
     maps: NDArray[np.float64]
     """Parameters (a, b, c, d, e, f) of each map (x, y) -> (a x + b y + e, c x + d y + f): float64 [map, 6]."""
     bounds: NDArray[np.uint64]
-    """Bound of each column: random numbers below it select the first map of the column, others the second. [COLUMNS]."""
+    """Bound of each column, [COLUMNS]: random numbers below it select the column's first map, others the second."""
     choices: NDArray[np.intp]
     """First and second map of each column: [2 * COLUMNS]."""
 
@@ -170,7 +170,7 @@ def system_of(maps: NDArray[np.float64]) -> System:
 def _orbit(
     system: System, rng: np.random.Generator, n: int, weight: int = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint32]]:
-    """Play the chaos game from (0, 0). Return n points, their bounding box and a random number for each: see `_iterate`.
+    """Play the chaos game from (0, 0). Return n points, their bounding box and random numbers: see `_iterate`.
 
     n is rounded up to an even number, because a random word is used for two points.
     """

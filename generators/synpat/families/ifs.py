@@ -71,7 +71,10 @@ class IFS(Family):
 
 @lru_cache(maxsize=IFS.categories)
 def system(category: int) -> NDArray[np.float64]:
-    """Return the maps of a category: (x, y) -> (a x + b y + e, c x + d y + f) as (a, b, c, d, e, f); float64 [map, 6]."""
+    """Return the maps of a category: float64 [map, 6].
+
+    (a, b, c, d, e, f) is the map (x, y) -> (a x + b y + e, c x + d y + f).
+    """
     rng = category_generator("ifs", category)
     n = int(rng.integers(2, 5))
     maps = np.empty((n, 6))

@@ -154,12 +154,15 @@ class Shaders(Family):
 def run(
     program: Program, rng: np.random.Generator, height: int, width: int, *, time: float, jitter: float = 0.0
 ) -> Image:
-    """Return the image of a program at a time: uint8 [height, width, 3]. Raises Rejected if it is flat or not finite."""
+    """Return the image of a program at a time, uint8 [height, width, 3].
+
+    Raises Rejected if it is flat or not finite.
+    """
     image = np.empty((height, width, 3), np.uint8)
     numbers, colours = (_at(values, rng, time, jitter) for values in (program.numbers, program.colours))
     registers = np.empty((2 * len(program.code) + 4, STRIP), np.float32)
     # In a square image both axes span -1..1. In a long image the longer axis shows more of the plane, but only by the
-    # square root of the aspect ratio, and stretches it by the rest: details far from the origin are too fine to be seen.
+    # square root of the aspect ratio, and stretches it by the rest: details far from the origin are too fine to see.
     reach_y, reach_x = (np.sqrt(side / min(height, width)) for side in (height, width))
     finite = _execute(
         image.reshape(-1, 3),

@@ -191,7 +191,7 @@ def _phasors() -> NDArray[np.complex64]:
 
 @lru_cache(maxsize=32)
 def _lanczos(points: int, size: int) -> NDArray[np.float64]:
-    """Return the weights [size, points] that enlarge a row of points to `size` pixels: Lanczos resampling with a = 3."""
+    """Return the weights [size, points] that enlarge a row of points to `size` pixels by Lanczos resampling, a = 3."""
     distance = (np.arange(size)[:, None] + 0.5) * points / size - (np.arange(points)[None, :] + 0.5)
     weights = np.where(np.abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
     return weights / weights.sum(1, keepdims=True)
@@ -199,8 +199,10 @@ def _lanczos(points: int, size: int) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def signed_wavelets() -> NDArray[np.float64]:
-    """Return filter set A, [40, 9]: signs of edges at 16 angles, of lines at 8 angles and spots, and negative lines and
-    spots."""
+    """Return filter set A, [40, 9]: signs of edges at 16 angles, signs of lines at 8 angles, and spots.
+
+    Lines and spots are followed by their negatives.
+    """
     edges = [np.sign(_rotated(_EDGE, k)) for k in range(16)]
     others = [np.sign(_rotated(_LINE, k)) for k in range(8)] + _SPOTS
     return np.array(edges + others + [-one for one in others]).reshape(-1, 9)
@@ -222,7 +224,7 @@ _SPOTS = [_DELTA, 2 * _DELTA - 1, _PLUS, np.sign(_PLUS - 0.5)]
 
 
 def _rotated(profile: NDArray[np.float64], sixteenths: int) -> NDArray[np.float64]:
-    """Rotate an image that varies along x only, by sixteenths of a turn. Return its central 3x3 pixels minus their mean."""
+    """Rotate an image that varies along x only, by sixteenths of a turn. Return the central 3x3 pixels less their mean."""
     angle = np.pi / 8 * sixteenths
     y, x = np.mgrid[-1:2, -1:2]
     picture = np.interp(x * np.cos(angle) + y * np.sin(angle), np.arange(11) - 5, profile)
