@@ -15,8 +15,8 @@ class MissingDependencyError(InputError, ImportError):
     """An optional package that is not installed. The message says how to install it."""
 
 
-def describe_differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+def describe_differences(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
     """Return the entries of two mappings that differ, as "seed is 0, not 5"; empty if they are equal."""
     return ", ".join(
-        f"{name} is {found.get(name)}, not {value}" for name, value in expected.items() if found.get(name) != value
+        f"{name} is {actual.get(name)}, not {value}" for name, value in expected.items() if actual.get(name) != value
     )
