@@ -73,14 +73,16 @@ class SetSpec:
                 1 <= side <= LARGEST_SIDE for side in (self.height, self.width, *(self.render_size or ()))
             ),
             f"mode must be {' or '.join(MODES)}": self.mode in MODES,
-            "extended_at must be strictly increasing, above 0 and below n": all(low < high for low, high in pairwise(bounds)),
+            "extended_at must be strictly increasing, above 0 and below n": all(
+                low < high for low, high in pairwise(bounds)
+            ),
         }
         if broken := [rule for rule, kept in rules.items() if not kept]:
             raise InputError(broken[0])
         if self.shard_count > MOST_SHARDS:
             raise InputError(
-                f"{self.n} samples in shards of {self.samples_per_shard} make {self.shard_count} shards, the maximum is "
-                f"{MOST_SHARDS}: use more samples per shard"
+                f"{self.n} samples in shards of {self.samples_per_shard} make {self.shard_count} shards, but the "
+                f"maximum is {MOST_SHARDS}: use more samples per shard"
             )
 
     @property

@@ -21,7 +21,7 @@ LEVEL = 1
 ENCODING = f"png, filter up, isal level {LEVEL}"
 """Encoding of images, as recorded in the manifest."""
 LARGEST = 1 << 26
-"""Maximum number of pixels of an image. Files with larger sizes in the header are rejected before memory is allocated."""
+"""Maximum number of pixels of an image. Larger sizes in a header are rejected before memory is allocated."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FILTER_UP = 2

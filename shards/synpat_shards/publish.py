@@ -63,13 +63,15 @@ def publish(
 
 
 def _claim(target: Store, manifest: Manifest) -> None:
-    """Reserve the target for this set. Raises InputError if it is reserved for or contains another one, or is not empty."""
+    """Reserve the target for this set. Raises InputError if it belongs to another set or has other files."""
     if target.exists(SPEC):
-        raise InputError(f"{target.url} is being written by `synpat render`: finish that first, or choose another target")
+        raise InputError(
+            f"{target.url} is being written by `synpat render`: finish that first, or choose another target"
+        )
     _reject_other_set(target, manifest)
     filled = any(not name.startswith(f"{FOLDER}/") for name in target.sizes())
-    # These checks come after the listing and in this order. Another publisher writes PUBLISHING before its first file and
-    # MANIFEST before it removes PUBLISHING, so one of the two exists if the files are those of a set.
+    # These checks come after the listing and in this order. Another publisher writes PUBLISHING before its first file
+    # and MANIFEST before it removes PUBLISHING, so one of the two exists if the files are those of a set.
     if filled and not (target.exists(PUBLISHING) or target.exists(MANIFEST)):
         raise InputError(f"{target.url} is not empty and contains no shard set: choose another target")
     digest = hashlib.sha256(to_json(manifest)).hexdigest()

@@ -112,7 +112,7 @@ def begin_extension(store: Store, n: int) -> SetSpec:
     """
     old, current = read_manifest(store).spec, read_spec(store)
     if n < old.n:
-        raise InputError(f"{store.url} already has {old.n} samples: --n is the total number, so it must be larger")
+        raise InputError(f"{store.url} already has {old.n} samples: --n is the total number and cannot be smaller")
     new = old if n == old.n else extended(old, n)
     if current not in (old, new):
         raise InputError(f"{store.url} is being extended to {current.n if current else 0} samples: finish that first")

@@ -105,7 +105,7 @@ def _croissant(manifest: Manifest) -> Json:
         "@context": _CROISSANT_TERMS,
         "@type": "sc:Dataset",
         "name": f"synpat-{spec.family}-{spec.n}",
-        "description": f"{title(manifest)} of {spec.height}x{spec.width} pixels, rendered by synpat with seed {spec.seed}",
+        "description": f"{title(manifest)} of {spec.height}x{spec.width} pixels, rendered with seed {spec.seed}",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "license": "https://creativecommons.org/publicdomain/zero/1.0/",
         "url": "https://pypi.org/project/synpat/",

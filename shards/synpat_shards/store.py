@@ -47,7 +47,7 @@ Result = TypeVar("Result")
 
 
 class StoreError(OSError):
-    """An error of a store: unreachable, access denied or invalid response. The message is one line, without credentials."""
+    """A store is unreachable, denies access or sends an invalid response. The message is one line, without secrets."""
 
 
 @dataclass(frozen=True)
@@ -253,9 +253,7 @@ class Store:
                     raise
                 if wait is None or not _is_temporary(fault):
                     raise self._error(name, fault) from None
-                log.warning(
-                    "%s; trying again in %g s (%d of %d)", self._error(name, fault), wait, attempt, len(waits)
-                )
+                log.warning("%s; trying again in %g s (%d of %d)", self._error(name, fault), wait, attempt, len(waits))
                 if not fsspec.get_filesystem_class(self.protocol).async_impl:
                     fsspec.get_filesystem_class(self.protocol).clear_instance_cache()  # the connection is closed
                 time.sleep(wait)

@@ -117,7 +117,7 @@ class _Samples:
         if member.key != self.key:
             if member.key < self.key:
                 raise InputError(
-                    f"{self.name} is not a valid shard: key {member.key} comes after {self.key}, keys must be increasing"
+                    f"{self.name} is not a valid shard: key {member.key} follows {self.key}, keys must be increasing"
                 )
             self.finish()
             self.first, self.key, self.count = not self.key, member.key, 0

@@ -224,7 +224,10 @@ _SPOTS = [_DELTA, 2 * _DELTA - 1, _PLUS, np.sign(_PLUS - 0.5)]
 
 
 def _rotated(profile: NDArray[np.float64], sixteenths: int) -> NDArray[np.float64]:
-    """Rotate an image that varies along x only, by sixteenths of a turn. Return the central 3x3 pixels less their mean."""
+    """Return the central 3x3 pixels, minus their mean, of an image that varies along x only and is then rotated.
+
+    sixteenths: angle of the rotation in sixteenths of a turn.
+    """
     angle = np.pi / 8 * sixteenths
     y, x = np.mgrid[-1:2, -1:2]
     picture = np.interp(x * np.cos(angle) + y * np.sin(angle), np.arange(11) - 5, profile)

@@ -45,8 +45,9 @@ class Statistics:
     total_variation: float
     """Mean absolute difference, in grey levels, between a pixel and its right or lower neighbour."""
     slope: float | None
-    """Exponent of the spectrum, mean over the images: the amplitude at frequency f is proportional to f ** -slope. It is
-    0 for white noise and about 1 for photographs. None if all images are constant or too small."""
+    """Exponent of the spectrum, mean over the images: the amplitude at frequency f is proportional to f ** -slope.
+
+    It is 0 for white noise and about 1 for photographs. None if all images are constant or too small."""
     constant_patches: float
     """Share of the 16x16 patches that have a single grey level. Incomplete patches at the borders are ignored."""
     png_bytes: float
@@ -152,7 +153,7 @@ def ring_frequencies() -> NDArray[np.float64]:
 
 
 def spectral_slope(power: NDArray[np.float64]) -> float | None:
-    """Return the slope of the amplitude from the power in each ring; None if fewer than three rings have enough power."""
+    """Return the slope of the amplitude from the power in each ring; None if fewer than three rings can be used."""
     frequency = ring_frequencies()
     used = (frequency > LOWEST) & (frequency < HIGHEST) & (power > 4 * ROUNDING)
     if used.sum() < 3:

@@ -71,7 +71,13 @@ def picture(sets: Mapping[str, Statistics]) -> bytes:
         spectra.plot(ring_frequencies()[1:], np.sqrt(power / max(power.sum(), 1e-9))[1:], color=colour, linestyle=line)
     levels.set(title="grey levels", xlabel="level", ylabel="share of pixels", yscale="log")
     levels.legend(fontsize="small", ncols=2)
-    spectra.set(title="spectrum", xlabel="cycles per pixel", ylabel="amplitude, normalised to power 1", xscale="log", yscale="log")
+    spectra.set(
+        title="spectrum",
+        xlabel="cycles per pixel",
+        ylabel="amplitude, normalised to power 1",
+        xscale="log",
+        yscale="log",
+    )
     for column, field in enumerate(bars):
         chart = figure.add_subplot(grid[1, column])
         values = [getattr(figures, field) or 0.0 for figures in sets.values()]

@@ -62,8 +62,9 @@ def split(pairs, spectra):
 
 @njit(cache=True)
 def join(spectra, mask, pairs):
-    """Invert `split` and multiply by a mask. The imaginary part of a coefficient that is its own mirror image is set to 0.
+    """Invert `split` and multiply by a mask.
 
+    The imaginary part of a coefficient that is its own mirror image is set to 0.
     spectra: complex64 [n, height, width // 2 + 1]. mask: float32 [height, width // 2 + 1]. pairs: complex64
     [ceil(n / 2), height, width], output.
     """

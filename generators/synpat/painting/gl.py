@@ -75,7 +75,9 @@ def run_shader(path: Path, time: float, height: int, width: int) -> Image:
     for uniform in _uniforms(triangle.program, "iTime", "time", "u_time"):
         uniform.value = time
     for uniform in _uniforms(triangle.program, "iResolution", "resolution", "u_resolution"):
-        uniform.value = (width, height, 1.0)[: uniform.dimension]  # Shadertoy's third component is the aspect ratio of a pixel
+        uniform.value = (width, height, 1.0)[
+            : uniform.dimension
+        ]  # Shadertoy's third component is the aspect ratio of a pixel
     framebuffer.use()
     framebuffer.clear()
     triangle.render(vertices=3)
@@ -136,7 +138,9 @@ def _context() -> "Context":
         raise MissingDependencyError(
             "shaders from a folder need moderngl, which is not installed: pip install 'synpat[gl]'"
         ) from missing
-    os.environ.setdefault("LP_NUM_THREADS", "1")  # one thread for Mesa's software renderer: each worker process uses one core
+    os.environ.setdefault(
+        "LP_NUM_THREADS", "1"
+    )  # one thread for Mesa's software renderer: each worker process uses one core
     try:
         context = moderngl.create_context(require=330, standalone=True, backend="egl")  # pyright: ignore[reportArgumentType]
     except Exception as error:  # glcontext raises bare Exceptions

@@ -109,7 +109,7 @@ def masks_of(height: int, width: int, levels: int) -> Masks:
 
 
 def _cut(octave: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a high and a low mask that pass frequencies above octave 0 and below octave -1, with a smooth transition."""
+    """Return masks that pass frequencies above octave 0 and below octave -1, with a raised cosine between them."""
     angle = np.pi / 2 * np.clip(octave, -1, 0)
     return np.cos(angle), -np.sin(angle)
 

@@ -69,7 +69,9 @@ def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any], workers: int) ->
                         continue
                     deaths[worker.task] += 1
                     if deaths[worker.task] == ATTEMPTS:
-                        raise ChildProcessError(f"the process of task {worker.task} terminated {ATTEMPTS} times") from None
+                        raise ChildProcessError(
+                            f"the process of task {worker.task} terminated {ATTEMPTS} times"
+                        ) from None
                     waiting.append(worker.task)  # last, so that repeated random terminations hit different tasks
                     team.append(_hire(work))
                     continue
