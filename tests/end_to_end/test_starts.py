@@ -1,4 +1,4 @@
-"""Each command starts without what only the other one needs."""
+"""Each command starts without the packages that only the other commands need."""
 
 import subprocess
 import sys
@@ -35,13 +35,13 @@ def test_the_trainer_starts_without_numba_and_opencv(command: str):
 
 
 @pytest.mark.parametrize(("command", "program"), [("train", "synpat-train"), ("evaluate", "synpat-eval")])
-def test_a_missing_extra_is_named_with_the_command_that_installs_it(command: str, program: str):
+def test_a_missing_extra_is_reported_with_the_command_that_installs_it(command: str, program: str):
     done = start(f"from synpat_train.start import {command}; {command}()", {"torch"}, program, "--help")
     assert done.returncode == 1
     assert done.stderr == f"Error: {program} needs torch, which is not installed: pip install 'synpat[train]'\n"
 
 
-def test_a_gpu_that_is_full_is_said_in_one_line():
+def test_out_of_memory_on_the_gpu_is_reported_in_one_line():
     code = """
 import torch
 import synpat_train.cli

@@ -30,7 +30,7 @@ def test_webdataset_streams_every_sample(perlin_set: Path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_hugging_face_datasets_load_the_folder(perlin_set: Path, tmp_path: Path):
+def test_hugging_face_datasets_loads_the_folder(perlin_set: Path, tmp_path: Path):
     loaded = datasets.load_dataset(str(perlin_set), cache_dir=str(tmp_path), split="train")
     assert isinstance(loaded, datasets.Dataset)
     assert len(loaded) == read_manifest(perlin_set).spec.n
@@ -38,7 +38,7 @@ def test_hugging_face_datasets_load_the_folder(perlin_set: Path, tmp_path: Path)
     assert np.array_equal(np.asarray(loaded[7]["png"]), sample("perlin", 0, 7, 80, 208))
 
 
-def test_the_card_names_the_shards_and_the_true_counts(perlin_set: Path):
+def test_the_card_has_the_shards_and_the_right_counts(perlin_set: Path):
     header = yaml.safe_load((perlin_set / "README.md").read_text().split("---")[1])
     assert header["configs"] == [{"config_name": "default", "data_files": [{"split": "train", "path": "*.tar"}]}]
     size = sum(path.stat().st_size for path in perlin_set.glob("*.tar"))
@@ -46,13 +46,13 @@ def test_the_card_names_the_shards_and_the_true_counts(perlin_set: Path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_hugging_face_datasets_stream_the_folder(perlin_set: Path):
+def test_hugging_face_datasets_streams_the_folder(perlin_set: Path):
     stream = datasets.load_dataset(str(perlin_set), split="train", streaming=True)
     assert [int(item["__key__"]) for item in stream] == list(range(100))
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_timm_reads_the_set_by_its_info(perlin_set: Path):
+def test_timm_reads_the_set(perlin_set: Path):
     import synpat_train.model.timm_compat  # noqa: F401  (before timm, where torch is a CPU build)
 
     from timm.data.dataset_factory import create_dataset  # isort: skip
@@ -64,7 +64,7 @@ def test_timm_reads_the_set_by_its_info(perlin_set: Path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_wids_reads_any_sample_by_the_index(perlin_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_wids_reads_any_sample(perlin_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import wids
 
     monkeypatch.chdir(tmp_path)
@@ -88,7 +88,7 @@ def croissant(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"HOME": str(folder.parent)})
 
 
-def test_mlcroissant_counts_the_records_and_checks_the_checksums(perlin_set: Path, tmp_path: Path):
+def test_mlcroissant_reads_the_records_and_checks_the_checksums(perlin_set: Path, tmp_path: Path):
     done = croissant(perlin_set)
     assert done.stdout == "True (208, 80)\n", done.stderr
     shutil.copytree(perlin_set, tmp_path / "damaged")
@@ -98,7 +98,7 @@ def test_mlcroissant_counts_the_records_and_checks_the_checksums(perlin_set: Pat
     assert croissant(tmp_path / "damaged").returncode != 0
 
 
-def test_dali_finds_each_member_where_its_index_says(perlin_set: Path):
+def test_the_dali_index_has_the_positions_of_all_members(perlin_set: Path):
     for shard in read_manifest(perlin_set).shards:
         data = (perlin_set / shard.file).read_bytes()
         first, *lines = (perlin_set / ".synpat" / shard.file).with_suffix(".idx").read_text().splitlines()
@@ -110,6 +110,6 @@ def test_dali_finds_each_member_where_its_index_says(perlin_set: Path):
             assert int(data[int(cls_at) :][: int(cls_size)]) == index % 100
 
 
-def test_open_clip_finds_the_sizes_beside_the_shards(perlin_set: Path):
+def test_the_sizes_file_of_open_clip_is_right(perlin_set: Path):
     sizes = json.loads((perlin_set / "sizes.json").read_text())
     assert sizes == {path.name: 25 for path in sorted(perlin_set.glob("*.tar"))}

@@ -27,14 +27,14 @@ def contents(place: str | Path) -> dict[str, bytes]:
     return {name: there.read(name) for name in there.sizes()}
 
 
-def test_a_published_set_is_the_same_to_the_byte(perlin_set: Path, target: str):
+def test_a_published_set_has_the_same_bytes(perlin_set: Path, target: str):
     seen = []
     publish(perlin_set, target, lambda shard, there: seen.append((shard.file, there)))
     assert contents(target) == contents(perlin_set)
     assert sorted(seen) == [(f"perlin-{number:06d}.tar", False) for number in range(4)]
 
 
-def test_what_is_there_and_verified_is_not_sent_again(perlin_set: Path, target: str):
+def test_existing_files_are_sent_again_only_if_they_differ(perlin_set: Path, target: str):
     publish(perlin_set, target)
     there = open_store(target)
     data = bytearray(there.read("perlin-000002.tar"))
@@ -58,14 +58,14 @@ def other_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_different_set_is_refused_and_the_first_stays(perlin_set: Path, other_set: Path, target: str):
+def test_a_different_set_is_rejected_and_the_existing_one_kept(perlin_set: Path, other_set: Path, target: str):
     publish(perlin_set, target)
     with pytest.raises(ValueError, match=r"holds another set .*with seed 0.*this one is .* with seed 1"):
         publish(other_set, target)
     assert contents(target) == contents(perlin_set)
 
 
-def test_of_two_sets_on_their_way_to_one_place_only_one_arrives(perlin_set: Path, other_set: Path, target: str):
+def test_only_one_of_two_simultaneous_uploads_to_one_target_succeeds(perlin_set: Path, other_set: Path, target: str):
     refusals = []
 
     def try_to(source: Path) -> None:
@@ -84,7 +84,7 @@ def test_of_two_sets_on_their_way_to_one_place_only_one_arrives(perlin_set: Path
     assert contents(target) in (contents(perlin_set), contents(other_set))
 
 
-def test_a_set_that_arrives_while_a_place_is_looked_at_is_named(
+def test_a_set_published_during_the_check_of_the_target_is_detected(
     perlin_set: Path, other_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     target, look = str(tmp_path / "copy"), store.Store.sizes
@@ -101,14 +101,14 @@ def test_a_set_that_arrives_while_a_place_is_looked_at_is_named(
     assert contents(target) == contents(other_set)
 
 
-def test_a_place_with_other_things_is_left_alone(perlin_set: Path, target: str):
+def test_a_target_with_other_files_is_not_changed(perlin_set: Path, target: str):
     open_store(target).put("thesis.tex", b"years of work")
     with pytest.raises(ValueError, match="is not empty and holds no shard set"):
         publish(perlin_set, target)
     assert contents(target) == {"thesis.tex": b"years of work"}
 
 
-def test_a_damaged_set_is_not_published(perlin_set: Path, target: str, tmp_path: Path):
+def test_a_corrupt_set_is_not_published(perlin_set: Path, target: str, tmp_path: Path):
     folder = Path(shutil.copytree(perlin_set, tmp_path / "damaged"))
     with (folder / "perlin-000003.tar").open("r+b") as file:
         file.seek(700)
@@ -119,7 +119,7 @@ def test_a_damaged_set_is_not_published(perlin_set: Path, target: str, tmp_path:
         open_set(target)
 
 
-def test_a_longer_edition_of_a_set_takes_its_place(perlin_set: Path, s3: str, tmp_path: Path):
+def test_an_extended_set_replaces_the_shorter_one(perlin_set: Path, s3: str, tmp_path: Path):
     from synpat.rendering.render import render_set
 
     publish(perlin_set, s3)
@@ -133,7 +133,7 @@ def test_a_longer_edition_of_a_set_takes_its_place(perlin_set: Path, s3: str, tm
         publish(perlin_set, s3)
 
 
-def test_readers_see_no_set_until_all_of_it_is_there(
+def test_readers_see_no_set_until_it_is_complete(
     perlin_set: Path, s3: str, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ):
     """The store fails for good at each request in turn: never is there a set that is not whole."""
@@ -164,7 +164,7 @@ def command(*words: str | Path) -> list[str]:
     return [sys.executable, "-c", "from synpat.cli import main; main()", *map(str, words)]
 
 
-def test_a_store_that_stops_in_mid_upload_and_comes_back_is_waited_for(
+def test_an_upload_survives_a_restart_of_the_store(
     perlin_set: Path, s3: str, object_store: ObjectStore
 ):
     puts = []
@@ -186,7 +186,7 @@ def test_a_store_that_stops_in_mid_upload_and_comes_back_is_waited_for(
     assert verify(s3).faults == ()
 
 
-def test_a_publisher_that_is_killed_is_taken_up(perlin_set: Path, s3: str, object_store: ObjectStore):
+def test_an_interrupted_upload_is_continued(perlin_set: Path, s3: str, object_store: ObjectStore):
     with Proxy(object_store.port, lambda method, _: time.sleep(0.2) if method == "PUT" else None) as proxy:
         for _ in range(2):
             environment = os.environ | {"AWS_ENDPOINT_URL": proxy.endpoint}

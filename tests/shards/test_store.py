@@ -37,7 +37,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "WAITS", (0.05, 0.05))
 
 
-def test_what_is_put_comes_back(place: Store, tmp_path: Path):
+def test_files_are_read_back(place: Store, tmp_path: Path):
     assert place.sizes() == {}
     place.put("a", b"first")
     place.put(".synpat/shards/b", b"")
@@ -55,17 +55,17 @@ def test_what_is_put_comes_back(place: Store, tmp_path: Path):
     assert (place.exists("a"), place.exists("large"), place.exists(".synpat")) == (False, True, False)
 
 
-def test_what_is_not_there_is_named(place: Store):
+def test_a_missing_file_is_reported(place: Store):
     with pytest.raises(FileNotFoundError, match="nothing"):
         place.read("nothing")
 
 
-def test_only_the_first_claim_counts(place: Store):
+def test_only_the_first_claim_succeeds(place: Store):
     assert place.claim("claim", b"mine") == b"mine"
     assert place.claim("claim", b"yours") == b"mine"
 
 
-def test_nothing_but_the_right_bytes_is_fetched(place: Store, tmp_path: Path):
+def test_fetch_rejects_a_wrong_size_or_checksum(place: Store, tmp_path: Path):
     place.put("a", b"12345")
     (out := tmp_path / "out").mkdir()
     for size, sha256, words in ((5, "0" * 64, "is damaged"), (6, "0" * 64, "has 5 bytes instead of 6")):
@@ -74,7 +74,7 @@ def test_nothing_but_the_right_bytes_is_fetched(place: Store, tmp_path: Path):
     assert not list(out.iterdir())
 
 
-def test_a_file_that_is_too_large_is_not_read(place: Store):
+def test_read_rejects_a_file_that_is_too_large(place: Store):
     place.put("a", bytes(1000))
     with pytest.raises(ValueError, match="has 1000 bytes, 999 are the most"):
         place.read("a", 999)
@@ -89,7 +89,7 @@ class Dying(io.BytesIO):
         return super().read(size)
 
 
-def test_an_upload_that_is_broken_off_leaves_nothing(place: Store):
+def test_a_failed_upload_leaves_no_file(place: Store):
     with pytest.raises(OSError, match="the disk died"):
         place.put("torn", Dying(LARGE))
     assert place.sizes() == {}
@@ -109,7 +109,7 @@ def put_in_another_process(url: str, environment: dict[str, str]) -> subprocess.
     return subprocess.Popen([sys.executable, "-c", script, url], stdout=subprocess.PIPE, env=os.environ | environment)
 
 
-def test_a_killed_upload_shows_nowhere(s3: str, object_store: ObjectStore):
+def test_a_killed_upload_leaves_no_file(s3: str, object_store: ObjectStore):
     process = put_in_another_process(s3, object_store.environment())
     assert process.stdout
     for _ in range(5):  # 64 MB are on their way or up
@@ -123,7 +123,7 @@ def test_a_killed_upload_shows_nowhere(s3: str, object_store: ObjectStore):
 @pytest.mark.parametrize(
     ("name", "value"), [("AWS_SECRET_ACCESS_KEY", "not-the-secret-1"), ("AWS_ACCESS_KEY_ID", "NOBODY-123")]
 )
-def test_wrong_credentials_end_in_a_line_that_does_not_repeat_them(
+def test_wrong_credentials_are_reported_without_repeating_them(
     name: str, value: str, s3: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setenv(name, value)
@@ -136,7 +136,7 @@ def test_wrong_credentials_end_in_a_line_that_does_not_repeat_them(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_wrong_password_is_not_repeated_either(sftp: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_wrong_password_is_reported_without_repeating_it(sftp: str, monkeypatch: pytest.MonkeyPatch):
     url = sftp.replace("synpat@", "synpat:wrong-pass@")
     monkeypatch.delenv("FSSPEC_SFTP_PASSWORD")
     with pytest.raises(StoreError, match="the store refuses us") as refusal:
@@ -146,7 +146,7 @@ def test_a_wrong_password_is_not_repeated_either(sftp: str, monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_store_that_is_away_is_tried_again_and_then_named(
+def test_an_unreachable_store_is_retried_and_then_reported(
     s3: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
@@ -160,7 +160,7 @@ def test_a_store_that_is_away_is_tried_again_and_then_named(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_answers_of_5xx_are_ridden_out(s3: str, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch):
+def test_server_errors_are_retried(s3: str, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store, "WAITS", (0.05,) * 12)
     counts: dict[str, int] = {}
 
@@ -180,7 +180,7 @@ def test_answers_of_5xx_are_ridden_out(s3: str, object_store: ObjectStore, monke
 
 
 @pytest.mark.usefixtures("impatient")
-def test_an_upload_that_fails_for_good_shows_nowhere_even_if_it_cannot_be_called_off(
+def test_a_failed_upload_leaves_no_file_even_if_it_cannot_be_aborted(
     s3: str, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ):
     def only_the_first_part_arrives(method: str, path: str) -> int | None:
@@ -194,7 +194,7 @@ def test_an_upload_that_fails_for_good_shows_nowhere_even_if_it_cannot_be_called
         assert open_store(s3).sizes() == {}
 
 
-def test_a_slow_store_is_waited_for(s3: str, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch):
+def test_a_slow_store_does_not_cause_an_error(s3: str, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch):
     with Proxy(object_store.port, lambda *_: time.sleep(0.6)) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         open_store(s3).put("a", b"1")
@@ -210,7 +210,7 @@ def test_a_slow_store_is_waited_for(s3: str, object_store: ObjectStore, monkeypa
         ("gs://bucket/set", ImportError, r"gs:// needs .* not installed: pip install 'synpat\[gcs\]'"),
     ],
 )
-def test_a_url_that_cannot_serve_is_refused(
+def test_an_invalid_url_is_rejected(
     url: str, error: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(sys.modules, "gcsfs", None)
@@ -218,7 +218,7 @@ def test_a_url_that_cannot_serve_is_refused(
         open_store(url)
 
 
-def test_secrets_are_struck_out(monkeypatch: pytest.MonkeyPatch):
+def test_secrets_are_removed_from_texts(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SOME_API_KEY", "abcdef123")
     text = "GET s3://user:hunter2@host/a?X-Amz-Signature=77aa&x=1 with abcdef123 refused"
     assert store.without_secrets(text) == "GET s3://user@host/a?X-Amz-Signature=***&x=1 with *** refused"

@@ -32,7 +32,7 @@ def test_the_standard_library_reads_what_was_written(samples: dict[str, dict[str
 
 
 @given(key=keys, size=st.integers(0, 8**11 - 1))
-def test_headers_are_the_standard_librarys_to_the_byte(key: str, size: int):
+def test_headers_equal_those_of_the_standard_library(key: str, size: int):
     from synpat_shards.tar import _header
 
     entry = tarfile.TarInfo(f"{key}.png")
@@ -40,7 +40,7 @@ def test_headers_are_the_standard_librarys_to_the_byte(key: str, size: int):
     assert _header(f"{key}.png", size) == entry.tobuf(tarfile.USTAR_FORMAT)
 
 
-def test_members_are_found_where_they_lie(tmp_path: Path):
+def test_members_have_the_right_positions(tmp_path: Path):
     path = tmp_path / "a.tar"
     path.write_bytes(tar_of({"1": {"png": b"first", "cls": b"7"}, "2": {"png": b"x" * 513, "cls": b""}}))
     data = path.read_bytes()
@@ -49,7 +49,7 @@ def test_members_are_found_where_they_lie(tmp_path: Path):
 
 
 @given(data=st.lists(st.tuples(st.binary(max_size=2000), st.integers(0, 99)), max_size=5))
-def test_samples_of_one_kind_come_back(data: list[tuple[bytes, int]]):
+def test_samples_are_read_back(data: list[tuple[bytes, int]]):
     samples = {f"{key:010d}": {"png": png, "cls": b"%d" % number} for key, (png, number) in enumerate(data)}
     tar = tar_of(samples)
     found: dict[str, dict[str, bytes]] = {}
@@ -59,7 +59,7 @@ def test_samples_of_one_kind_come_back(data: list[tuple[bytes, int]]):
 
 
 @given(seed=st.randoms(use_true_random=False), cut=st.integers(0, 4000), flips=st.integers(0, 3))
-def test_whatever_the_bytes_it_reads_samples_or_refuses(seed: random.Random, cut: int, flips: int):
+def test_random_bytes_are_read_as_samples_or_rejected(seed: random.Random, cut: int, flips: int):
     tar = bytearray(tar_of({f"{key:010d}": {"png": bytes(600), "cls": b"1"} for key in range(3)}))
     for _ in range(flips):
         tar[seed.randrange(len(tar))] = seed.randrange(256)
@@ -126,7 +126,7 @@ END = bytes(1024)
         (hostile().replace(b"1.png", b"2.png") + END, "no whole tar"),
     ],
 )
-def test_anything_but_plain_samples_is_refused_with_the_file_named(data: bytes, words: str, tmp_path: Path):
+def test_invalid_shards_are_rejected_with_the_name_of_the_file(data: bytes, words: str, tmp_path: Path):
     path = tmp_path / "bad.tar"
     path.write_bytes(data)
     with pytest.raises(ValueError, match=rf"bad\.tar.*({words})") as refusal:

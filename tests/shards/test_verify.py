@@ -33,7 +33,7 @@ def faults(report: Report) -> set[tuple[str, str]]:
     return {(fault.check, fault.file) for fault in report.faults}
 
 
-def test_a_whole_set_has_no_fault(folder: Path):
+def test_a_valid_set_has_no_fault(folder: Path):
     seen = []
     report = verify(folder, progress=lambda shard: seen.append(shard.file))
     assert report.faults == ()
@@ -108,7 +108,7 @@ def flip(path: Path, position: int) -> None:
         ),
     ],
 )
-def test_every_damage_is_named(
+def test_every_fault_is_reported(
     damage: Callable[[Path], object], check: str, file: str, words: str, seen_by_quick: bool, folder: Path
 ):
     damage(folder)
@@ -133,7 +133,7 @@ def repack(folder: Path, change: Callable[[str, bytes], tuple[str, bytes]]) -> N
     edit_manifest(folder, lambda m: m["shards"][1].update(sha256=digest, bytes=path.stat().st_size))
 
 
-def test_two_images_that_changed_places_are_noticed(folder: Path):
+def test_exchanged_images_are_detected(folder: Path):
     with tarfile.open(folder / SHARD) as tar:
         images = {entry.name: tar.extractfile(entry).read() for entry in tar}  # pyright: ignore[reportOptionalMemberAccess]
     swap = {"0000000025.png": "0000000026.png", "0000000026.png": "0000000025.png"}
@@ -141,12 +141,12 @@ def test_two_images_that_changed_places_are_noticed(folder: Path):
     assert ("pixels", SHARD) in faults(verify(folder))
 
 
-def test_a_key_of_another_shard_is_noticed(folder: Path):
+def test_a_wrong_key_is_detected(folder: Path):
     repack(folder, lambda name, data: (name.replace("000000004", "000000009"), data))
     assert any("in the place of 0000000040" in fault.words for fault in verify(folder).faults)
 
 
-def test_an_image_that_says_it_is_enormous_is_not_decoded(folder: Path):
+def test_an_image_with_a_huge_size_in_its_header_is_not_decoded(folder: Path):
     huge = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + 2 * (1 << 16).to_bytes(4) + b"\x08\0\0\0\0" + bytes(100)
     repack(folder, lambda name, data: (name, huge if name == "0000000030.png" else data))
     assert any("sample 30: its image is not 80x208" in fault.words for fault in verify(folder).faults)
@@ -160,13 +160,13 @@ def test_an_image_without_pixels_is_a_fault(folder: Path):
     assert any("sample 30: not a whole PNG" in fault.words for fault in verify(folder).faults)
 
 
-def test_a_folder_that_is_no_set_is_a_fault(tmp_path: Path):
+def test_a_folder_without_a_set_is_a_fault(tmp_path: Path):
     (fault,) = verify(tmp_path).faults
     assert (fault.check, fault.file) == ("manifest", ".synpat/manifest.json")
     assert "has no .synpat/manifest.json" in fault.words
 
 
-def test_a_set_behind_a_url_is_checked_like_one_in_a_folder(folder: Path, s3: str):
+def test_a_set_at_a_url_is_verified_like_one_in_a_folder(folder: Path, s3: str):
     from synpat_shards import open_store, publish
 
     publish(folder, s3)
