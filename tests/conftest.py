@@ -96,7 +96,9 @@ def sftp(sftp_server: "SftpServer", monkeypatch: pytest.MonkeyPatch, request: py
     from servers import PASSWORD
 
     monkeypatch.setenv("FSSPEC_SFTP_PASSWORD", PASSWORD)  # for commands that tests start
-    monkeypatch.setitem(conf, "sftp", {"password": PASSWORD})  # for this process, which has already read the environment
+    monkeypatch.setitem(
+        conf, "sftp", {"password": PASSWORD}
+    )  # for this process, which has already read the environment
     return f"{sftp_server.url}/{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
 
 

@@ -76,7 +76,9 @@ def test_a_second_render_to_the_same_folder_is_rejected(straight: dict[str, byte
     assert contents(tmp_path / "set") == straight
 
 
-def test_added_and_removed_files_are_reported_and_removed_ones_rendered_again(straight: dict[str, bytes], tmp_path: Path):
+def test_added_and_removed_files_are_reported_and_removed_ones_rendered_again(
+    straight: dict[str, bytes], tmp_path: Path
+):
     out = tmp_path / "set"
     process = subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for_shards(process, out, 6)
@@ -129,7 +131,9 @@ def test_ctrl_c_leaves_no_partial_files_and_prints_how_to_continue(straight: dic
     assert contents(tmp_path / "set") == straight
 
 
-def test_a_full_disk_gives_a_one_line_error_and_the_set_can_be_finished_later(straight: dict[str, bytes], small_disk: Path):
+def test_a_full_disk_gives_a_one_line_error_and_the_set_can_be_finished_later(
+    straight: dict[str, bytes], small_disk: Path
+):
     done = subprocess.run(command(small_disk / "set"), capture_output=True, text=True)
     assert done.returncode == 1
     assert ".tar: No space left on device" in done.stderr.splitlines()[-1]

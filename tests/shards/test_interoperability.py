@@ -1,4 +1,4 @@
-"""Other people's readers read our sets, unasked."""
+"""Readers of other projects can read shard sets."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from synpat.rendering.sampling import sample
 from synpat_shards import read_manifest
 
 
-@pytest.mark.filterwarnings("ignore")  # what these libraries warn of is not ours to mend
+@pytest.mark.filterwarnings("ignore")  # warnings of these libraries
 def test_webdataset_streams_every_sample(perlin_set: Path):
     urls = sorted(map(str, perlin_set.glob("*.tar")))
     stream = WebDataset(urls, shardshuffle=False).decode("l8", only="png")
-    found = list(stream)
-    assert [item["__key__"] for item in found] == [f"{index:010d}" for index in range(100)]
-    for index, item in enumerate(found):
+    items = list(stream)
+    assert [item["__key__"] for item in items] == [f"{index:010d}" for index in range(100)]
+    for index, item in enumerate(items):
         assert np.array_equal(item["png"], sample("perlin", 0, index, 80, 208))
         assert int(item["cls"]) == index % 100
 
@@ -53,12 +53,12 @@ def test_hugging_face_datasets_streams_the_folder(perlin_set: Path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_timm_reads_the_set(perlin_set: Path):
-    import synpat_train.model.timm_compat  # noqa: F401  (before timm, where torch is a CPU build)
+    import synpat_train.model.timm_compat  # noqa: F401  (before timm, if torch is a CPU build)
 
     from timm.data.dataset_factory import create_dataset  # isort: skip
 
     dataset: Any = create_dataset("wds/", root=str(perlin_set), split="train", input_img_mode="L")
-    read = {label: np.asarray(image) for image, label in dataset}  # classes are the indices here, as n is no more
+    read = {label: np.asarray(image) for image, label in dataset}  # classes equal indices, because n is 100
     assert len(dataset) == len(read) == 100
     assert np.array_equal(read[42], sample("perlin", 0, 42, 80, 208))
 
@@ -76,7 +76,7 @@ def test_wids_reads_any_sample(perlin_set: Path, tmp_path: Path, monkeypatch: py
 
 
 def croissant(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Read a set by its Croissant in a process of its own, as the library caches and warns at will."""
+    """Read a set by its Croissant file in a new process, because the library caches files and emits warnings."""
     script = (
         "import sys, mlcroissant\n"
         "dataset = mlcroissant.Dataset(jsonld=sys.argv[1])\n"
@@ -91,11 +91,11 @@ def croissant(folder: Path) -> subprocess.CompletedProcess[str]:
 def test_mlcroissant_reads_the_records_and_checks_the_checksums(perlin_set: Path, tmp_path: Path):
     done = croissant(perlin_set)
     assert done.stdout == "True (208, 80)\n", done.stderr
-    shutil.copytree(perlin_set, tmp_path / "damaged")
-    with (tmp_path / "damaged" / "perlin-000001.tar").open("r+b") as file:
+    shutil.copytree(perlin_set, tmp_path / "corrupt")
+    with (tmp_path / "corrupt" / "perlin-000001.tar").open("r+b") as file:
         file.seek(700)
         file.write(b"flip")
-    assert croissant(tmp_path / "damaged").returncode != 0
+    assert croissant(tmp_path / "corrupt").returncode != 0
 
 
 def test_the_dali_index_has_the_positions_of_all_members(perlin_set: Path):

@@ -1,4 +1,4 @@
-"""Every way in which a set can be other than its manifest says is found and named; a whole set has no fault."""
+"""Verification: every difference between a set and its manifest is reported, and a valid set has no fault."""
 
 import hashlib
 import io
@@ -52,34 +52,34 @@ def flip(path: Path, position: int) -> None:
     [
         (lambda f: (f / SHARD).unlink(), "files", SHARD, "is missing", True),
         (lambda f: (f / SHARD).write_bytes(b""), "files", SHARD, "has 0 bytes instead of", True),
-        (lambda f: (f / "notes.txt").touch(), "files", "notes.txt", "is not of the set", True),
-        (lambda f: (f / "x").mkdir() or (f / "x" / "y").touch(), "files", "x/y", "is not of the set", True),
+        (lambda f: (f / "notes.txt").touch(), "files", "notes.txt", "is not part of the set", True),
+        (lambda f: (f / "x").mkdir() or (f / "x" / "y").touch(), "files", "x/y", "is not part of the set", True),
         (lambda f: (f / ".synpat" / "spec.json").touch(), "files", ".synpat/spec.json", "has not finished", True),
         (lambda f: (f / "sizes.json").unlink(), "files", "sizes.json", "is missing", True),
-        (lambda f: flip(f / "README.md", 99), "sidecars", "README.md", "does not agree with the manifest", False),
-        (lambda f: flip(f / "SHA256SUMS", 9), "sidecars", "SHA256SUMS", "does not agree with the manifest", False),
+        (lambda f: flip(f / "README.md", 99), "sidecars", "README.md", "does not match the manifest", False),
+        (lambda f: flip(f / "SHA256SUMS", 9), "sidecars", "SHA256SUMS", "does not match the manifest", False),
         (lambda f: flip(f / SHARD, 700), "checksums", SHARD, "has sha256", False),
         (lambda f: flip(f / SHARD, 700), "samples", SHARD, "sample 25: ", False),
-        (lambda f: flip(f / SHARD, 3), "samples", SHARD, "should begin a ustar header", False),
+        (lambda f: flip(f / SHARD, 3), "samples", SHARD, "there is no ustar header at byte", False),
         (
             lambda f: flip(f / ".synpat" / "perlin-000001.idx", 20),
             "indexes",
             ".synpat/perlin-000001.idx",
-            "agree",
+            "does not match the shard",
             False,
         ),
         (
             lambda f: edit_manifest(f, lambda m: m.update(mean=1.0)),
             "manifest",
             ".synpat/manifest.json",
-            "not those of its shards",
+            "differ from those of its shards",
             True,
         ),
         (
             lambda f: edit_manifest(f, lambda m: m["shards"][1].update(pixels_sha256="0" * 64)),
             "pixels",
             SHARD,
-            "another digest",
+            "the digest of its pixels differs",
             False,
         ),
         (lambda f: edit_manifest(f, lambda m: m["shards"][1].update(std=1.0)), "pixels", SHARD, "and 1.0", True),
@@ -89,14 +89,14 @@ def flip(path: Path, position: int) -> None:
             lambda f: edit_manifest(f, lambda m: m["spec"].update(categories=9)),
             "samples",
             SHARD,
-            "none of 0 to 8",
+            "is not between 0 and 8",
             True,
         ),
         (
             lambda f: edit_manifest(f, lambda m: m["spec"].update(with_parameters=True)),
             "samples",
             SHARD,
-            "'png' in sample 0000000026: ['png', 'cls', 'json'] are due",
+            "'png' in sample 0000000026: expected ['png', 'cls', 'json']",
             True,
         ),
         (
@@ -112,14 +112,14 @@ def test_every_fault_is_reported(
     damage: Callable[[Path], object], check: str, file: str, words: str, seen_by_quick: bool, folder: Path
 ):
     damage(folder)
-    found = verify(folder).faults
-    assert (check, file) in {(fault.check, fault.file) for fault in found}
-    assert any(words in fault.words for fault in found)
+    all_faults = verify(folder).faults
+    assert (check, file) in {(fault.check, fault.file) for fault in all_faults}
+    assert any(words in fault.words for fault in all_faults)
     assert bool(verify(folder, quick=True).faults) == seen_by_quick
 
 
 def repack(folder: Path, change: Callable[[str, bytes], tuple[str, bytes]]) -> None:
-    """Write a shard anew with other members, and a manifest that knows its new size and checksum: a clever forger."""
+    """Replace the members of a shard, and its size and checksum in the manifest."""
     path = folder / SHARD
     with tarfile.open(path) as tar:
         members = [(entry.name, tar.extractfile(entry).read()) for entry in tar]  # pyright: ignore[reportOptionalMemberAccess]
@@ -143,7 +143,7 @@ def test_exchanged_images_are_detected(folder: Path):
 
 def test_a_wrong_key_is_detected(folder: Path):
     repack(folder, lambda name, data: (name.replace("000000004", "000000009"), data))
-    assert any("in the place of 0000000040" in fault.words for fault in verify(folder).faults)
+    assert any("instead of 0000000040" in fault.words for fault in verify(folder).faults)
 
 
 def test_an_image_with_a_huge_size_in_its_header_is_not_decoded(folder: Path):
@@ -153,11 +153,11 @@ def test_an_image_with_a_huge_size_in_its_header_is_not_decoded(folder: Path):
 
 
 def test_an_image_without_pixels_is_a_fault(folder: Path):
-    """Fuzzing found that Pillow raises an IndexError on it."""
+    """Pillow raises an IndexError on this file, which was found by fuzzing."""
     header = b"\0\0\0\rIHDR" + (208).to_bytes(4) + (80).to_bytes(4) + b"\x08\0\0\0\0"
     empty = b"\x89PNG\r\n\x1a\n" + header + zlib.crc32(header[4:]).to_bytes(4) + b"\0\0\0\0IEND\xaeB`\x82"
     repack(folder, lambda name, data: (name, empty if name == "0000000030.png" else data))
-    assert any("sample 30: not a whole PNG" in fault.words for fault in verify(folder).faults)
+    assert any("sample 30: not a valid PNG" in fault.words for fault in verify(folder).faults)
 
 
 def test_a_folder_without_a_set_is_a_fault(tmp_path: Path):

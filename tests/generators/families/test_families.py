@@ -147,4 +147,6 @@ def test_a_parameter_out_of_its_bounds_is_rejected(family: str, name: str):
 @every_family
 def test_every_numeric_parameter_has_bounds(family: str):
     numbers = {field.name for field in fields(FAMILIES[family]) if field.type in (int, float)}
-    assert numbers - {"category"} <= FAMILIES[family].bounds.keys()  # the number of categories depends on the folder of shaders
+    assert (
+        numbers - {"category"} <= FAMILIES[family].bounds.keys()
+    )  # the number of categories depends on the folder of shaders

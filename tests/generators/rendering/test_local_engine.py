@@ -1,4 +1,4 @@
-"""The supervisor: every task is done, whatever happens to the processes."""
+"""The local engine: every task is completed, even if processes terminate."""
 
 import os
 import signal

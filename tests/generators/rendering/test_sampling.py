@@ -100,7 +100,10 @@ def test_parameters_are_parsed_to_the_type_of_their_field():
 
 @pytest.mark.parametrize(
     ("assignment", "words"),
-    [("colour=1", "no parameter 'colour'; its parameters are: rows"), ("octaves=x", "octaves of perlin must be int, got 'x'")],
+    [
+        ("colour=1", "no parameter 'colour'; its parameters are: rows"),
+        ("octaves=x", "octaves of perlin must be int, got 'x'"),
+    ],
 )
 def test_unknown_parameters_and_wrong_types_are_rejected(assignment: str, words: str):
     with pytest.raises(ValueError, match=words):
