@@ -23,7 +23,7 @@ sys.path.append(str(Path(__file__).parent))  # for `servers`, which tests import
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-# No deadline, because the first example compiles kernels. Examples are the same each time, so failures are reproducible.
+# No deadline, because the first example compiles kernels. Examples are fixed, so that failures are reproducible.
 settings.register_profile("synpat", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("synpat")
 

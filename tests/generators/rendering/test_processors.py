@@ -24,7 +24,7 @@ PAINT = """
 import hashlib, sys
 from synpat import paint
 for family in sys.argv[1:]:
-    images = [paint(family, 0, i, *size, render_size=render_size).image for i in range(4) for size, render_size in SIZES]
+    images = [paint(family, 0, i, *size, render_size=first).image for i in range(4) for size, first in SIZES]
     print(family, hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest())
 """.replace("SIZES", "[((80, 208), None), ((64, 64), (96, 96))]")
 
