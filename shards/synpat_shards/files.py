@@ -59,13 +59,13 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def sole_process(path: Path, refusal: str) -> Iterator[None]:
-    """Hold a lock file, or raise InputError with the text `refusal` if another process holds it."""
+def sole_process(path: Path, message: str) -> Iterator[None]:
+    """Hold a lock file. Raises InputError with `message` if another process holds it."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(path))
         except BlockingIOError:
-            raise InputError(refusal) from None
+            raise InputError(message) from None
         yield
 
 

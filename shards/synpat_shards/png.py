@@ -75,11 +75,11 @@ def decode_png(data: bytes) -> NDArray[np.uint8]:
     height, width = png_size(data)
     if width * height > LARGEST:
         raise InputError(f"a PNG of {height}x{width} pixels is too large: the maximum is {LARGEST} pixels")
-    ours = _decode_ours(data, height, width)
-    return _decode_any(data) if ours is None else ours
+    image = _decode_own(data, height, width)
+    return _decode_any(data) if image is None else image
 
 
-def _decode_ours(data: bytes, height: int, width: int) -> NDArray[np.uint8] | None:
+def _decode_own(data: bytes, height: int, width: int) -> NDArray[np.uint8] | None:
     """Return the pixels of a file of `encode_png`; None for other files and for invalid ones."""
     end = len(data) - len(_END)
     depth_and_type = data[24:29]

@@ -64,10 +64,10 @@ def write_end(file: Writable) -> None:
 
 
 def _header(name: str, size: int) -> bytes:
-    """A ustar header: name, mode, owner, group, size, time, checksum, type, link and magic; numbers in octal."""
-    named, length = name.encode(), b"%011o\0" % size
-    checksum = b"%06o\0 " % (_OTHER_BYTES + sum(named) + sum(length))
-    return b"".join((named.ljust(100, b"\0"), _MODE_AND_OWNER, length, _TIME, checksum, _REST))
+    """Return a ustar header: name, mode, owner, group, size, time, checksum, type, link and magic; numbers in octal."""
+    file_name, length = name.encode(), b"%011o\0" % size
+    checksum = b"%06o\0 " % (_OTHER_BYTES + sum(file_name) + sum(length))
+    return b"".join((file_name.ljust(100, b"\0"), _MODE_AND_OWNER, length, _TIME, checksum, _REST))
 
 
 _MODE_AND_OWNER, _TIME = b"0000444\0" + 2 * b"0000000\0", b"00000000000\0"

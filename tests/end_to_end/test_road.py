@@ -44,12 +44,12 @@ def test_an_encoder_trained_on_patterns_is_evaluated_on_sounds(run: Path, tmp_pa
 
 
 def test_timm_and_load_encoder_give_the_same_features(run: Path):
-    theirs: Any = create_model(f"local-dir:{run / 'encoder'}", pretrained=True).eval()
-    ours = load_encoder(run)
+    timm_model: Any = create_model(f"local-dir:{run / 'encoder'}", pretrained=True).eval()
+    encoder = load_encoder(run)
     log_mel = torch.randn(2, 80, 208)
-    tokens = theirs.forward_features(log_mel.unsqueeze(1))[:, 1:]  # [2, 5 * 13, 192]
+    tokens = timm_model.forward_features(log_mel.unsqueeze(1))[:, 1:]  # [2, 5 * 13, 192]
     expected = tokens.unflatten(1, (5, 13)).transpose(1, 2).flatten(2)
-    assert torch.allclose(ours.patch_features(log_mel), expected, atol=1e-5)
+    assert torch.allclose(encoder.patch_features(log_mel), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

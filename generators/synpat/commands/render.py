@@ -41,7 +41,7 @@ from .progress import RenderProgress
     "--out",
     type=StoreType(),
     required=True,
-    help="Folder or URL of the set. With several families: of the folder that holds one set for each.",
+    help="Folder or URL of the set. With several families: parent folder of their sets.",
 )
 @size_option
 @click.option(
@@ -107,7 +107,7 @@ def render(
       synpat render --family perlin --n 1000000 --out s3://bucket/perlin --dask tcp://scheduler:8786
     """
     if sum(option is not None for option in (workers, address, scheduler_file)) > 1:
-        raise click.UsageError("--workers, --dask and --dask-file exclude each other: give one of them")
+        raise click.UsageError("--workers, --dask and --dask-file exclude each other: use only one of them")
     specs = {
         out if len(names) == 1 else out.child(name): make_spec(
             name,

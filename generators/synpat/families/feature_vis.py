@@ -87,10 +87,10 @@ class FeatureVis(Family):
         cls, patterns: Sequence[Any], rngs: Sequence[np.random.Generator], height: int, width: int
     ) -> list[Image]:
         one, units = patterns[0], [(pattern.first, pattern.second) for pattern in patterns]
-        _refuse_absent(one.device)
+        _check_device(one.device)
         try:
             with _one_thread():
-                return _ascended(rngs, one.weights(), units, one.steps, height, width, one.device)
+                return _optimised(rngs, one.weights(), units, one.steps, height, width, one.device)
         except _torch().OutOfMemoryError:
             raise InputError(
                 f"{one.device} is out of memory for a batch of {len(patterns)}: use a smaller batch or fewer workers"
@@ -126,22 +126,22 @@ class FeatureVisDeadLeaves(FeatureVis):
     @classmethod
     def resolved_parameters(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         path = given.get("encoder", "")
-        _refuse_missing(path)
+        _check_encoder(path)
         return {"sha256": encoder_digest(path), **given}
 
     def weights(self) -> Weights:
-        _refuse_missing(self.encoder)
+        _check_encoder(self.encoder)
         return _trained_weights(self.encoder, self.sha256, self.device)
 
 
-def _refuse_absent(device: str) -> None:
+def _check_device(device: str) -> None:
     kind, _, number = device.partition(":")
     count = _torch().cuda.device_count()
     if kind == "cuda" and int(number or 0) >= count:
         raise InputError(f"device {device} does not exist: torch finds {count} GPUs. Omit the parameter device")
 
 
-def _refuse_missing(encoder: str) -> None:
+def _check_encoder(encoder: str) -> None:
     if not Path(encoder).is_file():
         raise InputError(
             f"feature-vis-dead-leaves needs an encoder, and the file {encoder!r} does not exist: train one with python "
@@ -184,7 +184,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _ascended(
+def _optimised(
     rngs: Sequence[np.random.Generator],
     weights: Weights,
     units: Sequence[tuple[int, int]],
@@ -210,8 +210,8 @@ def _ascended(
     mean, deviation = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, DEVIATION))
     optimiser = torch.optim.Adam([spectra], lr=0.05)
     for _ in range(steps):
-        seen = [_seen(rng, image[None]) for rng, image in zip(rngs, images(), strict=True)]
-        features = pooled_features(weights, (torch.cat(seen) - mean) / deviation)
+        inputs = [_network_input(rng, image[None]) for rng, image in zip(rngs, images(), strict=True)]
+        features = pooled_features(weights, (torch.cat(inputs) - mean) / deviation)
         activations = [
             outputs[[unit % len(outputs) for unit in selected if unit >= 0]].mean()
             for outputs, selected in zip(features, units, strict=True)
@@ -230,13 +230,13 @@ def _in_full_range(image: NDArray[np.float32]) -> Image:
     return ((image - low) * (255 / (high - low)) + 0.5).astype(np.uint8)
 
 
-def _seen(rng: np.random.Generator, image: Any) -> Any:
+def _network_input(rng: np.random.Generator, image: Any) -> Any:
     """Return an image, [1, 3, height, width], randomly transformed for one step, at the same size."""
-    shaken = _shaken(rng, image)
-    return _torch().nn.functional.interpolate(shaken, image.shape[2:], mode="bilinear", align_corners=True)
+    transformed = _transformed(rng, image)
+    return _torch().nn.functional.interpolate(transformed, image.shape[2:], mode="bilinear", align_corners=True)
 
 
-def _shaken(rng: np.random.Generator, image: Any) -> Any:
+def _transformed(rng: np.random.Generator, image: Any) -> Any:
     """Pad, shift, scale, rotate and shift an image again, so that the result does not depend on single pixels."""
     torch = _torch()
     nn = torch.nn.functional

@@ -75,9 +75,8 @@ def run_shader(path: Path, time: float, height: int, width: int) -> Image:
     for uniform in _uniforms(triangle.program, "iTime", "time", "u_time"):
         uniform.value = time
     for uniform in _uniforms(triangle.program, "iResolution", "resolution", "u_resolution"):
-        uniform.value = (width, height, 1.0)[
-            : uniform.dimension
-        ]  # Shadertoy's third component is the aspect ratio of a pixel
+        # The third component of Shadertoy's resolution is the aspect ratio of a pixel.
+        uniform.value = (width, height, 1.0)[: uniform.dimension]
     framebuffer.use()
     framebuffer.clear()
     triangle.render(vertices=3)

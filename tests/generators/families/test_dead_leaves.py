@@ -66,10 +66,10 @@ def test_a_polygon_is_filled_as_opencv_fills_it(rng):
         points = (64 + radius * np.stack([np.sin(angle), np.cos(angle)])).astype(np.int64)
         ys, xs = np.pad(points, ((0, 0), (0, 4 - corners)))
         left, right = np.empty((2, 128), np.int64)
-        ours = _painted((_convex(ys, xs, corners, left, right), left, right), 128, 128)
-        theirs = np.zeros((128, 128), np.uint8)
-        cv2.fillPoly(theirs, [points[::-1].T.astype(np.int32)], [1])
-        assert np.array_equal(ours, theirs)
+        actual = _painted((_convex(ys, xs, corners, left, right), left, right), 128, 128)
+        expected = np.zeros((128, 128), np.uint8)
+        cv2.fillPoly(expected, [points[::-1].T.astype(np.int32)], [1])
+        assert np.array_equal(actual, expected)
 
 
 def test_a_polygon_is_clipped_at_the_border(rng):

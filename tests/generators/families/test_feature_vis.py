@@ -14,7 +14,7 @@ from synpat.families.feature_vis import (
     FeatureVisRandom,
     _layout,
     _random_weights,
-    _shaken,
+    _transformed,
     _units,
     encoder_digest,
     pooled_features,
@@ -103,9 +103,9 @@ def test_random_transforms_pad_the_image_and_keep_its_centre():
     image = torch.zeros(1, 3, 80, 120)
     image[:, :, 30:50, 45:75] = 1
     for seed in range(20):
-        shaken = _shaken(np.random.default_rng(seed), image)
-        assert shaken.shape[2] >= 104
-        bright = (shaken[0, 0] > 0.75).nonzero().float().mean(0)
+        transformed = _transformed(np.random.default_rng(seed), image)
+        assert transformed.shape[2] >= 104
+        bright = (transformed[0, 0] > 0.75).nonzero().float().mean(0)
         assert (bright - torch.tensor([52.0, 72.0])).abs().max() < 20
 
 
@@ -159,7 +159,7 @@ def test_out_of_memory_in_a_batch_is_reported(monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(feature_vis, "_ascended", full)
+    monkeypatch.setattr(feature_vis, "_optimised", full)
     with pytest.raises(ValueError, match="out of memory for a batch of 3: use a smaller batch or fewer workers"):
         paint("feature-vis-random", 0, 0, 32, 32, parameters=SMALL | {"batch": 3})
 

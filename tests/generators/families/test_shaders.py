@@ -60,8 +60,8 @@ def test_sine_and_angle_agree_with_numpy():
     assert np.allclose([shaders._sine(t) for t in turns], np.sin(2 * np.pi * turns), atol=3e-6)
     angle = np.linspace(-np.pi, np.pi, 721)
     y, x = np.sin(angle).astype(np.float32), np.cos(angle).astype(np.float32)
-    ours = [shaders._half_angle(b, a) for b, a in zip(y, x, strict=True)]
-    assert np.allclose(ours, np.abs(angle) / (2 * np.pi), atol=3e-6)
+    actual = [shaders._half_angle(b, a) for b, a in zip(y, x, strict=True)]
+    assert np.allclose(actual, np.abs(angle) / (2 * np.pi), atol=3e-6)
 
 
 def test_transforms_of_planes_agree_with_complex_arithmetic(plane):

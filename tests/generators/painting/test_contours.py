@@ -38,11 +38,11 @@ def test_the_noise_is_continuous_and_periodic():
 
 def test_lines_agree_with_pillow(rng):
     for y0, x0, y1, x1 in rng.integers(-30, 70, (1000, 4)).tolist():
-        ours = np.zeros((40, 50), np.uint8)
-        _line(ours, y0, x0, y1, x1, 200)
-        theirs = Image.new("L", (50, 40))
-        ImageDraw.Draw(theirs).line([(x0, y0), (x1, y1)], fill=200, width=1)
-        assert np.array_equal(ours, np.asarray(theirs)), (y0, x0, y1, x1)
+        image = np.zeros((40, 50), np.uint8)
+        _line(image, y0, x0, y1, x1, 200)
+        expected = Image.new("L", (50, 40))
+        ImageDraw.Draw(expected).line([(x0, y0), (x1, y1)], fill=200, width=1)
+        assert np.array_equal(image, np.asarray(expected)), (y0, x0, y1, x1)
 
 
 @pytest.mark.parametrize("scale", [3, 60])
@@ -52,16 +52,16 @@ def test_orbits_agree_with_closed_polylines_of_pillow(rng, scale):
     sine, cosine, growth = rng.normal(size=(3, vertices))
     words = rng.integers(0, 2**32, (orbits, vertices), np.uint32)
     levels = rng.integers(1, 256, orbits).astype(np.uint8)
-    theirs = Image.new("L", (80, 60))
+    expected = Image.new("L", (80, 60))
     at_y, at_x = y.copy(), x.copy()
     for orbit in range(orbits):
         at_y += sine * (growth - 2.0 * NOISE[words[orbit] >> 16])
         at_x += cosine * (growth - 2.0 * NOISE[words[orbit] & 0xFFFF])
         corners = [(int(b), int(a)) for a, b in zip(at_y, at_x, strict=True)]
-        ImageDraw.Draw(theirs).line([corners[-1], *corners], fill=int(levels[orbit]), width=1)
-    ours = np.zeros((60, 80), np.uint8)
-    _draw_orbits(ours, y, x, sine, cosine, growth, 2.0, NOISE, words, levels)
-    assert np.array_equal(ours, np.asarray(theirs))
+        ImageDraw.Draw(expected).line([corners[-1], *corners], fill=int(levels[orbit]), width=1)
+    image = np.zeros((60, 80), np.uint8)
+    _draw_orbits(image, y, x, sine, cosine, growth, 2.0, NOISE, words, levels)
+    assert np.array_equal(image, np.asarray(expected))
 
 
 def test_orbits_without_noise_are_equidistant_ellipses(rng):
