@@ -20,8 +20,8 @@ INTERRUPTED = 130
 class Program(click.Group):
     """The group of commands of one program.
 
-    An error that the user can correct ends in one line and exit code 1. Any other exception is a bug: its traceback is
-    printed, with a line that says so. --debug prints the traceback of either.
+    For an error that the user can correct, one line is printed and the exit code is 1. Any other exception is a bug:
+    its traceback is printed, followed by a line that asks for a report. --debug prints the traceback of both.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

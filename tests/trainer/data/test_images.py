@@ -110,7 +110,7 @@ def test_a_damaged_set_is_refused_with_the_file_named_and_no_cache_left(fault, w
     [
         (Path.unlink, "No such file.*perlin-000002.tar"),
         (lambda path: path.write_bytes(path.read_bytes()[:5000]), "perlin-000002.tar is truncated"),
-        (change_a_byte, "perlin-000002.tar is corrupt at '0000000050': not a whole PNG"),
+        (change_a_byte, "perlin-000002.tar is corrupt at '0000000050': not a valid PNG"),
     ],
 )
 def test_a_shard_that_breaks_while_streaming_is_named_or_skipped(fault, words, perlin_set: Path, tmp_path: Path):
@@ -170,7 +170,7 @@ def test_a_damaged_image_of_anybodys_is_named_or_skipped(tmp_path: Path):
     folder = foreign(tmp_path / "set", {"a.png": grey, "b.png": grey})
     tar = folder / "any.tar"
     tar.write_bytes(tar.read_bytes().replace(b"IHDR", b"IHDX", 1))
-    with pytest.raises(ValueError, match=r"any\.tar is corrupt at 'a': not a whole PNG"):
+    with pytest.raises(ValueError, match=r"any\.tar is corrupt at 'a': not a valid PNG"):
         cached(folder, tmp_path / "cache")
     log_disk_errors = StreamedImages(open_sets([str(folder)], 80, CACHE), 208, 1, skip_damaged=True)
     assert np.array_equal(read(log_disk_errors, 0, 1), np.stack([grey, grey]))

@@ -334,7 +334,7 @@ def test_a_store_that_goes_away_stops_the_run_with_a_checkpoint_and_the_next_one
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # those of the client library, beneath ours
         publish(perlin_set, s3)
         run, away = tmp_path / "run", True
-        with pytest.raises(OSError, match=r"perlin-\d+\.tar.*(spoilt on purpose|Service Unavailable)"):
+        with pytest.raises(OSError, match=r"perlin-\d+\.tar.*(injected error|Service Unavailable)"):
             pretrain(run, [s3], config, tmp_path / "cache", 1)
         (left,) = checkpoints(run)
         assert 0 < torch.load(left, weights_only=True)["step"] == len(log(run)) < SETTINGS["steps"]
