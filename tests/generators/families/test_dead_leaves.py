@@ -52,7 +52,7 @@ def _area(rng: np.random.Generator, shape: int, radius: int) -> int:
 
 def test_radii_follow_the_published_power_law(rng):
     radii = RADII[np.searchsorted(_BORDERS, rng.random(1_000_000))]
-    # The figures of families.md, section 2.
+    # Published values.
     assert np.mean(radii == RADII[0]) == pytest.approx(0.365, abs=0.003)
     assert np.mean(radii) == pytest.approx(0.051, abs=0.001)
     assert np.mean(radii**2) == pytest.approx(0.00479, rel=0.03)

@@ -60,7 +60,7 @@ def test_the_filling_rate_agrees_with_the_published_one(rng):
         orbit, box = _orbit(system(category), rng, 100_000)
         y, x = ((orbit - box[:, :1]) / (box[:, 1:] - box[:, :1]) * 255.999).astype(int)
         fill.append(len(np.unique(y * 256 + x)) / 256**2)
-    # families.md, section 10: quantiles 5 %, 50 % and 95 % at 256 x 256 and 100,000 points.
+    # quantiles 5 %, 50 % and 95 % at 256 x 256 and 100,000 points.
     assert np.allclose(np.quantile(fill, [0.05, 0.5, 0.95]), [0.059, 0.175, 0.437], atol=[0.02, 0.03, 0.06])
 
 

@@ -118,7 +118,7 @@ def test_a_density_agrees_with_its_definition():
 
 
 def test_deviations_of_the_densities_span_the_known_ranges():
-    # families.md, section 3.4: by the level's width.
+    # by the level's width.
     drawn = [_marginals(np.random.default_rng(i), 4) for i in range(30)]
     for first, low, high in [(0, 9, 62), (1, 9, 62), (5, 35, 85), (9, 103, 107), (13, 114, 117)]:
         deviations = [channel[first].deviation for marginals in drawn for channel in marginals]

@@ -168,7 +168,7 @@ def test_unsigned_wavelets_are_twenty_filters_and_their_negatives():
     assert np.array_equal(b[:20], -b[20:])
     assert np.allclose(b[:16].sum(1), 0)
     assert np.allclose(b[8], [2 / 3, -4 / 3, 2 / 3] * 3)
-    # families.md, section 4: the values of the edge turned by 22.5 degrees.
+    # the values of the edge turned by 22.5 degrees.
     assert np.allclose(np.unique(np.abs(b[1]).round(3)), [0, 0.383, 0.541, 0.924, 1])
 
 

@@ -66,7 +66,7 @@ def test_vertices_cover_the_published_share_of_the_image(rng):
             inside = (y >= 0) & (y < 512) & (x >= 0) & (x < 512)
             lit[y[inside].astype(int), x[inside].astype(int)] = True
         covered.append(lit.mean())
-    # families.md, section 7: quantiles 5 %, 50 % and 95 % over the published generator's images.
+    # quantiles 5 %, 50 % and 95 % over the published generator's images.
     assert np.allclose(np.quantile(covered, [0.05, 0.5, 0.95]), [0.010, 0.080, 0.227], atol=[0.008, 0.025, 0.05])
 
 

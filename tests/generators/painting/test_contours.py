@@ -20,7 +20,7 @@ def rng() -> np.random.Generator:
 
 
 def test_the_noise_has_the_published_moments_and_quantiles():
-    # families.md, section 7: measured on the noise library of the published generators.
+    # measured on the noise library of the published generators.
     assert np.mean(NOISE) == pytest.approx(0, abs=0.001)
     assert np.std(NOISE) == pytest.approx(0.330, abs=0.003)
     assert np.max(np.abs(NOISE)) == pytest.approx(0.952, abs=0.001)

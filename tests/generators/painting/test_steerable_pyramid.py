@@ -52,7 +52,7 @@ def test_white_noise_has_the_same_deviation_in_all_bands():
     pyramid.analyse(spectra_of(images))
     for level in range(4):
         deviation = np.mean([band.std() for channel in range(3) for band in bands_of(pyramid, channel)[level]])
-        assert deviation == pytest.approx(0.28, abs=0.01)  # families.md, section 3.4
+        assert deviation == pytest.approx(0.28, abs=0.01)
 
 
 @pytest.mark.parametrize("orientation", range(ORIENTATIONS))

@@ -16,6 +16,7 @@ from synpat_train.evaluation.cli import main
 from synpat_train.evaluation.evaluate import PROBES
 from synpat_train.evaluation.reference_results import REFERENCE_RESULTS, ReferenceResults
 from synpat_train.evaluation.results import table
+from synpat_train.evaluation.tasks.registry import TASKS
 
 QUICK = ["--protocol", "logistic"]
 
@@ -167,6 +168,21 @@ def test_a_comparison_says_how_much_of_the_gap_to_a_published_figure_is_closed(
     assert f"| {100 * (ours - untrained) / (2 - untrained):.0f} % " in shown
     assert "published: theirs" in shown
     assert "Published results are those of their authors: They, Paper, 2000." in shown
+
+
+def test_each_task_is_recorded_before_the_next_one_is_decoded(on_tones, tmp_path, monkeypatch):
+    """The second task cannot be loaded; the result of the first is kept."""
+
+    def broken(source):
+        def load():
+            raise ChildProcessError
+
+        return load
+
+    monkeypatch.setitem(TASKS, "gm-pitch", broken)
+    with pytest.raises(ChildProcessError):
+        evaluate(*on_tones, "--task", "gm-pitch", *QUICK, "--out", tmp_path / "out")
+    assert set(results_of(tmp_path / "out")["tasks"]) == {"folder:tones (logistic)"}
 
 
 def test_an_empty_table_is_its_head():

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from synpat.rendering.render import make_spec, render_set
-from synpat_shards import decode_png, locked
+from synpat_shards import InputError, decode_png, locked
 from synpat_train.config import Config, make_config
 from synpat_train.data.batches import mask_noise
 from synpat_train.model.timm_compat import create_model
@@ -219,6 +219,41 @@ def test_inspect_says_where_a_run_stands_and_draws_its_loss(run: Path):
     assert "finished: encoder/ is exported" in done.stdout
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
     (run / "loss.png").unlink()
+
+
+def test_inspect_counts_an_epoch_as_the_run_does(perlin_set: Path, tmp_path: Path):
+    """Of 0.3 times 25 samples, each of the four shards gives 8; of 0.3 times 100 samples it would be 30."""
+    run = tmp_path / "run"
+    pretrain(run, [f"{perlin_set}=0.3"], replace(CONFIG, steps=2), tmp_path / "cache", workers=1)
+    assert "32 samples per epoch" in run_status(run)
+
+
+def test_a_stored_configuration_must_be_complete(run: Path, tmp_path: Path):
+    """A missing setting is not taken from a preset, which may not be that of the run."""
+    shutil.copytree(run, tmp_path / "run")
+    path = tmp_path / "run" / "config.yaml"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("mask_ratio")))
+    with pytest.raises(InputError, match="the setting mask_ratio is missing"):
+        run_status(tmp_path / "run")
+
+
+def test_the_card_claims_nothing_about_images_without_a_manifest(perlin_set: Path, tmp_path: Path):
+    """The same tars without their manifest: their origin is unknown."""
+    (tmp_path / "theirs").mkdir()
+    for tar in perlin_set.glob("*.tar"):
+        shutil.copy(tar, tmp_path / "theirs")
+    shards = [str(perlin_set), str(tmp_path / "theirs")]
+    pretrain(tmp_path / "run", shards, replace(CONFIG, steps=2), tmp_path / "cache", workers=1)
+    text = (tmp_path / "run" / "encoder" / "README.md").read_text()
+    assert "license: other" in text
+    assert "The origin and the licence of the images in theirs are unknown to synpat." in text
+    assert "No recording" not in text
+
+
+def test_the_card_of_a_run_without_a_log_is_written(run: Path, tmp_path: Path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "log.jsonl").unlink()
+    assert "The run has no log." in card(tmp_path / "run")
 
 
 def test_inspect_refuses_a_folder_without_a_run(tmp_path: Path):

@@ -10,6 +10,7 @@ import soundfile
 from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.audio.read import read_audio
 from synpat_train.evaluation.evaluate import Contestant, probe_trials, score
+from synpat_train.evaluation.finetuning.recipes import M2D
 from synpat_train.evaluation.probes.embedding import EmbeddingContext, embed, measure_normalisation, statistics_embedder
 from synpat_train.evaluation.protocols import PROTOCOLS, ProbeProtocol
 from synpat_train.evaluation.tasks.folder import folder_task
@@ -58,6 +59,14 @@ def test_an_official_split_learns_from_train_alone_and_leaves_out_the_rest(tones
     (split,) = task.splits
     assert split.train.tolist() == task.training_clips.tolist() == [0, 1, 2, 3, 4, 5]
     assert split.test.tolist() == [8, 9, 10, 11]
+
+
+def test_a_folder_named_like_a_benchmark_is_not_that_benchmark(tones, tmp_path):
+    """Its results have another name, and fine-tuning uses the recipe of any other task."""
+    task = folder_task(source(tones.rename(tmp_path / "esc50")))()
+    assert task.name == "folder:esc50"
+    assert task.benchmark == ""
+    assert PROTOCOLS["finetune"].settings(task.benchmark) == M2D[""] != M2D["esc50"]
 
 
 def test_columns_are_named_by_options_and_rows_without_a_value_are_left_out(tones, write_metadata):
