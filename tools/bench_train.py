@@ -95,7 +95,7 @@ SAMPLES = {(80, 208): 16384, (80, 608): 8192, (128, 1024): 4096}
 @click.option(
     "--against",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Compare with another checkout on the CPU instead: alternating runs of the command.",
+    help="Instead, compare with another checkout on the CPU, in alternating runs of synpat-train.",
 )
 def main(model: str | None, only: tuple[str, ...], steps: int | None, against: Path | None) -> None:
     """Measure reading and training, and print one Markdown table.
@@ -290,7 +290,7 @@ def plain_loss(model: Any, images: Tensor, config: Config) -> Tensor:
 # -- two checkouts
 
 ROUNDS = 3
-"""Runs of each checkout, in turn."""
+"""Number of runs of each checkout, in alternation."""
 DECODER = {"decoder_width": 128, "decoder_depth": 2, "decoder_heads": 4}
 
 
@@ -304,11 +304,11 @@ def comparison(folder: Path, other: Path, model: str, steps: int) -> str:
         for batch in (32, 128):
             for precision in ("auto", "float32"):
                 case = {"model": model, "batch_size": batch, "precision": precision, **DECODER}
-                theirs, ours = alternating(folder, (other, ROOT), threads, steps * 32 // batch + 8, case)
-                losses = f"{theirs[1]:.5f}, {ours[1]:.5f}"
+                previous, current = alternating(folder, (other, ROOT), threads, steps * 32 // batch + 8, case)
+                losses = f"{previous[1]:.5f}, {current[1]:.5f}"
                 lines.append(
-                    f"| {threads} | {batch} | {precision} | {theirs[0]:,.1f} | {ours[0]:,.1f} "
-                    f"| {ours[0] / theirs[0]:.2f} | {losses} |"
+                    f"| {threads} | {batch} | {precision} | {previous[0]:,.1f} | {current[0]:,.1f} "
+                    f"| {current[0] / previous[0]:.2f} | {losses} |"
                 )
                 log(lines[-1])
     return "\n".join([*lines, "", f"{processor()}, torch {torch.__version__}; medians of {ROUNDS} alternating runs."])

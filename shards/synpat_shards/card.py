@@ -24,7 +24,7 @@ def facts(manifest: Manifest) -> dict[str, str]:
         "samples": f"{spec.n:,} in {shards} of at most {spec.samples_per_shard:,}",
         "classes": str(spec.categories) if spec.categories else "none",
         "image": f"{spec.height}x{spec.width} (frequency x time), mode {spec.mode}{resized}",
-        "bytes": f"{sum(shard.bytes for shard in manifest.shards) / 1e6:,.1f} MB, {spec.encoding}",
+        "bytes": f"{sum(shard.bytes for shard in manifest.shards):,} ({spec.encoding})",
         "pixels": f"mean {manifest.mean:.2f}, standard deviation {manifest.std:.2f}, in grey levels 0..255",
         "rejected draws": f"{sum(shard.rejects for shard in manifest.shards):,}",
         "made with": ", ".join(f"{name} {version}" for name, version in manifest.made_with.items()),

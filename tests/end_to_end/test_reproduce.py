@@ -18,7 +18,7 @@ def test_the_smallest_scale_ends_in_a_ranking_of_families(tmp_path: Path):
     ranking = first.stdout[first.stdout.index("## Families") :]
     assert "| perlin | " in ranking
     assert "| white-noise | " in ranking
-    assert "| tones (logistic) | log-mel mean/std | 100.0 |" in first.stdout
+    assert "| folder:tones (logistic) | log-mel mean/std | 100.0 |" in first.stdout
     assert {path.name for path in out.glob("*.png")} == {"comparison.png", "transfer.png"}
     results = out / "runs" / "perlin" / "evaluation" / "results.json"
     before = results.stat().st_mtime_ns

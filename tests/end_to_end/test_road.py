@@ -37,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_encoder_trained_on_patterns_is_evaluated_on_sounds(run: Path, tmp_path: Path):
     folder = ["--task", "folder", "--data", write_tones(tmp_path / "tones"), "--cache", tmp_path / "cache"]
     done = command("synpat-eval", "--encoder", run, "--protocol", "logistic", *folder)
-    scores = json.loads((run / "evaluation" / "results.json").read_text())["tasks"]["tones (logistic)"]["scores"]
+    scores = json.loads((run / "evaluation" / "results.json").read_text())["tasks"]["folder:tones (logistic)"]["scores"]
     assert set(scores) == {"encoder", "random-init", "log-mel mean/std"}
     assert scores["encoder"]["value"] > 0.8  # low and high tones are easily distinguished, for any weights
     assert "tones" in done.stdout
@@ -59,7 +59,7 @@ def test_timm_and_load_encoder_give_the_same_features(run: Path):
         ("--set chekpoint_every=5", 1, "the nearest known one is 'checkpoint_every'"),
         ("--preset m3d", 2, "Invalid value for '--preset'"),
         ("--set width=200", 1, "height and width must be multiples of the patch, 16 pixels, got 80x200"),
-        ("--set height=96", 1, "holds images of 80x208, the model reads a height of 96"),
+        ("--set height=96", 1, "contains images of 80x208, but the model needs a height of 96"),
         ("--shards nowhere", 1, "nowhere has no .synpat/manifest.json"),
     ],
 )

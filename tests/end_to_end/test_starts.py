@@ -129,7 +129,7 @@ def test_debug_shows_the_traceback_of_a_mistake(debug: bool):
     done = start(MAINS["synpat"], set(), *words)
     assert done.returncode == 1
     assert ("Traceback" in done.stderr) == debug
-    assert done.stderr.splitlines()[-1].startswith("Error: nowhere:// is unknown")
+    assert done.stderr.splitlines()[-1].startswith("Error: nowhere:// is not supported")
 
 
 OTHER_SYSTEM = """

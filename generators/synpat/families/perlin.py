@@ -39,11 +39,11 @@ class Perlin(Family):
     }
 
     rows: int
-    """Lattice cells along the height in the first octave; fewer if cells would be smaller than FINEST_CELL."""
+    """Lattice cells along the height in the first octave; fewer if cells would be smaller than 4 pixels."""
     columns: int
-    """Lattice cells along the width in the first octave; fewer if cells would be smaller than FINEST_CELL."""
+    """Lattice cells along the width in the first octave; fewer if cells would be smaller than 4 pixels."""
     octaves: int
-    """Maximum number of octaves. Octaves with cells smaller than FINEST_CELL are omitted."""
+    """Maximum number of octaves. Octaves with cells smaller than 4 pixels are omitted."""
     persistence: float = 0.5
     """Ratio of the amplitude of an octave to that of the previous one."""
 

@@ -45,7 +45,7 @@ NOISE = _perlin_table()
 PUBLISHED_SIDE = 512
 """Side of the published images in pixels; published lengths refer to it."""
 SHORTEST = 0.02 * PUBLISHED_SIDE**2
-"""Minimum total length of the contours of a class, in pixels at the published side; shorter ones cover too few."""
+"""Minimum total length of the contours of a class, in pixels at the published side; shorter ones draw too little."""
 BOUNDS: Bounds = {
     "vertices": (3, 10_000),
     "orbits": (1, 10_000),

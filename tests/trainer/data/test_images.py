@@ -246,5 +246,5 @@ def test_a_damaged_shard_behind_a_url_is_named(url: str, tmp_path: Path):
     data = bytearray(files.cat_file("/bucket/perlin/perlin-000001.tar"))
     data[1000] ^= 1
     files.pipe_file("/bucket/perlin/perlin-000001.tar", bytes(data))
-    with pytest.raises(ValueError, match=r"perlin-000001\.tar is damaged"):
+    with pytest.raises(ValueError, match=r"perlin-000001\.tar is corrupt"):
         read(StreamedImages(sets, 208, 1, skip_damaged=False), 30)
