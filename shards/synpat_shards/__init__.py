@@ -22,10 +22,11 @@ from .shard_set import (
 )
 from .store import Location, Store, StoreError, is_url, open_store
 from .system import available_cores, memory_limit, reserve_space
-from .tar import Member, read_members, scan
+from .tar import BLOCK, Member, read_members, scan, ustar_size
 from .verify import Fault, Report, verify
 
 __all__ = [
+    "BLOCK",
     "ENCODING",
     "FOLDER",
     "LARGEST_SIDE",
@@ -72,6 +73,7 @@ __all__ = [
     "shard_members",
     "sole_process",
     "title",
+    "ustar_size",
     "verify",
     "write_atomically",
     "write_shard",

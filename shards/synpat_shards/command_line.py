@@ -13,6 +13,8 @@ BUG = "This is a bug in synpat. Please report it with the command and the traceb
 
 DEBUG = "--debug"
 
+SECONDS_BETWEEN_LINES = 5.0
+"""Interval of progress lines where standard error is not a terminal."""
 INTERRUPTED = 130
 """Exit code after SIGINT, as shells report it: 128 plus the number of the signal."""
 

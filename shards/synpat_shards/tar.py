@@ -139,11 +139,10 @@ class _Samples:
 
 def _member(header: bytes, offset: int, name: str) -> Member:
     """Parse a header. Raises InputError if it is not that of a member of a sample."""
-    size, checksum = _octal(header[124:136]), _octal(header[148:156])
+    size = ustar_size(header)
     # Unused numbers must be valid too, because other readers would stop at invalid ones.
-    numbers = [size, checksum, *(_octal(header[start:end].strip(b"\0 ") or b"0") for start, end in _UNUSED_NUMBERS)]
-    sums_up = checksum == sum(header) - sum(header[148:156]) + 8 * ord(" ")
-    if header[257:262] != b"ustar" or not sums_up or size is None or None in numbers:
+    numbers = [*(_octal(header[start:end].strip(b"\0 ") or b"0") for start, end in _UNUSED_NUMBERS)]
+    if size is None or None in numbers:
         raise InputError(f"{name} is not a valid tar file: there is no ustar header at byte {offset - BLOCK}")
     file_name = header[:100].rstrip(b"\0")
     if header[156:157] not in (b"0", b"\0") or header[345:500].strip(b"\0") or not _NAME.fullmatch(file_name):
@@ -156,6 +155,13 @@ def _member(header: bytes, offset: int, name: str) -> Member:
         raise InputError(f"{name} contains {file_name.decode()!r} of {size} bytes: the maximum is {LARGEST_MEMBER}")
     key, _, extension = file_name.decode().partition(".")
     return Member(key, extension, offset, size)
+
+
+def ustar_size(header: bytes) -> int | None:
+    """Return the size of a member from its ustar header; None if the header is invalid."""
+    checksum = sum(header) - sum(header[148:156]) + 8 * ord(" ")
+    is_valid = header[257:262] == b"ustar" and _octal(header[148:156]) == checksum
+    return _octal(header[124:136]) if is_valid else None
 
 
 def _octal(field: bytes) -> int | None:

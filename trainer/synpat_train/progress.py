@@ -8,9 +8,9 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-T = TypeVar("T")
+from synpat_shards.command_line import SECONDS_BETWEEN_LINES
 
-SECONDS_BETWEEN_LINES = 10.0
+T = TypeVar("T")
 
 
 def track(items: Iterable[T], total: int, what: str, size: Callable[[T], int] = lambda item: 1) -> Iterator[T]:

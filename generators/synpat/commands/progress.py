@@ -18,8 +18,7 @@ from rich.progress import (
 )
 
 from synpat_shards import ShardRecord
-
-SECONDS_BETWEEN_LINES = 5.0
+from synpat_shards.command_line import SECONDS_BETWEEN_LINES
 
 
 class RenderProgress:

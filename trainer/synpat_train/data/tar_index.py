@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from synpat_shards import InputError
+from synpat_shards import BLOCK, InputError, ustar_size
 
-BLOCK = 512
 IMAGES = ("png", "jpg", "jpeg", "webp")
 """Extensions of images, in any case. All other members are skipped."""
 LARGEST = 64 << 20
@@ -77,13 +76,9 @@ def _plain_members(file: BinaryIO) -> list[tuple[str, int, int]] | None:
     """
     members, offset = [], 0
     while (header := os.pread(file.fileno(), BLOCK, offset)).strip(b"\0"):
-        if len(header) < BLOCK or header[156:157] not in _PLAIN or header[257:262] != b"ustar" or header[345]:
+        if len(header) < BLOCK or header[156:157] not in _PLAIN or header[345]:
             return None
-        try:
-            checksum, size = int(header[148:156].rstrip(b" \0"), 8), int(header[124:136].rstrip(b" \0"), 8)
-        except ValueError:  # a binary size, or not a header
-            return None
-        if checksum != sum(header) - sum(header[148:156]) + 8 * ord(" "):
+        if (size := ustar_size(header)) is None:
             return None
         members.append((header[:100].rstrip(b"\0").decode("utf-8", "replace"), offset + BLOCK, size))
         offset += BLOCK + -(-size // BLOCK) * BLOCK

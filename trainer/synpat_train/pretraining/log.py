@@ -19,11 +19,11 @@ from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[repo
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from synpat_shards import InputError, write_atomically
+from synpat_shards.command_line import SECONDS_BETWEEN_LINES
 
 LOG = "log.jsonl"
 NUMBERS = {"step", "loss", "lr", "samples_per_s", "mfu", "data_wait", "memory_gb"}
 """Keys that every line of the log has."""
-SECONDS_BETWEEN_LINES = 10.0
 
 
 def read_log(run: Path) -> list[dict[str, float]]:
