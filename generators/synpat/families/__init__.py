@@ -15,6 +15,7 @@ from .ifs import IFS
 from .perlin import Perlin
 from .rcdb import RCDB
 from .shaders import Shaders
+from .soundscape import Soundscape
 from .statistical import Spectrum, SpectrumColor, SpectrumColorWmm, Wmm
 from .stylegan_collapsed import StyleganHighfreq, StyleganOriented, StyleganSparse
 from .stylegan_random import StyleganRandom
@@ -43,6 +44,7 @@ FAMILIES: Mapping[str, type[Family]] = {
     "rcdb": RCDB,
     "ifs": IFS,
     "exfractaldb": ExFractalDB,
+    "soundscape": Soundscape,
     "white-noise": WhiteNoise,
 }
 

@@ -1,0 +1,719 @@
+"""Sound scenes: images with the structure of log-mel spectrograms, computed from formulas without any sound.
+
+The image models the mel spectrogram of a scene of several sound sources. Row 0 is the lowest of the mel bands, which
+divide 50 to 8000 Hz evenly on the scale of Slaney, "Auditory Toolbox", version 2, 1998. A column is a frame of 10 ms.
+The power of all sources is added, and the image is its logarithm.
+
+The sources are harmonic tones, melodies and chords, syllables (source and filter, after Fant, "Acoustic theory of
+speech production", 1960), bands of noise, and clicks. A partial of a stiff string lies at k sqrt(1 + B k^2) times the
+fundamental (Fletcher and Rossing, "The physics of musical instruments", 1991). Attacks, decays and reverberation are
+straight lines in the logarithm. Noise has the distribution of a band that averages k independent bins of a spectrum:
+a chi-square law with 2 k degrees of freedom.
+
+No recording was used, neither for the images nor for any range: the ranges follow from textbook acoustics (pitches,
+formants, decay times, and the resolution of a window of 25 ms).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .family import Bounds, Family, Image
+
+KINDS = ("tone", "melody", "voice", "noise", "clicks")
+"""Kinds of events. The first three consist of partials, the others of noise."""
+SHARES = (0.4, 0.1, 0.15, 0.25, 0.1)
+"""How often each kind occurs among the events that do not dominate."""
+REGISTERS = 3
+"""Low, middle and high: thirds of the range of pitches or bands of an event."""
+SPAN = 208
+"""Frames in which one event dominates; a wider image has one for each such span."""
+LOWEST, HIGHEST = 50.0, 8000.0
+"""Lower edge of the first band and upper edge of the last, in Hz."""
+PARTIALS = 160
+"""Most partials of a tone: all below 8 kHz from a fundamental of 50 Hz on."""
+SILENCE = 2.0**-23
+"""Power that is added to each pixel before the logarithm, as front ends do."""
+PAD = 8
+"""Bands beyond either end of the image that lines may reach into."""
+TAPS = 12
+"""Bands that a line covers: 5 below the one it lies in, and 6 above."""
+FRACTIONS = 32
+"""Positions of a line inside a band that are told apart."""
+HOLD = 4
+"""Frames for which the filter of a voice stays the same."""
+ATTACK = 8.0
+"""Nepers by which the power rises in an attack."""
+RELEASE = 0.15
+"""Nepers a frame by which the power falls after the end of an event."""
+
+_LN_LOWEST_THIRD = math.log(2500 / 60) / REGISTERS
+_KNEE = math.log(1000)
+_SLOPE = 27 / math.log(6.4)  # mel per neper of frequency above 1 kHz
+
+
+def mel(hertz: float) -> float:
+    """Return a frequency on Slaney's mel scale: linear below 1 kHz, logarithmic above."""
+    return hertz * 3 / 200 if hertz < 1000 else 15 + _SLOPE * (math.log(hertz) - _KNEE)
+
+
+_MEL_LOW, _MEL_HIGH = mel(LOWEST), mel(HIGHEST)
+
+# The tables hold float32, which hides the last bit, in which mathematical libraries differ.
+_DEGREES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+_SCORES = 256
+"""Normal scores from -4 to 4 at which the grain is tabulated."""
+
+
+def _normal_table() -> NDArray[np.float32]:
+    """Quantiles of the normal distribution at the centres of 4096 equal parts."""
+    x = np.linspace(-6, 6, 24001)
+    below = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in x])
+    return np.interp((np.arange(4096) + 0.5) / 4096, below, x).astype(np.float32)
+
+
+def _grain_table() -> NDArray[np.float32]:
+    """Logarithms of the mean of k unit exponentials at the normal scores: [k in _DEGREES, score]."""
+    scores = (np.arange(_SCORES) + 0.5) / _SCORES * 8 - 4
+    below = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in scores])
+    logs = np.linspace(-16, 4, 20001)
+    table = np.empty((len(_DEGREES), _SCORES))
+    for row, k in enumerate(_DEGREES):
+        density = np.exp(k * logs - k * np.exp(logs))  # of the logarithm of the mean
+        cumulative = np.cumsum(density)
+        table[row] = np.interp(below, cumulative / cumulative[-1], logs)
+    return table.astype(np.float32)
+
+
+def _line_table() -> NDArray[np.float32]:
+    """Power of a line in the bands around it: [width, fraction of a band, band]."""
+    distance = np.arange(TAPS) - 5 - ((np.arange(FRACTIONS) + 0.5) / FRACTIONS)[:, None]
+    return np.exp(-0.5 * (distance / _LINE_WIDTHS[:, None, None]) ** 2).astype(np.float32)
+
+
+_LINE_WIDTHS = 0.4 + 0.07 * np.arange(16)
+"""Standard deviations of lines, in bands."""
+_NORMAL, _GRAIN, _LINE = _normal_table(), _grain_table(), _line_table()
+_COSINE = np.cos(np.arange(4096) * (2 * np.pi / 4096)).astype(np.float32)
+_LN = np.log(1 + (np.arange(4096) + 0.5) / 4096).astype(np.float32)
+_LN_NUMBER = np.log(np.maximum(np.arange(PARTIALS + 1), 1)).astype(np.float32)
+_POWER_OF_2 = 2.0 ** np.arange(-150, 151)
+_SCALES = np.array([[0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 10], [0, 2, 4, 7, 9, 12, 14]])
+"""Semitones of the major, the minor and the pentatonic scale."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soundscape(Family):
+    """A scene of sound events as a log-mel spectrogram; a class is the kind and the register of the loudest event."""
+
+    source: ClassVar[str] = "synpat; Slaney, Auditory Toolbox, version 2, 1998, for the mel scale"
+    categories: ClassVar[int] = len(KINDS) * REGISTERS
+    bounds: ClassVar[Bounds] = {
+        "kind": (0, len(KINDS) - 1),
+        "register": (0, REGISTERS - 1),
+        "events": (0, 64),
+        "floor": (-20, 0),
+        "tilt": (-10, 10),
+        "grain": (0, 2),
+        "repetition": (0, 1),
+        "wander": (0, 1),
+        "reverberation": (0, 10),
+        "dynamic_range": (10, 200),
+    }
+
+    kind: int
+    """Kind of the loudest event: 0 tone, 1 melody, 2 voice, 3 noise, 4 clicks."""
+    register: int
+    """Register of the loudest event: 0 low, 1 middle, 2 high."""
+    events: int
+    """Further events for every 208 frames, 0 to 64."""
+    floor: float
+    """Level of the background noise: logarithm of the power, -20 to 0; an event of gain 0 has a power of 1."""
+    tilt: float
+    """Nepers by which the background noise rises from the lowest to the highest band, -10 to 10."""
+    grain: float
+    """Exponent of the grain of noise, 0 to 2: 0 is smooth, 1 is the grain of a single analysis window."""
+    repetition: float = 0.25
+    """Share of the tones and bands of noise that are repeated at regular intervals, 0 to 1."""
+    wander: float = 0.25
+    """Share of the tones whose pitch follows a random walk, 0 to 1."""
+    reverberation: float = 0.0
+    """Seconds in which reverberation falls by 60 dB in the lowest band, 0 to 10; 0 for none."""
+    dynamic_range: float = 200.0
+    """Decibels below the largest value at which the image is clipped, 10 to 200."""
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, category: int) -> Self:
+        kind, register = divmod(category, REGISTERS)
+        u = rng.random(7).tolist()
+        return cls(
+            kind=kind,
+            register=register,
+            events=int(u[0] * 8),
+            floor=-16 + 8 * u[1],
+            tilt=-5 + 6 * u[2],
+            grain=0.3 + 0.8 * u[3],
+            reverberation=0.2 + 1.8 * (u[4] - 0.7) / 0.3 if u[4] > 0.7 else 0.0,
+            dynamic_range=60 + 40 * u[6] if u[5] > 0.7 else 200.0,
+        )
+
+    def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
+        state = rng.integers(0, 1 << 63, 1, np.uint64)
+        scene = np.array([self.floor, self.tilt, self.grain, self.repetition, self.wander])
+        power, background, table = _compose(
+            state, self.kind, self.register, self.events, scene, np.array(SHARES), height, width
+        )
+        return _develop(state, power, background, table, self.reverberation, self.dynamic_range, height)
+
+
+# Random numbers: SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_30, _27, _31, _11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+_4, _16, _LOW_12 = np.uint64(4), np.uint64(16), np.uint64(4095)
+
+
+@njit(cache=True, inline="always")
+def _bits(state):
+    """Return 64 random bits. state: uint64 [1], advanced."""
+    state[0] += _GOLDEN
+    z = state[0]
+    z = (z ^ (z >> _30)) * _MIX_1
+    z = (z ^ (z >> _27)) * _MIX_2
+    return z ^ (z >> _31)
+
+
+@njit(cache=True)
+def _uniform(state, low, high):
+    """Return a uniform number between two."""
+    return low + (high - low) * (np.float64(_bits(state) >> _11) * 2.0**-53)
+
+
+@njit(cache=True)
+def _normal(state):
+    """Return a standard normal number."""
+    return np.float64(_NORMAL[_bits(state) & _LOW_12])
+
+
+@njit(cache=True)
+def _log_uniform(state, low, high):
+    """Return a number between two whose logarithm is uniform."""
+    return _exp(_uniform(state, _log(low), _log(high)))
+
+
+# Exponential and logarithm from sums and products alone, which are the same on every processor.
+
+
+@njit(cache=True)
+def _exp(x):
+    """Return e^x with a relative error below 1e-9; x from -100 to 100, clipped."""
+    x = min(max(x, -100.0), 100.0)
+    n = math.floor(x * 1.4426950408889634 + 0.5)
+    r = x - n * 0.6931471805599453
+    p = 1 + r / 9
+    for k in range(8, 0, -1):
+        p = 1 + r / k * p
+    return p * _POWER_OF_2[int(n) + 150]
+
+
+@njit(cache=True)
+def _log(x):
+    """Return ln x with an error below 1e-9; x > 0."""
+    m, n = math.frexp(x)  # 0.5 <= m < 1
+    if m < 0.7071067811865476:
+        m, n = 2 * m, n - 1
+    z = (m - 1) / (m + 1)
+    z2 = z * z
+    s = 0.0
+    for k in range(15, -1, -2):
+        s = s * z2 + 1 / k if k > 0 else s
+    return 2 * z * s + n * 0.6931471805599453
+
+
+@njit(cache=True)
+def _cosine(turns):
+    """Return the cosine of an angle in turns."""
+    return np.float64(_COSINE[int((turns - math.floor(turns)) * 4096) & 4095])
+
+
+@njit(cache=True, inline="always")
+def _row(hertz, ln_hertz, height):
+    """Return the row that a frequency lies at: whole numbers are the centres of bands."""
+    mels = hertz * 0.015 if hertz < 1000 else 15 + _SLOPE * (ln_hertz - _KNEE)
+    return (mels - _MEL_LOW) * (height + 1) / (_MEL_HIGH - _MEL_LOW) - 1
+
+
+@njit(cache=True)
+def _spacing(row, height):
+    """Return the distance of neighbouring bands at a row in Hz."""
+    step = (_MEL_HIGH - _MEL_LOW) / (height + 1)
+    mels = _MEL_LOW + step * (row + 1)
+    return step / 0.015 if mels < 15 else step / _SLOPE * 1000 * _exp((mels - 15) / _SLOPE)
+
+
+@njit(cache=True)
+def _compose(state, kind, register, events, scene, shares, height, width):
+    """Paint the power of all events, and choose the background.
+
+    state: uint64 [1], the random numbers, advanced. scene: floor, tilt, grain, repetition and wander of `Soundscape`.
+    shares: see SHARES. Returns the power [width, height + 2 PAD] of the events, the mean power [height] of the
+    background, both float32, and the table of the grain, see `_grain_rows`.
+    """
+    power = np.zeros((width, height + 2 * PAD), np.float32)
+    background = _background(state, scene[0], scene[1], height)
+    rows = _grain_rows(height)
+    table = _grain_powers(scene[2])
+    lines = np.empty(height, np.int64)
+    resolution = _uniform(state, 18.0, 34.0)  # Hz: the standard deviation of the main lobe of a window of 18 to 34 ms
+    for y in range(height):
+        wide = math.sqrt((resolution / _spacing(y, height)) ** 2 + 0.17)
+        lines[y] = min(max(int((wide - 0.4) / 0.07 + 0.5), 0), len(_LINE_WIDTHS) - 1)
+    for start in range(0, width, SPAN):
+        gain = _uniform(state, -2.0, 1.0)
+        _add_event(state, power, kind, register, gain, True, start, scene, background, rows, table, lines)
+        for _ in range(events):
+            pick, other = _uniform(state, 0.0, 1.0), 0
+            while other < len(shares) - 1 and pick >= shares[other]:
+                pick -= shares[other]
+                other += 1
+            quieter = gain - _uniform(state, 0.3, 8.0)
+            _add_event(state, power, other, -1, quieter, False, start, scene, background, rows, table, lines)
+    return power, background, table
+
+
+@njit(cache=True)
+def _background(state, floor, tilt, height):
+    """Return the mean power of the background noise in each row, float32 [height]: a tilt and up to three bumps."""
+    levels = np.empty(height)
+    for y in range(height):
+        levels[y] = floor + tilt * y / height
+    for _ in range(int(_uniform(state, 0.0, 4.0))):
+        centre, wide = _uniform(state, 0.0, height), _uniform(state, 2.0, max(height / 2, 2.0))
+        tall = _uniform(state, -3.0, 4.0)
+        for y in range(height):
+            levels[y] += tall * _exp(-0.5 * ((y - centre) / wide) ** 2)
+    background = np.empty(height, np.float32)
+    for y in range(height):
+        background[y] = _exp(levels[y])
+    return background
+
+
+@njit(cache=True)
+def _add_event(state, power, kind, register, gain, dominant, start, scene, background, rows, table, lines):
+    """Add the power of one event.
+
+    register: -1 for any. gain: nepers. start: first frame of the span that the event belongs to. The other arguments
+    are those of `_compose` and what it prepares.
+    """
+    width, height = len(power), len(background)
+    span = min(SPAN, width)
+    if register < 0:
+        register = int(_uniform(state, 0.0, REGISTERS))
+    envelope, since = np.zeros(width, np.float32), np.zeros(width)
+    onset = start + (_uniform(state, -0.2, 0.5) if dominant else _uniform(state, -0.3, 1.0)) * span
+    duration = _log_uniform(state, 0.2 * span + 3 if dominant else 3.0, 1.5 * SPAN)
+    if kind == 1:
+        _add_melody(state, power, envelope, since, register, gain, onset, duration, background, lines)
+        return
+    if kind == 2:
+        _add_voice(state, power, envelope, since, register, gain, onset, duration, background, rows, table, lines)
+        return
+    attack, decay = _log_uniform(state, 0.5, 30.0), _log_uniform(state, 0.002, 0.3)
+    if kind == 4:
+        period, left, at = _log_uniform(state, 3.0, SPAN), int(_log_uniform(state, 1.0, 30.0)), onset
+        decay, attack = _log_uniform(state, 0.06, 2.0), 0.5
+        while left > 0 and at < width:
+            _add_envelope(envelope, since, at, attack, decay, 1e9, gain + 0.4 * _normal(state))
+            at += period * (1 + 0.1 * _normal(state))
+            left -= 1
+    elif _uniform(state, 0.0, 1.0) < scene[3]:
+        period = _log_uniform(state, 8.0, 100.0)
+        duration = period * _uniform(state, 0.2, 1.0)
+        attack, decay, at = min(attack, duration / 2), max(decay, 1 / period), onset
+        loudness = 0.5 * abs(_normal(state))
+        for _ in range(int(_log_uniform(state, 2.0, 30.0))):
+            if at >= width:
+                break
+            _add_envelope(envelope, since, at, attack, decay, duration, gain + loudness * _normal(state))
+            at += period
+    else:
+        _add_envelope(envelope, since, onset, attack, decay, duration, gain)
+    if kind == 0:
+        _modulate(state, envelope, 0.15)
+        _add_tone(state, power, envelope, since, register, scene[4], background, lines)
+    else:
+        if kind == 3:
+            _modulate(state, envelope, 0.4)
+        wide = _log_uniform(state, 1.5, float(max(height, 2))) if kind == 3 else height * _uniform(state, 0.2, 2.0)
+        centre = height * (register + _uniform(state, 0.0, 1.0)) / REGISTERS
+        drift = 0.2 * _normal(state) if kind == 3 else 0.0
+        _add_noise(state, power, envelope, centre, wide, drift, background, rows, table)
+
+
+@njit(cache=True)
+def _add_envelope(envelope, since, onset, attack, decay, duration, gain):
+    """Add a rise and straight decays, in nepers, to the power of an event.
+
+    envelope: float32 [width]. since: float64 [width], set to the frames since the onset. onset, attack, duration:
+    frames. decay: nepers a frame. gain: nepers at the onset of a decay without an attack.
+    """
+    for x in range(max(math.ceil(onset), 0), len(envelope)):
+        t = x - onset
+        level = gain - decay * t
+        if t < attack:
+            level -= ATTACK * (1 - t / attack)
+        if t > duration:
+            level -= RELEASE * (t - duration)
+        if level < -20 and t > attack:
+            break
+        envelope[x] += np.float32(_exp(level))
+        since[x] = t
+
+
+@njit(cache=True)
+def _modulate(state, envelope, share):
+    """Multiply an envelope by a periodic amplitude in this share of the events."""
+    if _uniform(state, 0.0, 1.0) >= share:
+        return
+    depth, rate = _uniform(state, 0.0, 3.0), _log_uniform(state, 0.02, 1.0) / (2 * math.pi)
+    turns = _uniform(state, 0.0, 1.0)
+    for x in range(len(envelope)):
+        if envelope[x] > 0:
+            envelope[x] *= np.float32(_exp(-0.5 * depth * (1 + _cosine(turns + rate * x))))
+
+
+@njit(cache=True)
+def _timbre(state, lowest):
+    """Return the partials of a tone: ratios to the fundamental, their logarithms, powers and fading factors a frame.
+
+    lowest: the lowest fundamental in Hz; partials that it puts above 8 kHz are left out.
+    """
+    pick = int(_uniform(state, 0.0, 4.0))
+    stiffness = 0.0 if pick < 2 else (3e-4 if pick == 2 else 3e-3)
+    tilt, rough = _uniform(state, 0.2, 3.0), _uniform(state, 0.0, 1.5)
+    step = 2 if _uniform(state, 0.0, 1.0) < 0.2 else 1
+    fading = _uniform(state, 0.0, 0.01)
+    ratios, ln_ratios = np.empty(PARTIALS), np.empty(PARTIALS)
+    powers, fades = np.empty(PARTIALS, np.float32), np.empty(PARTIALS, np.float32)
+    count = 0
+    for k in range(1, PARTIALS + 1, step):
+        stretch = math.sqrt(1 + stiffness * k * k)
+        if lowest * k * stretch > HIGHEST:
+            break
+        ratios[count] = k * stretch
+        ln_ratios[count] = _LN_NUMBER[k] + (_log(stretch) if stiffness > 0 else 0.0)
+        powers[count] = _exp(-tilt * _LN_NUMBER[k] + rough * _normal(state))
+        fades[count] = _exp(-fading * k)
+        count += 1
+    return ratios[:count], ln_ratios[:count], powers[:count], fades[:count]
+
+
+@njit(cache=True)
+def _add_resonances(levels, centres, wides, talls, count):
+    """Set levels, float32 [height], to the power of a filter with resonances: rows, half widths in rows, nepers."""
+    for y in range(len(levels)):
+        level = 0.0
+        for n in range(count):
+            d = (y - centres[n]) / wides[n]
+            level += talls[n] / (1 + d * d)
+        levels[y] = _exp(level)
+
+
+@njit(cache=True)
+def _still_filter(state, height):
+    """Return a filter of 0 to 4 random resonances that do not move: float32 [1, height]."""
+    centres, wides, talls = np.empty(4), np.empty(4), np.empty(4)
+    count = int(_uniform(state, 0.0, 5.0))
+    for n in range(count):
+        ln_hertz = _uniform(state, _log(200.0), _log(7000.0))
+        centres[n] = _row(_exp(ln_hertz), ln_hertz, height)
+        wides[n] = height * _log_uniform(state, 0.02, 0.2)
+        talls[n] = _uniform(state, 0.0, 5.0)
+    filters = np.empty((1, height), np.float32)
+    _add_resonances(filters[0], centres, wides, talls, count)
+    return filters
+
+
+@njit(cache=True)
+def _add_tone(state, power, envelope, since, register, wander, background, lines):
+    """Add a single tone with an envelope; its pitch may glide, vibrate and wander."""
+    width, height = len(power), len(background)
+    base = _log(60.0) + _LN_LOWEST_THIRD * (register + _uniform(state, 0.0, 1.0))
+    glide = vibrato = rate = step = 0.0
+    if _uniform(state, 0.0, 1.0) < 0.75:
+        glide, vibrato = 0.3 * _normal(state) / SPAN, abs(0.02 * _normal(state))
+        rate = _uniform(state, 0.02, 0.5) / (2 * math.pi)
+    if _uniform(state, 0.0, 1.0) < wander:
+        glide, step = 8 * glide, _log_uniform(state, 0.002, 0.05)
+    turns = _uniform(state, 0.0, 1.0)
+    pitches = np.empty(width)
+    slope = away = 0.0
+    for x in range(width):
+        if step > 0:
+            slope = 0.9 * slope + 0.4 * step * _normal(state)
+            away = 0.98 * away + slope
+        pitches[x] = base + glide * since[x] + vibrato * _cosine(turns + rate * x) + away
+        pitches[x] = min(max(pitches[x], 3.95), 8.7)  # 52 to 6000 Hz
+    ratios, ln_ratios, powers, fades = _timbre(state, 60.0 if step > 0 else _exp(base) / 1.5)
+    filters = _still_filter(state, height)
+    _add_partials(power, 0, width, envelope, since, pitches, ratios, ln_ratios, powers, fades, filters, background, lines)
+
+
+@njit(cache=True)
+def _add_melody(state, power, envelope, since, register, gain, onset, duration, background, lines):
+    """Add notes or chords of one timbre on a grid of onsets and semitones."""
+    width, height = len(power), len(background)
+    period, scale = _log_uniform(state, 7.0, 60.0), _SCALES[int(_uniform(state, 0.0, 3.0))]
+    base = _log(60.0) + _LN_LOWEST_THIRD * (register + _uniform(state, 0.0, 0.8))
+    attack, decay = _log_uniform(state, 0.5, 6.0), _log_uniform(state, 0.004, 0.2)
+    voices = 1 if _uniform(state, 0.0, 1.0) < 0.6 else 2 + int(_uniform(state, 0.0, 3.0))
+    ratios, ln_ratios, powers, fades = _timbre(state, _exp(base) / 2)
+    filters = _still_filter(state, height)
+    pitches = np.empty(width)
+    degree, at, end = 0, onset, min(onset + max(duration, 3 * period), width)
+    while at < end:
+        degree = min(max(degree + int(_uniform(state, -3.0, 4.0)), -4), 9)
+        length = period * (0.5 if _uniform(state, 0.0, 1.0) < 0.3 else 1.0)
+        sounding = 0 if _uniform(state, 0.0, 1.0) < 0.15 else voices
+        for n in range(sounding):
+            note = degree + 2 * n
+            pitch = base + (scale[note % 7] + 12 * (note // 7)) * (0.6931471805599453 / 12)
+            first, last = max(math.ceil(at), 0), min(int(at + length + 12), width)
+            for x in range(first, last):
+                envelope[x], pitches[x] = 0, min(pitch, 8.7)
+            _add_envelope(envelope[:max(last, 0)], since, at, attack, decay, length, gain + 0.3 * _normal(state))
+            _add_partials(
+                power, first, last, envelope, since, pitches, ratios, ln_ratios, powers, fades, filters, background, lines
+            )
+        at += length if _uniform(state, 0.0, 1.0) < 0.8 else 2 * length
+
+
+@njit(cache=True)
+def _add_voice(state, power, envelope, since, register, gain, onset, duration, background, rows, table, lines):
+    """Add syllables: a burst of noise, then a tone whose resonances move from vowel to vowel."""
+    width, height = len(power), len(background)
+    base = _log(75.0) + 0.55 * (register + _uniform(state, 0.0, 1.0))  # 75 to 390 Hz
+    tract = _uniform(state, -0.1, 0.2)  # nepers: shorter tracts have higher resonances
+    period = _log_uniform(state, 12.0, 35.0)
+    ratios, ln_ratios, powers, fades = _timbre(state, _exp(base) / 1.7)
+    for k in range(len(ratios)):
+        powers[k], fades[k] = min(powers[k], np.float32(4)) * np.float32(_exp(-0.8 * ln_ratios[k])), 1
+    pitches = np.full(width, base)
+    filters = np.ones((width // HOLD + 1, height), np.float32)
+    burst = np.zeros(width, np.float32)
+    here, there, talls, wides = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
+    _vowel(state, here, tract, height)
+    for n in range(4):
+        talls[n], wides[n] = _uniform(state, 2.5, 5.0) - 0.4 * n, height * _uniform(state, 0.015, 0.04)
+    centres = np.empty(4)
+    slope = away = 0.0
+    at, end = onset, min(onset + max(duration, 2 * period), width)
+    while at < end:
+        length = period * _uniform(state, 0.6, 1.4)
+        _vowel(state, there, tract, height)
+        attack, accent = _uniform(state, 1.0, 5.0), 0.5 * _normal(state)
+        _add_envelope(envelope, since, at, attack, _uniform(state, 0.0, 0.05), 0.7 * length, gain + accent)
+        first, last = max(math.ceil(at), 0), min(math.ceil(at + length), width)
+        for x in range(first, last):
+            slope = 0.85 * slope + 0.006 * _normal(state)
+            away = 0.97 * away + slope
+            pitches[x] = min(max(base + away + 0.1 * accent - 0.1 * (x - at) / length, 4.0), 6.5)
+            if x % HOLD == 0 or x == first:
+                t = min(1.6 * (x - at) / length, 1.0)
+                t = t * t * (3 - 2 * t)
+                for n in range(4):
+                    centres[n] = here[n] + t * (there[n] - here[n])
+                _add_resonances(filters[x // HOLD], centres, wides, talls, 4)
+        if _uniform(state, 0.0, 1.0) < 0.6:
+            burst[:] = 0
+            noise = _uniform(state, 2.0, 12.0)
+            _add_envelope(burst, since, at - noise, 1.0, _uniform(state, 0.0, 0.1), noise, gain + _uniform(state, -4.0, -0.5))
+            centre, wide = height * _uniform(state, 0.4, 1.0), height * _log_uniform(state, 0.06, 0.3)
+            _add_noise(state, power, burst, centre, wide, 0.0, background, rows, table)
+        here[:] = there
+        at += length if _uniform(state, 0.0, 1.0) < 0.85 else length + period * _uniform(state, 0.5, 2.0)
+    _add_partials(power, 0, width, envelope, since, pitches, ratios, ln_ratios, powers, fades, filters, background, lines)
+
+
+@njit(cache=True)
+def _vowel(state, centres, tract, height):
+    """Set the rows of the four resonances of a vowel. tract: nepers by which they lie higher."""
+    first = _uniform(state, _log(270.0), _log(850.0))
+    second = max(_uniform(state, _log(750.0), _log(2400.0)), first + 0.3)
+    third = max(_uniform(state, _log(2300.0), _log(3100.0)), second + 0.15)
+    for n in range(4):
+        ln_hertz = tract + (first, second, third, third + 0.3)[n]
+        centres[n] = _row(_exp(ln_hertz), ln_hertz, height)
+
+
+@njit(cache=True)
+def _add_partials(
+    power, first, last, envelope, since, pitches, ratios, ln_ratios, powers, fades, filters, background, lines
+):
+    """Add the lines of a tone to the power of frames first to last.
+
+    pitches: float64 [width], logarithm of the fundamental in Hz. ratios, ln_ratios, powers, fades: see `_timbre`.
+    filters: float32 [1, height], or one for every HOLD frames. A line far below the background is left out.
+    """
+    height, count = len(background), len(ratios)
+    below, part, faded = np.empty(count, np.int64), np.empty(count, np.int64), powers.copy()
+    pitch, used = -1.0, 0
+    for x in range(first, last):
+        loud = envelope[x]
+        if since[x] < 1 or x == first:
+            faded[:] = powers
+        if loud <= 0:
+            continue
+        if pitches[x] != pitch:
+            pitch = pitches[x]
+            fundamental, used = _exp(pitch), 0
+            for k in range(count):
+                hertz = fundamental * ratios[k]
+                if hertz >= HIGHEST:
+                    break
+                row = _row(hertz, pitch + ln_ratios[k], height)
+                below[k] = math.floor(row)
+                part[k] = int((row - below[k]) * FRACTIONS)
+                used += 1
+        levels = filters[x // HOLD if len(filters) > 1 else 0]
+        frame = power[x]
+        for k in range(used):
+            faded[k] *= fades[k]
+            y = min(max(below[k], 0), height - 1)
+            amount = loud * faded[k] * levels[y]
+            if amount < np.float32(0.02) * background[y]:
+                continue
+            line = _LINE[lines[y], part[k]]
+            bottom = below[k] + PAD - 5
+            for n in range(TAPS):
+                frame[bottom + n] += amount * line[n]
+
+
+@njit(cache=True)
+def _add_noise(state, power, envelope, centre, wide, drift, background, rows, table):
+    """Add a band of noise: a bell over rows with an envelope over frames, times the grain.
+
+    centre, wide: rows. drift: rows a frame. rows, table: see `_grain_rows`.
+    """
+    width, height = len(power), len(background)
+    bell = np.empty(2 * height + 2, np.float32)  # from the centre on, in halves of a row
+    for n in range(len(bell)):
+        d = min(0.5 * n / wide, 5.0)
+        bell[n] = _exp(-0.5 * d * d)
+    scores, noise = np.zeros((2, height), np.float32), np.empty(height, np.float32)
+    first = -1
+    for x in range(width):
+        loud = envelope[x]
+        if loud <= 0:
+            continue
+        if first < 0:
+            first = x
+        middle = centre + drift * (x - first)
+        low = max(int(middle - 4 * wide), 0)
+        high = min(int(middle + 4 * wide) + 2, height)
+        if low >= high:
+            continue
+        _fill_grain(state, scores, noise, x, low, high, rows, table)
+        frame = power[x]
+        for y in range(low, high):
+            away = min(abs(y - middle) * 2, 2.0 * height)
+            n = int(away)
+            rest = np.float32(away - n)
+            frame[y + PAD] += loud * noise[y] * (bell[n] + rest * (bell[n + 1] - bell[n]))
+
+
+@njit(cache=True)
+def _grain_rows(height):
+    """Return the row of the grain's table for each band, int64 [height].
+
+    A band averages about as many independent bins of 60 Hz as it is wide. The table, float32 [_DEGREES, _SCORES],
+    holds powers of the grain at normal scores.
+    """
+    rows = np.empty(height, np.int64)
+    for y in range(height):
+        degrees = 1 + _spacing(y, height) / 60
+        best = 0
+        for n in range(len(_DEGREES)):
+            if abs(_DEGREES[n] - degrees) < abs(_DEGREES[best] - degrees):
+                best = n
+        rows[y] = best
+    return rows
+
+
+@njit(cache=True)
+def _grain_powers(exponent):
+    """Return the table of the grain to a power."""
+    table = np.empty(_GRAIN.shape, np.float32)
+    for k in range(table.shape[0]):
+        for n in range(table.shape[1]):
+            table[k, n] = _exp(exponent * _GRAIN[k, n])
+    return table
+
+
+@njit(cache=True)
+def _fill_grain(state, scores, grain, x, low, high, rows, table):
+    """Set the grain of the bands low to high of a frame.
+
+    scores: float32 [2, height], the normal numbers of this frame and the last one. Neighbouring frames share part of
+    their window, and neighbouring bands part of their bins: their scores have correlations of 0.3 and 0.25.
+    """
+    here, before = scores[x % 2], scores[(x + 1) % 2]
+    y = low
+    while y < high:
+        bits = _bits(state)
+        for n in range(min(4, high - y)):
+            here[y + n] = _NORMAL[(bits >> _4) & _LOW_12]
+            bits >>= _16
+        y += 4
+    a, b = np.float32(0.944), np.float32(0.330)
+    c, d = np.float32(0.966 * _SCORES / 8), np.float32(0.259 * _SCORES / 8)
+    for y in range(low, high):
+        below = max(y - 1, low)
+        score = c * (a * here[y] + b * before[y]) + d * (a * here[below] + b * before[below])
+        n = int(score + np.float32(_SCORES / 2))
+        grain[y] = table[rows[y], min(max(n, 0), _SCORES - 1)]
+
+
+@njit(cache=True)
+def _develop(state, power, background, table, reverberation, dynamic_range, height):
+    """Return the uint8 image of the power of events: add reverberation and background, and take the logarithm.
+
+    The other arguments are those of `Soundscape` and the results of `_compose`.
+    """
+    width = len(power)
+    rows = _grain_rows(height)
+    tail, keep = np.zeros(height, np.float32), np.zeros(height, np.float32)
+    wet = np.float32(0)
+    if reverberation > 0:
+        wet = np.float32(_exp(_uniform(state, -5.0, -1.5)))
+        for y in range(height):  # 60 dB are 13.8 nepers; air and walls absorb more of high frequencies
+            keep[y] = _exp(-0.138 / reverberation * (1 + y / height))
+    scores, grain = np.zeros((2, height), np.float32), np.empty(height, np.float32)
+    frame = np.empty(height, np.float32)
+    bits = frame.view(np.int32)
+    logs = np.empty((width, height), np.float32)
+    low, high = np.float32(1e9), np.float32(-1e9)
+    for x in range(width):
+        _fill_grain(state, scores, grain, x, 0, height, rows, table)
+        dry = power[x]
+        for y in range(height):
+            if wet > 0:
+                tail[y] = keep[y] * (tail[y] + wet * dry[y + PAD])
+            frame[y] = dry[y + PAD] + (background[y] + tail[y]) * grain[y] + np.float32(SILENCE)
+        line = logs[x]
+        for y in range(height):
+            exponent = np.float32((bits[y] >> 23) - 127)
+            line[y] = exponent * np.float32(0.6931472) + _LN[(bits[y] >> 11) & 4095]
+            low, high = min(low, line[y]), max(high, line[y])
+    low = max(low, high - np.float32(dynamic_range * 0.2302585))
+    scale = np.float32(255) / max(high - low, np.float32(1e-20))
+    image = np.empty((height, width), np.uint8)
+    for x in range(width):
+        for y in range(height):
+            image[y, x] = np.uint8(np.int32(max(logs[x, y] - low, np.float32(0)) * scale + np.float32(0.5)))
+    return image
