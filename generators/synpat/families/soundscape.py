@@ -175,32 +175,38 @@ class Soundscape(Family):
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _30, _27, _31, _11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
-_4, _16, _LOW_12 = np.uint64(4), np.uint64(16), np.uint64(4095)
+_1, _2, _3, _4 = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+_20, _36, _52, _LOW_12 = np.uint64(20), np.uint64(36), np.uint64(52), np.uint64(4095)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, error_model="numpy", inline="always")
 def _bits(state):
     """Return 64 random bits. state: uint64 [1], advanced."""
     state[0] += _GOLDEN
-    z = state[0]
+    return _mixed(state[0])
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _mixed(z):
+    """Return 64 bits of a counter, mixed."""
     z = (z ^ (z >> _30)) * _MIX_1
     z = (z ^ (z >> _27)) * _MIX_2
     return z ^ (z >> _31)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _uniform(state, low, high):
     """Return a uniform number between two."""
     return low + (high - low) * (np.float64(_bits(state) >> _11) * 2.0**-53)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _normal(state):
     """Return a standard normal number."""
     return np.float64(_NORMAL[_bits(state) & _LOW_12])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _log_uniform(state, low, high):
     """Return a number between two whose logarithm is uniform."""
     return _exp(_uniform(state, _log(low), _log(high)))
@@ -209,46 +215,69 @@ def _log_uniform(state, low, high):
 # Exponential and logarithm from sums and products alone, which are the same on every processor.
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _exp(x):
     """Return e^x with a relative error below 1e-9; x from -100 to 100, clipped."""
     x = min(max(x, -100.0), 100.0)
     n = math.floor(x * 1.4426950408889634 + 0.5)
     r = x - n * 0.6931471805599453
-    p = 1 + r / 9
-    for k in range(8, 0, -1):
-        p = 1 + r / k * p
-    return p * _POWER_OF_2[int(n) + 150]
+    p = 1 / 40320 * r + 1 / 5040
+    p = ((((((p * r + 1 / 720) * r + 1 / 120) * r + 1 / 24) * r + 1 / 6) * r + 0.5) * r + 1) * r + 1
+    return p * _POWER_OF_2[np.uint64(n + 150)]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
+def _exp_all(values, work):
+    """Replace values, float32 [n] of at most 80, by their exponentials, with a relative error below 1e-6.
+
+    Those below -80 are clipped. work: int32 [n].
+    """
+    for n in range(len(values)):
+        x = max(values[n], np.float32(-80))
+        whole = np.int32(x * np.float32(1.4426950) + np.float32(200.5)) - np.int32(200)
+        # The first part of ln 2 has few bits, so that its product is exact.
+        r = x - np.float32(whole) * np.float32(0.693359375) + np.float32(whole) * np.float32(2.1219444e-4)
+        p = ((np.float32(1 / 120) * r + np.float32(1 / 24)) * r + np.float32(1 / 6)) * r + np.float32(0.5)
+        values[n] = (p * r + np.float32(1)) * r + np.float32(1)
+        work[n] = (whole + np.int32(127)) << 23
+    powers = work.view(np.float32)
+    for n in range(len(values)):
+        values[n] *= powers[n]
+
+
+@njit(cache=True, error_model="numpy")
 def _log(x):
     """Return ln x with an error below 1e-9; x > 0."""
     m, n = math.frexp(x)  # 0.5 <= m < 1
     if m < 0.7071067811865476:
         m, n = 2 * m, n - 1
     z = (m - 1) / (m + 1)
-    z2 = z * z
-    s = 0.0
-    for k in range(15, -1, -2):
-        s = s * z2 + 1 / k if k > 0 else s
+    q = z * z
+    s = ((((1 / 11 * q + 1 / 9) * q + 1 / 7) * q + 1 / 5) * q + 1 / 3) * q + 1
     return 2 * z * s + n * 0.6931471805599453
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _cosine(turns):
     """Return the cosine of an angle in turns."""
     return np.float64(_COSINE[int((turns - math.floor(turns)) * 4096) & 4095])
 
 
-@njit(cache=True, inline="always")
-def _row(hertz, ln_hertz, height):
-    """Return the row that a frequency lies at: whole numbers are the centres of bands."""
-    mels = hertz * 0.015 if hertz < 1000 else 15 + _SLOPE * (ln_hertz - _KNEE)
+@njit(cache=True, error_model="numpy", inline="always")
+def _mel(hertz, ln_hertz):
+    """Return a frequency and its logarithm, both float32, on Slaney's mel scale."""
+    low = hertz * np.float32(0.015)
+    return low if low < np.float32(15) else ln_hertz * np.float32(_SLOPE) + np.float32(15 - _SLOPE * _KNEE)
+
+
+@njit(cache=True, error_model="numpy")
+def _row(ln_hertz, height):
+    """Return the row at which a frequency lies; integers are the centres of bands."""
+    mels = _mel(np.float32(_exp(ln_hertz)), np.float32(ln_hertz))
     return (mels - _MEL_LOW) * (height + 1) / (_MEL_HIGH - _MEL_LOW) - 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _spacing(row, height):
     """Return the distance of neighbouring bands at a row in Hz."""
     step = (_MEL_HIGH - _MEL_LOW) / (height + 1)
@@ -256,7 +285,7 @@ def _spacing(row, height):
     return step / 0.015 if mels < 15 else step / _SLOPE * 1000 * _exp((mels - 15) / _SLOPE)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _compose(state, kind, register, events, scene, shares, height, width):
     """Paint the power of all events, and choose the background.
 
@@ -286,7 +315,7 @@ def _compose(state, kind, register, events, scene, shares, height, width):
     return power, background, table
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _background(state, floor, tilt, height):
     """Return the mean power of the background noise in each row, float32 [height]: a tilt and up to three bumps."""
     levels = np.empty(height)
@@ -303,7 +332,7 @@ def _background(state, floor, tilt, height):
     return background
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _add_event(state, power, kind, register, gain, dominant, start, scene, background, rows, table, lines):
     """Add the power of one event.
 
@@ -355,14 +384,19 @@ def _add_event(state, power, kind, register, gain, dominant, start, scene, backg
         _add_noise(state, power, envelope, centre, wide, drift, background, rows, table)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _add_envelope(envelope, since, onset, attack, decay, duration, gain):
     """Add a rise and straight decays, in nepers, to the power of an event.
 
     envelope: float32 [width]. since: float64 [width], set to the frames since the onset. onset, attack, duration:
     frames. decay: nepers a frame. gain: nepers at the onset of a decay without an attack.
     """
-    for x in range(max(math.ceil(onset), 0), len(envelope)):
+    start = math.ceil(onset)
+    if attack < 1 and 0 < start <= len(envelope):
+        # The window of the frame before covers a part of the onset.
+        share = 1 - (onset - (start - 1))
+        envelope[start - 1] += np.float32(0.5 * share**4 * _exp(gain))
+    for x in range(max(start, 0), len(envelope)):
         t = x - onset
         level = gain - decay * t
         if t < attack:
@@ -375,7 +409,7 @@ def _add_envelope(envelope, since, onset, attack, decay, duration, gain):
         since[x] = t
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _modulate(state, envelope, share):
     """Multiply an envelope by a periodic amplitude in this share of the events."""
     if _uniform(state, 0.0, 1.0) >= share:
@@ -387,11 +421,13 @@ def _modulate(state, envelope, share):
             envelope[x] *= np.float32(_exp(-0.5 * depth * (1 + _cosine(turns + rate * x))))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _timbre(state, lowest):
-    """Return the partials of a tone: ratios to the fundamental, their logarithms, powers and fading factors a frame.
+    """Return the partials of a tone: their ratios to the fundamental, the logarithms of these, and their powers.
 
-    lowest: the lowest fundamental in Hz; partials that it puts above 8 kHz are left out.
+    lowest: the lowest fundamental in Hz; partials that it puts above 8 kHz are left out. The last result, fading, is
+    the nepers a frame by which the power of the first partial, and twice that of the second one, falls beside the
+    envelope; and the distance of the numbers of the partials, 1 or 2.
     """
     pick = int(_uniform(state, 0.0, 4.0))
     stiffness = 0.0 if pick < 2 else (3e-4 if pick == 2 else 3e-3)
@@ -399,7 +435,7 @@ def _timbre(state, lowest):
     step = 2 if _uniform(state, 0.0, 1.0) < 0.2 else 1
     fading = _uniform(state, 0.0, 0.01)
     ratios, ln_ratios = np.empty(PARTIALS), np.empty(PARTIALS)
-    powers, fades = np.empty(PARTIALS, np.float32), np.empty(PARTIALS, np.float32)
+    powers = np.empty(PARTIALS)
     count = 0
     for k in range(1, PARTIALS + 1, step):
         stretch = math.sqrt(1 + stiffness * k * k)
@@ -408,30 +444,30 @@ def _timbre(state, lowest):
         ratios[count] = k * stretch
         ln_ratios[count] = _LN_NUMBER[k] + (_log(stretch) if stiffness > 0 else 0.0)
         powers[count] = _exp(-tilt * _LN_NUMBER[k] + rough * _normal(state))
-        fades[count] = _exp(-fading * k)
         count += 1
-    return ratios[:count], ln_ratios[:count], powers[:count], fades[:count]
+    return ratios[:count], ln_ratios[:count], powers[:count], fading, step
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _add_resonances(levels, centres, wides, talls, count):
     """Set levels, float32 [height], to the power of a filter with resonances: rows, half widths in rows, nepers."""
-    for y in range(len(levels)):
-        level = 0.0
-        for n in range(count):
-            d = (y - centres[n]) / wides[n]
-            level += talls[n] / (1 + d * d)
-        levels[y] = _exp(level)
+    levels[:] = 0
+    for n in range(count):
+        centre, narrow, tall = np.float32(centres[n]), np.float32(1 / wides[n]), np.float32(talls[n])
+        for y in range(len(levels)):
+            d = (np.float32(y) - centre) * narrow
+            levels[y] += tall / (np.float32(1) + d * d)
+    _exp_all(levels, np.empty(len(levels), np.int32))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _still_filter(state, height):
     """Return a filter of 0 to 4 random resonances that do not move: float32 [1, height]."""
     centres, wides, talls = np.empty(4), np.empty(4), np.empty(4)
     count = int(_uniform(state, 0.0, 5.0))
     for n in range(count):
         ln_hertz = _uniform(state, _log(200.0), _log(7000.0))
-        centres[n] = _row(_exp(ln_hertz), ln_hertz, height)
+        centres[n] = _row(ln_hertz, height)
         wides[n] = height * _log_uniform(state, 0.02, 0.2)
         talls[n] = _uniform(state, 0.0, 5.0)
     filters = np.empty((1, height), np.float32)
@@ -439,7 +475,7 @@ def _still_filter(state, height):
     return filters
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _add_tone(state, power, envelope, since, register, wander, background, lines):
     """Add a single tone with an envelope; its pitch may glide, vibrate and wander."""
     width, height = len(power), len(background)
@@ -459,12 +495,12 @@ def _add_tone(state, power, envelope, since, register, wander, background, lines
             away = 0.98 * away + slope
         pitches[x] = base + glide * since[x] + vibrato * _cosine(turns + rate * x) + away
         pitches[x] = min(max(pitches[x], 3.95), 8.7)  # 52 to 6000 Hz
-    ratios, ln_ratios, powers, fades = _timbre(state, 60.0 if step > 0 else _exp(base) / 1.5)
+    timbre = _timbre(state, 60.0 if step > 0 else _exp(base) / 1.5)
     filters = _still_filter(state, height)
-    _add_partials(power, 0, width, envelope, since, pitches, ratios, ln_ratios, powers, fades, filters, background, lines)
+    _add_partials(power, 0, width, envelope, since, pitches, timbre, filters, background, lines)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _add_melody(state, power, envelope, since, register, gain, onset, duration, background, lines):
     """Add notes or chords of one timbre on a grid of onsets and semitones."""
     width, height = len(power), len(background)
@@ -472,7 +508,7 @@ def _add_melody(state, power, envelope, since, register, gain, onset, duration, 
     base = _log(60.0) + _LN_LOWEST_THIRD * (register + _uniform(state, 0.0, 0.8))
     attack, decay = _log_uniform(state, 0.5, 6.0), _log_uniform(state, 0.004, 0.2)
     voices = 1 if _uniform(state, 0.0, 1.0) < 0.6 else 2 + int(_uniform(state, 0.0, 3.0))
-    ratios, ln_ratios, powers, fades = _timbre(state, _exp(base) / 2)
+    timbre = _timbre(state, _exp(base) / 2)
     filters = _still_filter(state, height)
     pitches = np.empty(width)
     degree, at, end = 0, onset, min(onset + max(duration, 3 * period), width)
@@ -488,21 +524,22 @@ def _add_melody(state, power, envelope, since, register, gain, onset, duration, 
                 envelope[x], pitches[x] = 0, min(pitch, 8.7)
             _add_envelope(envelope[:max(last, 0)], since, at, attack, decay, length, gain + 0.3 * _normal(state))
             _add_partials(
-                power, first, last, envelope, since, pitches, ratios, ln_ratios, powers, fades, filters, background, lines
+                power, first, last, envelope, since, pitches, timbre, filters, background, lines
             )
         at += length if _uniform(state, 0.0, 1.0) < 0.8 else 2 * length
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _add_voice(state, power, envelope, since, register, gain, onset, duration, background, rows, table, lines):
     """Add syllables: a burst of noise, then a tone whose resonances move from vowel to vowel."""
     width, height = len(power), len(background)
     base = _log(75.0) + 0.55 * (register + _uniform(state, 0.0, 1.0))  # 75 to 390 Hz
     tract = _uniform(state, -0.1, 0.2)  # nepers: shorter tracts have higher resonances
     period = _log_uniform(state, 12.0, 35.0)
-    ratios, ln_ratios, powers, fades = _timbre(state, _exp(base) / 1.7)
-    for k in range(len(ratios)):
-        powers[k], fades[k] = min(powers[k], np.float32(4)) * np.float32(_exp(-0.8 * ln_ratios[k])), 1
+    timbre = _timbre(state, _exp(base) / 1.7)
+    _, ln_ratios, powers, _, _ = timbre
+    for k in range(len(powers)):
+        powers[k] = min(powers[k], 4.0) * _exp(-0.8 * ln_ratios[k])
     pitches = np.full(width, base)
     filters = np.ones((width // HOLD + 1, height), np.float32)
     burst = np.zeros(width, np.float32)
@@ -537,10 +574,10 @@ def _add_voice(state, power, envelope, since, register, gain, onset, duration, b
             _add_noise(state, power, burst, centre, wide, 0.0, background, rows, table)
         here[:] = there
         at += length if _uniform(state, 0.0, 1.0) < 0.85 else length + period * _uniform(state, 0.5, 2.0)
-    _add_partials(power, 0, width, envelope, since, pitches, ratios, ln_ratios, powers, fades, filters, background, lines)
+    _add_partials(power, 0, width, envelope, since, pitches, timbre, filters, background, lines)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _vowel(state, centres, tract, height):
     """Set the rows of the four resonances of a vowel. tract: nepers by which they lie higher."""
     first = _uniform(state, _log(270.0), _log(850.0))
@@ -548,104 +585,120 @@ def _vowel(state, centres, tract, height):
     third = max(_uniform(state, _log(2300.0), _log(3100.0)), second + 0.15)
     for n in range(4):
         ln_hertz = tract + (first, second, third, third + 0.3)[n]
-        centres[n] = _row(_exp(ln_hertz), ln_hertz, height)
+        centres[n] = _row(ln_hertz, height)
 
 
-@njit(cache=True)
-def _add_partials(
-    power, first, last, envelope, since, pitches, ratios, ln_ratios, powers, fades, filters, background, lines
-):
+@njit(cache=True, error_model="numpy")
+def _add_partials(power, first, last, envelope, since, pitches, timbre, filters, background, lines):
     """Add the lines of a tone to the power of frames first to last.
 
-    pitches: float64 [width], logarithm of the fundamental in Hz. ratios, ln_ratios, powers, fades: see `_timbre`.
-    filters: float32 [1, height], or one for every HOLD frames. A line far below the background is left out.
+    pitches: float64 [width], logarithm of the fundamental in Hz. timbre: see `_timbre`. filters: float32 [1, height],
+    or one for every HOLD frames. A line far below the background is left out.
     """
-    height, count = len(background), len(ratios)
-    below, part, faded = np.empty(count, np.int64), np.empty(count, np.int64), powers.copy()
-    pitch, used = -1.0, 0
+    height = len(background)
+    ratios, ln_ratios, powers, fading, step = timbre
+    faint = background * np.float32(0.02)
+    frames = np.empty(max(last - first, 0), np.int64)
+    count = 0
     for x in range(first, last):
-        loud = envelope[x]
-        if since[x] < 1 or x == first:
-            faded[:] = powers
-        if loud <= 0:
-            continue
-        if pitches[x] != pitch:
-            pitch = pitches[x]
-            fundamental, used = _exp(pitch), 0
-            for k in range(count):
-                hertz = fundamental * ratios[k]
-                if hertz >= HIGHEST:
-                    break
-                row = _row(hertz, pitch + ln_ratios[k], height)
-                below[k] = math.floor(row)
-                part[k] = int((row - below[k]) * FRACTIONS)
-                used += 1
-        levels = filters[x // HOLD if len(filters) > 1 else 0]
-        frame = power[x]
-        for k in range(used):
-            faded[k] *= fades[k]
-            y = min(max(below[k], 0), height - 1)
-            amount = loud * faded[k] * levels[y]
-            if amount < np.float32(0.02) * background[y]:
+        frames[count] = x
+        count += envelope[x] > 0
+    pitch, fundamental = np.empty(count, np.float32), np.empty(count, np.float32)
+    loud, fade, rows = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
+    lowest = HIGHEST
+    for n in range(count):
+        x = frames[n]
+        pitch[n], fundamental[n] = pitches[x], _exp(pitches[x])
+        lowest = min(lowest, fundamental[n])
+        fade[n] = _exp(-fading * since[x])
+        loud[n] = envelope[x] * fade[n]
+        if step == 2:
+            fade[n] *= fade[n]
+    still = len(filters) == 1
+    scale = np.float32((height + 1) / (_MEL_HIGH - _MEL_LOW))
+    offset = np.float32(PAD - 1 - _MEL_LOW * scale)
+    top = np.float32(PAD + height)
+    for k in range(len(ratios)):  # partial by partial, because adding overlapping lines in turn would stall
+        if lowest * ratios[k] >= HIGHEST:
+            break
+        ratio, ln_ratio, strength = np.float32(ratios[k]), np.float32(ln_ratios[k]), np.float32(powers[k])
+        for n in range(count):
+            rows[n] = _mel(fundamental[n] * ratio, pitch[n] + ln_ratio) * scale + offset  # counted from -PAD
+        for n in range(count):
+            if rows[n] >= top:
                 continue
-            line = _LINE[lines[y], part[k]]
-            bottom = below[k] + PAD - 5
-            for n in range(TAPS):
-                frame[bottom + n] += amount * line[n]
+            below, x = int(rows[n]), frames[n]
+            y = min(max(below - PAD, 0), height - 1)
+            amount = loud[n] * strength * filters[0 if still else x // HOLD, y]
+            if amount > faint[y]:
+                part = int((rows[n] - np.float32(below)) * np.float32(FRACTIONS))
+                _add_line(power[x], below - 5, _LINE[lines[y], part], amount)
+        if fading > 0:
+            for n in range(count):
+                loud[n] *= fade[n]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy", inline="always")
+def _add_line(frame, bottom, line, amount):
+    """Add one line, float32 [TAPS], times its power to the bands from `bottom` on."""
+    start = np.uint64(bottom)  # unsigned, so that no index can count from the end, and the loop is vectorised
+    for n in range(np.uint64(TAPS)):
+        frame[start + n] += amount * line[n]
+
+
+@njit(cache=True, error_model="numpy")
 def _add_noise(state, power, envelope, centre, wide, drift, background, rows, table):
     """Add a band of noise: a bell over rows with an envelope over frames, times the grain.
 
     centre, wide: rows. drift: rows a frame. rows, table: see `_grain_rows`.
     """
     width, height = len(power), len(background)
-    bell = np.empty(2 * height + 2, np.float32)  # from the centre on, in halves of a row
-    for n in range(len(bell)):
-        d = min(0.5 * n / wide, 5.0)
-        bell[n] = _exp(-0.5 * d * d)
-    scores, noise = np.zeros((2, height), np.float32), np.empty(height, np.float32)
-    first = -1
+    scores, mixed = np.zeros((2, height), np.float32), np.empty(height + 1, np.float32)
+    places, noise = np.empty(height, np.int32), np.empty(height, np.float32)
+    bell, work = np.empty(height, np.float32), np.empty(height, np.int32)
+    narrow = np.float32(1 / wide)
+    first = next_bell = -1
+    low = high = 0
     for x in range(width):
         loud = envelope[x]
         if loud <= 0:
             continue
-        if first < 0:
-            first = x
-        middle = centre + drift * (x - first)
-        low = max(int(middle - 4 * wide), 0)
-        high = min(int(middle + 4 * wide) + 2, height)
+        if x >= next_bell:
+            first = x if first < 0 else first
+            middle = centre + drift * (x - first)
+            low, high = max(int(middle - 4 * wide), 0), min(int(middle + 4 * wide) + 2, height)
+            for y in range(height):
+                d = (np.float32(y) - np.float32(middle)) * narrow
+                bell[y] = np.float32(-0.5) * d * d
+            _exp_all(bell, work)
+            next_bell = x + HOLD if drift != 0 else width
         if low >= high:
             continue
-        _fill_grain(state, scores, noise, x, low, high, rows, table)
-        frame = power[x]
-        for y in range(low, high):
-            away = min(abs(y - middle) * 2, 2.0 * height)
-            n = int(away)
-            rest = np.float32(away - n)
-            frame[y + PAD] += loud * noise[y] * (bell[n] + rest * (bell[n + 1] - bell[n]))
+        _fill_grain(state, scores, mixed, places, noise, x, low, high, rows, table)
+        frame = power[x, PAD : PAD + height]
+        for y in range(np.uint64(low), np.uint64(high)):
+            frame[y] += loud * noise[y] * bell[y]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _grain_rows(height):
-    """Return the row of the grain's table for each band, int64 [height].
+    """Return where the row of the grain's table for each band starts, int32 [height].
 
     A band averages about as many independent bins of 60 Hz as it is wide. The table, float32 [_DEGREES, _SCORES],
     holds powers of the grain at normal scores.
     """
-    rows = np.empty(height, np.int64)
+    rows = np.empty(height, np.int32)
     for y in range(height):
         degrees = 1 + _spacing(y, height) / 60
         best = 0
         for n in range(len(_DEGREES)):
             if abs(_DEGREES[n] - degrees) < abs(_DEGREES[best] - degrees):
                 best = n
-        rows[y] = best
+        rows[y] = best * _SCORES
     return rows
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _grain_powers(exponent):
     """Return the table of the grain to a power."""
     table = np.empty(_GRAIN.shape, np.float32)
@@ -655,31 +708,47 @@ def _grain_powers(exponent):
     return table
 
 
-@njit(cache=True)
-def _fill_grain(state, scores, grain, x, low, high, rows, table):
+@njit(cache=True, error_model="numpy")
+def _fill_grain(state, scores, mixed, places, grain, x, low, high, rows, table):
     """Set the grain of the bands low to high of a frame.
 
-    scores: float32 [2, height], the normal numbers of this frame and the last one. Neighbouring frames share part of
-    their window, and neighbouring bands part of their bins: their scores have correlations of 0.3 and 0.25.
+    scores: float32 [2, height], the normal numbers of this frame and the last one. mixed: float32 [height + 1], places:
+    int32 [height], work space. Neighbouring frames share part of their window, and neighbouring bands part of their
+    bins: their scores have correlations of 0.3 and 0.25.
     """
     here, before = scores[x % 2], scores[(x + 1) % 2]
-    y = low
-    while y < high:
-        bits = _bits(state)
-        for n in range(min(4, high - y)):
-            here[y + n] = _NORMAL[(bits >> _4) & _LOW_12]
-            bits >>= _16
-        y += 4
+    _fill_normal(state, here, low, high)
     a, b = np.float32(0.944), np.float32(0.330)
     c, d = np.float32(0.966 * _SCORES / 8), np.float32(0.259 * _SCORES / 8)
-    for y in range(low, high):
-        below = max(y - 1, low)
-        score = c * (a * here[y] + b * before[y]) + d * (a * here[below] + b * before[below])
-        n = int(score + np.float32(_SCORES / 2))
-        grain[y] = table[rows[y], min(max(n, 0), _SCORES - 1)]
+    for y in range(np.uint64(low), np.uint64(high)):
+        mixed[y + _1] = a * here[y] + b * before[y]
+    mixed[low] = mixed[low + 1]
+    flat = table.reshape(-1)
+    for y in range(np.uint64(low), np.uint64(high)):
+        score = c * mixed[y + _1] + d * mixed[y] + np.float32(_SCORES / 2)
+        places[y] = rows[y] + np.int32(min(max(score, np.float32(0)), np.float32(_SCORES - 1)))
+    for y in range(np.uint64(low), np.uint64(high)):  # a loop of its own, so that the one above is vectorised
+        grain[y] = flat[np.uint32(places[y])]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
+def _fill_normal(state, numbers, low, high):
+    """Set the numbers low to high, float32, to normal ones: four from each 64 bits."""
+    first, base = np.uint64(low), state[0]
+    fours = np.uint64(high - low) >> _2
+    for n in range(fours):
+        bits = _mixed(base + (n + _1) * _GOLDEN)
+        y = first + _4 * n
+        numbers[y] = _NORMAL[bits >> _52]
+        numbers[y + _1] = _NORMAL[(bits >> _36) & _LOW_12]
+        numbers[y + _2] = _NORMAL[(bits >> _20) & _LOW_12]
+        numbers[y + _3] = _NORMAL[(bits >> _4) & _LOW_12]
+    state[0] = base + fours * _GOLDEN
+    for y in range(first + _4 * fours, np.uint64(high)):
+        numbers[y] = _NORMAL[_bits(state) >> _52]
+
+
+@njit(cache=True, error_model="numpy")
 def _develop(state, power, background, table, reverberation, dynamic_range, height):
     """Return the uint8 image of the power of events: add reverberation and background, and take the logarithm.
 
@@ -693,27 +762,42 @@ def _develop(state, power, background, table, reverberation, dynamic_range, heig
         wet = np.float32(_exp(_uniform(state, -5.0, -1.5)))
         for y in range(height):  # 60 dB are 13.8 nepers; air and walls absorb more of high frequencies
             keep[y] = _exp(-0.138 / reverberation * (1 + y / height))
-    scores, grain = np.zeros((2, height), np.float32), np.empty(height, np.float32)
-    frame = np.empty(height, np.float32)
-    bits = frame.view(np.int32)
-    logs = np.empty((width, height), np.float32)
-    low, high = np.float32(1e9), np.float32(-1e9)
+    scores, mixed = np.zeros((2, height), np.float32), np.empty(height + 1, np.float32)
+    places, grain = np.empty(height, np.int32), np.empty(height, np.float32)
+    levels = np.empty((width, height), np.float32)
+    bits = levels.view(np.int32)  # positive numbers compare as their bits do, which is faster
+    least, most = np.int32(0x7F800000), np.int32(0)
     for x in range(width):
-        _fill_grain(state, scores, grain, x, 0, height, rows, table)
-        dry = power[x]
+        _fill_grain(state, scores, mixed, places, grain, x, 0, height, rows, table)
+        dry, total = power[x, PAD : PAD + height], levels[x]
+        if wet > 0:
+            for y in range(height):
+                tail[y] = keep[y] * (tail[y] + wet * dry[y])
         for y in range(height):
-            if wet > 0:
-                tail[y] = keep[y] * (tail[y] + wet * dry[y + PAD])
-            frame[y] = dry[y + PAD] + (background[y] + tail[y]) * grain[y] + np.float32(SILENCE)
-        line = logs[x]
+            total[y] = dry[y] + (background[y] + tail[y]) * grain[y] + np.float32(SILENCE)
+        line = bits[x]
         for y in range(height):
-            exponent = np.float32((bits[y] >> 23) - 127)
-            line[y] = exponent * np.float32(0.6931472) + _LN[(bits[y] >> 11) & 4095]
-            low, high = min(low, line[y]), max(high, line[y])
-    low = max(low, high - np.float32(dynamic_range * 0.2302585))
+            least, most = min(least, line[y]), max(most, line[y])
+    high = _quick_log(most)
+    low = max(_quick_log(least), high - np.float32(dynamic_range * 0.2302585))
     scale = np.float32(255) / max(high - low, np.float32(1e-20))
-    image = np.empty((height, width), np.uint8)
+    image, greys = np.empty((height, width), np.uint8), np.empty((width, height), np.uint8)
     for x in range(width):
+        line, level, grey = bits[x], levels[x], greys[x]
         for y in range(height):
-            image[y, x] = np.uint8(np.int32(max(logs[x, y] - low, np.float32(0)) * scale + np.float32(0.5)))
+            places[y] = (line[y] >> 11) & 4095
+            level[y] = np.float32((line[y] >> 23) - 127) * np.float32(0.6931472) - low
+        for y in range(height):
+            value = (level[y] + _LN[np.uint32(places[y])]) * scale + np.float32(0.5)
+            grey[y] = np.uint8(np.int32(max(value, np.float32(0.5))))
+    for left in range(0, width, 16):
+        for y in range(height):
+            for x in range(np.uint64(left), np.uint64(min(left + 16, width))):
+                image[y, x] = greys[x, y]
     return image
+
+
+@njit(cache=True, error_model="numpy")
+def _quick_log(bits):
+    """Return the logarithm of a positive float32 from its bits, with an error below 2e-4."""
+    return np.float32((bits >> 23) - 127) * np.float32(0.6931472) + _LN[(bits >> 11) & 4095]
