@@ -522,10 +522,8 @@ def _add_melody(state, power, envelope, since, register, gain, onset, duration, 
             first, last = max(math.ceil(at), 0), min(int(at + length + 12), width)
             for x in range(first, last):
                 envelope[x], pitches[x] = 0, min(pitch, 8.7)
-            _add_envelope(envelope[:max(last, 0)], since, at, attack, decay, length, gain + 0.3 * _normal(state))
-            _add_partials(
-                power, first, last, envelope, since, pitches, timbre, filters, background, lines
-            )
+            _add_envelope(envelope[: max(last, 0)], since, at, attack, decay, length, gain + 0.3 * _normal(state))
+            _add_partials(power, first, last, envelope, since, pitches, timbre, filters, background, lines)
         at += length if _uniform(state, 0.0, 1.0) < 0.8 else 2 * length
 
 
@@ -569,7 +567,9 @@ def _add_voice(state, power, envelope, since, register, gain, onset, duration, b
         if _uniform(state, 0.0, 1.0) < 0.6:
             burst[:] = 0
             noise = _uniform(state, 2.0, 12.0)
-            _add_envelope(burst, since, at - noise, 1.0, _uniform(state, 0.0, 0.1), noise, gain + _uniform(state, -4.0, -0.5))
+            _add_envelope(
+                burst, since, at - noise, 1.0, _uniform(state, 0.0, 0.1), noise, gain + _uniform(state, -4.0, -0.5)
+            )
             centre, wide = height * _uniform(state, 0.4, 1.0), height * _log_uniform(state, 0.06, 0.3)
             _add_noise(state, power, burst, centre, wide, 0.0, background, rows, table)
         here[:] = there
@@ -653,7 +653,7 @@ def _add_noise(state, power, envelope, centre, wide, drift, background, rows, ta
     centre, wide: rows. drift: rows a frame. rows, table: see `_grain_rows`.
     """
     width, height = len(power), len(background)
-    scores, mixed = np.zeros((2, height), np.float32), np.empty(height + 1, np.float32)
+    scores, mixed = np.zeros((2, height + 1), np.float32), np.empty(height + 1, np.float32)
     places, noise = np.empty(height, np.int32), np.empty(height, np.float32)
     bell, work = np.empty(height, np.float32), np.empty(height, np.int32)
     narrow = np.float32(1 / wide)
@@ -712,17 +712,16 @@ def _grain_powers(exponent):
 def _fill_grain(state, scores, mixed, places, grain, x, low, high, rows, table):
     """Set the grain of the bands low to high of a frame.
 
-    scores: float32 [2, height], the normal numbers of this frame and the last one. mixed: float32 [height + 1], places:
-    int32 [height], work space. Neighbouring frames share part of their window, and neighbouring bands part of their
-    bins: their scores have correlations of 0.3 and 0.25.
+    scores: float32 [2, height + 1], the normal numbers of this frame and the last one, that of band y at y + 1. mixed:
+    float32 [height + 1], places: int32 [height], work space. Neighbouring frames share part of their window, and
+    neighbouring bands part of their bins: their scores have correlations of 0.3 and 0.25.
     """
     here, before = scores[x % 2], scores[(x + 1) % 2]
-    _fill_normal(state, here, low, high)
+    _fill_normal(state, here, low, high + 1)
     a, b = np.float32(0.944), np.float32(0.330)
     c, d = np.float32(0.966 * _SCORES / 8), np.float32(0.259 * _SCORES / 8)
-    for y in range(np.uint64(low), np.uint64(high)):
-        mixed[y + _1] = a * here[y] + b * before[y]
-    mixed[low] = mixed[low + 1]
+    for y in range(np.uint64(low), np.uint64(high + 1)):
+        mixed[y] = a * here[y] + b * before[y]
     flat = table.reshape(-1)
     for y in range(np.uint64(low), np.uint64(high)):
         score = c * mixed[y + _1] + d * mixed[y] + np.float32(_SCORES / 2)
@@ -762,7 +761,7 @@ def _develop(state, power, background, table, reverberation, dynamic_range, heig
         wet = np.float32(_exp(_uniform(state, -5.0, -1.5)))
         for y in range(height):  # 60 dB are 13.8 nepers; air and walls absorb more of high frequencies
             keep[y] = _exp(-0.138 / reverberation * (1 + y / height))
-    scores, mixed = np.zeros((2, height), np.float32), np.empty(height + 1, np.float32)
+    scores, mixed = np.zeros((2, height + 1), np.float32), np.empty(height + 1, np.float32)
     places, grain = np.empty(height, np.int32), np.empty(height, np.float32)
     levels = np.empty((width, height), np.float32)
     bits = levels.view(np.int32)  # positive numbers compare as their bits do, which is faster
