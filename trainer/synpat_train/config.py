@@ -8,6 +8,7 @@ import yaml
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from .normalise import Normalise
 from .presets import PRESETS
 from .settings import filled, refuse_unknown
 
@@ -35,6 +36,8 @@ class Config:
     decoder_heads: Positive
     norm_pix: bool
     """Whether each patch is standardised before it becomes the target."""
+    normalise: Normalise
+    """Whether images are normalised by the mean and deviation of all sets, or each image by its own."""
     epochs: Positive | None
     """Passes over the shard sets; None if `steps` is given."""
     steps: Positive | None

@@ -25,6 +25,7 @@ from .flops import operations, peak
 from .images import key_of
 from .log import RunLog, Silence, going_on, open_log
 from .mae import MaskedAutoencoder
+from .normalise import Normalise, moments
 from .pictures import reconstructions
 from .ranks import joined_ranks
 from .run import Run, opened_run
@@ -72,14 +73,16 @@ def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, w
 class Objective(nn.Module):
     """The loss of grey levels as they come from the shards."""
 
-    def __init__(self, model: MaskedAutoencoder, mean: float, std: float) -> None:
-        """mean, std: of the pixels, in grey levels."""
+    def __init__(self, model: MaskedAutoencoder, normalise: Normalise, mean: float, std: float) -> None:
+        """mean, std: of the pixels of the sets, in grey levels."""
         super().__init__()
-        self.model, self.mean, self.std = model, mean, std
+        self.model, self.normalise, self.mean, self.std = model, normalise, mean, std
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
         """images: uint8 [batch, height, width]. noise: as in MaskedAutoencoder."""
-        return self.model((images.unsqueeze(1).float() - self.mean) / self.std, noise)
+        grey = images.unsqueeze(1).float()
+        mean, std = moments(grey, self.normalise, self.mean, self.std)
+        return self.model((grey - mean) / std, noise)
 
 
 def _begin(run: Run) -> Training:
@@ -158,7 +161,7 @@ def _peak_rate(config: Config) -> float:
 def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | Silence) -> nn.Module:
     """What gives the loss of a batch: compiled where that is asked for and works, and spread over the ranks."""
     config, ranks = run.config, run.ranks
-    learner: nn.Module = Objective(training.model, run.mean, run.std)
+    learner: nn.Module = Objective(training.model, config.normalise, run.mean, run.std)
     if config.compile is True or (config.compile == "auto" and ranks.device.type == "cuda"):
         try:
             learner = compile_model(learner, *_blank(run), low_precision)
@@ -193,7 +196,9 @@ def _too_large(run: Run, training: Training) -> ValueError:
     low_precision = uses_bfloat16(run.config.precision, run.ranks.device)
     # The optimiser takes two numbers a weight, in its first step only.
     reserve = 0 if training.optimizer.state else 2 * sum(weight.nbytes for weight in training.model.parameters())
-    fits = what_fits(Objective(training.model, run.mean, run.std), images, noise, low_precision, reserve)
+    fits = what_fits(
+        Objective(training.model, run.config.normalise, run.mean, run.std), images, noise, low_precision, reserve
+    )
     if not fits:
         return ValueError("the GPU has not enough memory for a single sample: take a smaller --model")
     pieces = equal_pieces(len(images), fits) * run.config.accumulate
@@ -273,6 +278,6 @@ def _draw_pictures(run: Run, training: Training) -> None:
     few = np.linspace(0, sum(map(len, run.sets)) - 1, min(PICTURES, run.config.batch_size), dtype=np.int64)
     images, noise = run.images.read(few, np.zeros(len(few))), mask_noise(run.config, step=0)[: len(few)]
     training.model.eval()
-    sheet = reconstructions(training.model, images, noise, run.mean, run.std)
+    sheet = reconstructions(training.model, images, noise, run.config.normalise, run.mean, run.std)
     training.model.train()
     write_whole(folder / f"step-{training.step:09d}.png", encode_png(sheet))
