@@ -67,13 +67,20 @@ def test_partials_above_8_kilohertz_are_left_out():
 
 def test_the_partials_of_a_stiff_string_are_stretched():
     for seed in range(40):
-        ratios, logs, powers, _, step = soundscape._timbre(state(seed), 100.0)
+        ratios, logs, powers, _, step = soundscape._timbre(state(seed), 100.0, False)
         k = np.arange(1, step * len(ratios) + 1, step)
         stiffness = ((ratios / k) ** 2 - 1)[-1] / k[-1] ** 2
         assert min(abs(stiffness - b) for b in (0, 3e-4, 3e-3)) < 1e-9
         assert ratios == pytest.approx(k * np.sqrt(1 + stiffness * k**2))
         assert logs == pytest.approx(np.log(ratios), abs=1e-6)
         assert (powers > 0).all()
+
+
+def test_the_partials_of_a_voice_are_harmonic_and_complete():
+    for seed in range(10):
+        ratios, _, _, fading, step = soundscape._timbre(state(seed), 100.0, True)
+        assert np.array_equal(ratios, np.arange(1, 81))
+        assert (fading, step) == (0, 1)
 
 
 @pytest.mark.parametrize("decay", [0.01, 0.2])

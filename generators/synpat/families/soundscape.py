@@ -51,7 +51,7 @@ ATTACK = 8.0
 RELEASE = 0.15
 """Nepers a frame by which the power falls after the end of an event."""
 
-_LN_LOWEST_THIRD = math.log(2500 / 60) / REGISTERS
+_REGISTER = math.log(2500 / 60) / REGISTERS  # nepers of the fundamental
 _KNEE = math.log(1000)
 _SLOPE = 27 / math.log(6.4)  # mel per neper of frequency above 1 kHz
 
@@ -97,6 +97,8 @@ def _line_table() -> NDArray[np.float32]:
 
 _LINE_WIDTHS = 0.4 + 0.07 * np.arange(16)
 """Standard deviations of lines, in bands."""
+_NARROW = 6
+"""The first so many of them, up to 0.75, need only eight taps."""
 _NORMAL, _GRAIN, _LINE = _normal_table(), _grain_table(), _line_table()
 _COSINE = np.cos(np.arange(4096) * (2 * np.pi / 4096)).astype(np.float32)
 _LN = np.log(1 + (np.arange(4096) + 0.5) / 4096).astype(np.float32)
@@ -175,18 +177,18 @@ class Soundscape(Family):
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _30, _27, _31, _11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
-_1, _2, _3, _4 = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+_0, _1, _2, _3, _4 = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
 _20, _36, _52, _LOW_12 = np.uint64(20), np.uint64(36), np.uint64(52), np.uint64(4095)
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(cache=True, error_model="numpy")
 def _bits(state):
     """Return 64 random bits. state: uint64 [1], advanced."""
     state[0] += _GOLDEN
     return _mixed(state[0])
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(cache=True, error_model="numpy")
 def _mixed(z):
     """Return 64 bits of a counter, mixed."""
     z = (z ^ (z >> _30)) * _MIX_1
@@ -263,7 +265,7 @@ def _cosine(turns):
     return np.float64(_COSINE[int((turns - math.floor(turns)) * 4096) & 4095])
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(cache=True, error_model="numpy")
 def _mel(hertz, ln_hertz):
     """Return a frequency and its logarithm, both float32, on Slaney's mel scale."""
     low = hertz * np.float32(0.015)
@@ -422,10 +424,11 @@ def _modulate(state, envelope, share):
 
 
 @njit(cache=True, error_model="numpy")
-def _timbre(state, lowest):
+def _timbre(state, lowest, voiced):
     """Return the partials of a tone: their ratios to the fundamental, the logarithms of these, and their powers.
 
-    lowest: the lowest fundamental in Hz; partials that it puts above 8 kHz are left out. The last result, fading, is
+    lowest: the lowest fundamental in Hz; partials that it puts above 8 kHz are left out. voiced: whether the tone is
+    that of a voice, whose partials are harmonic, complete and even, and fall more steeply. The last result, fading, is
     the nepers a frame by which the power of the first partial, and twice that of the second one, falls beside the
     envelope; and the distance of the numbers of the partials, 1 or 2.
     """
@@ -434,6 +437,8 @@ def _timbre(state, lowest):
     tilt, rough = _uniform(state, 0.2, 3.0), _uniform(state, 0.0, 1.5)
     step = 2 if _uniform(state, 0.0, 1.0) < 0.2 else 1
     fading = _uniform(state, 0.0, 0.01)
+    if voiced:
+        stiffness, tilt, rough, step, fading = 0.0, 0.8 + tilt, 0.3 * rough, 1, 0.0
     ratios, ln_ratios = np.empty(PARTIALS), np.empty(PARTIALS)
     powers = np.empty(PARTIALS)
     count = 0
@@ -449,7 +454,7 @@ def _timbre(state, lowest):
 
 
 @njit(cache=True, error_model="numpy")
-def _add_resonances(levels, centres, wides, talls, count):
+def _set_resonances(levels, centres, wides, talls, count):
     """Set levels, float32 [height], to the power of a filter with resonances: rows, half widths in rows, nepers."""
     levels[:] = 0
     for n in range(count):
@@ -471,7 +476,7 @@ def _still_filter(state, height):
         wides[n] = height * _log_uniform(state, 0.02, 0.2)
         talls[n] = _uniform(state, 0.0, 5.0)
     filters = np.empty((1, height), np.float32)
-    _add_resonances(filters[0], centres, wides, talls, count)
+    _set_resonances(filters[0], centres, wides, talls, count)
     return filters
 
 
@@ -479,7 +484,7 @@ def _still_filter(state, height):
 def _add_tone(state, power, envelope, since, register, wander, background, lines):
     """Add a single tone with an envelope; its pitch may glide, vibrate and wander."""
     width, height = len(power), len(background)
-    base = _log(60.0) + _LN_LOWEST_THIRD * (register + _uniform(state, 0.0, 1.0))
+    base = _log(60.0) + _REGISTER * (register + _uniform(state, 0.0, 1.0))
     glide = vibrato = rate = step = 0.0
     if _uniform(state, 0.0, 1.0) < 0.75:
         glide, vibrato = 0.3 * _normal(state) / SPAN, abs(0.02 * _normal(state))
@@ -495,7 +500,7 @@ def _add_tone(state, power, envelope, since, register, wander, background, lines
             away = 0.98 * away + slope
         pitches[x] = base + glide * since[x] + vibrato * _cosine(turns + rate * x) + away
         pitches[x] = min(max(pitches[x], 3.95), 8.7)  # 52 to 6000 Hz
-    timbre = _timbre(state, 60.0 if step > 0 else _exp(base) / 1.5)
+    timbre = _timbre(state, 60.0 if step > 0 else _exp(base) / 1.5, False)
     filters = _still_filter(state, height)
     _add_partials(power, 0, width, envelope, since, pitches, timbre, filters, background, lines)
 
@@ -505,10 +510,10 @@ def _add_melody(state, power, envelope, since, register, gain, onset, duration, 
     """Add notes or chords of one timbre on a grid of onsets and semitones."""
     width, height = len(power), len(background)
     period, scale = _log_uniform(state, 7.0, 60.0), _SCALES[int(_uniform(state, 0.0, 3.0))]
-    base = _log(60.0) + _LN_LOWEST_THIRD * (register + _uniform(state, 0.0, 0.8))
+    base = _log(60.0) + _REGISTER * (register + _uniform(state, 0.0, 0.8))
     attack, decay = _log_uniform(state, 0.5, 6.0), _log_uniform(state, 0.004, 0.2)
     voices = 1 if _uniform(state, 0.0, 1.0) < 0.6 else 2 + int(_uniform(state, 0.0, 3.0))
-    timbre = _timbre(state, _exp(base) / 2)
+    timbre = _timbre(state, _exp(base) / 2, False)
     filters = _still_filter(state, height)
     pitches = np.empty(width)
     degree, at, end = 0, onset, min(onset + max(duration, 3 * period), width)
@@ -534,10 +539,7 @@ def _add_voice(state, power, envelope, since, register, gain, onset, duration, b
     base = _log(75.0) + 0.55 * (register + _uniform(state, 0.0, 1.0))  # 75 to 390 Hz
     tract = _uniform(state, -0.1, 0.2)  # nepers: shorter tracts have higher resonances
     period = _log_uniform(state, 12.0, 35.0)
-    timbre = _timbre(state, _exp(base) / 1.7)
-    _, ln_ratios, powers, _, _ = timbre
-    for k in range(len(powers)):
-        powers[k] = min(powers[k], 4.0) * _exp(-0.8 * ln_ratios[k])
+    timbre = _timbre(state, _exp(base) / 1.7, True)
     pitches = np.full(width, base)
     filters = np.ones((width // HOLD + 1, height), np.float32)
     burst = np.zeros(width, np.float32)
@@ -563,7 +565,7 @@ def _add_voice(state, power, envelope, since, register, gain, onset, duration, b
                 t = t * t * (3 - 2 * t)
                 for n in range(4):
                     centres[n] = here[n] + t * (there[n] - here[n])
-                _add_resonances(filters[x // HOLD], centres, wides, talls, 4)
+                _set_resonances(filters[x // HOLD], centres, wides, talls, 4)
         if _uniform(state, 0.0, 1.0) < 0.6:
             burst[:] = 0
             noise = _uniform(state, 2.0, 12.0)
@@ -597,7 +599,7 @@ def _add_partials(power, first, last, envelope, since, pitches, timbre, filters,
     """
     height = len(background)
     ratios, ln_ratios, powers, fading, step = timbre
-    faint = background * np.float32(0.02)
+    faint = background * np.float32(0.04)
     frames = np.empty(max(last - first, 0), np.int64)
     count = 0
     for x in range(first, last):
@@ -632,18 +634,22 @@ def _add_partials(power, first, last, envelope, since, pitches, timbre, filters,
             amount = loud[n] * strength * filters[0 if still else x // HOLD, y]
             if amount > faint[y]:
                 part = int((rows[n] - np.float32(below)) * np.float32(FRACTIONS))
-                _add_line(power[x], below - 5, _LINE[lines[y], part], amount)
+                if lines[y] < _NARROW:
+                    _add_line(power, x, below - 5, lines[y], part, amount, _2, np.uint64(10))
+                else:
+                    _add_line(power, x, below - 5, lines[y], part, amount, _0, np.uint64(TAPS))
         if fading > 0:
             for n in range(count):
                 loud[n] *= fade[n]
 
 
-@njit(cache=True, error_model="numpy", inline="always")
-def _add_line(frame, bottom, line, amount):
-    """Add one line, float32 [TAPS], times its power to the bands from `bottom` on."""
-    start = np.uint64(bottom)  # unsigned, so that no index can count from the end, and the loop is vectorised
-    for n in range(np.uint64(TAPS)):
-        frame[start + n] += amount * line[n]
+@njit(cache=True, error_model="numpy")
+def _add_line(power, x, bottom, width, part, amount, first, last):
+    """Add the taps first to last of a line, times its power, to the bands from `bottom` on of frame x."""
+    # Unsigned, so that no index can count from the end, and the loop is vectorised.
+    x, bottom, width, part = np.uint64(x), np.uint64(bottom), np.uint64(width), np.uint64(part)
+    for n in range(first, last):
+        power[x, bottom + n] += amount * _LINE[width, part, n]
 
 
 @njit(cache=True, error_model="numpy")
