@@ -76,7 +76,8 @@ class Objective(nn.Module):
     def __init__(self, model: MaskedAutoencoder, normalise: Normalise, mean: float, std: float) -> None:
         """mean, std: of the pixels of the sets, in grey levels."""
         super().__init__()
-        self.model, self.normalise, self.mean, self.std = model, normalise, mean, std
+        self.model, self.mean, self.std = model, mean, std
+        self.normalise: Normalise = normalise
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
         """images: uint8 [batch, height, width]. noise: as in MaskedAutoencoder."""

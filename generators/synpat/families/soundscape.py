@@ -707,9 +707,9 @@ def _grain_rows(height):
 @njit(cache=True, error_model="numpy")
 def _grain_powers(exponent):
     """Return the table of the grain to a power."""
-    table = np.empty(_GRAIN.shape, np.float32)
-    for k in range(table.shape[0]):
-        for n in range(table.shape[1]):
+    table = np.empty((len(_DEGREES), _SCORES), np.float32)
+    for k in range(len(_DEGREES)):
+        for n in range(_SCORES):
             table[k, n] = _exp(exponent * _GRAIN[k, n])
     return table
 
