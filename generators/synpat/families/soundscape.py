@@ -305,15 +305,17 @@ def _compose(state, kind, register, events, scene, shares, height, width):
         wide = math.sqrt((resolution / _spacing(y, height)) ** 2 + 0.17)
         lines[y] = min(max(int((wide - 0.4) / 0.07 + 0.5), 0), len(_LINE_WIDTHS) - 1)
     for start in range(0, width, SPAN):
-        gain = _uniform(state, -2.0, 1.0)
-        _add_event(state, power, kind, register, gain, True, start, scene, background, rows, table, lines)
-        for _ in range(events):
-            pick, other = _uniform(state, 0.0, 1.0), 0
-            while other < len(shares) - 1 and pick >= shares[other]:
-                pick -= shares[other]
-                other += 1
-            quieter = gain - _uniform(state, 0.3, 8.0)
-            _add_event(state, power, other, -1, quieter, False, start, scene, background, rows, table, lines)
+        loudest = _uniform(state, -2.0, 1.0)
+        for n in range(1 + events):
+            chosen, place, gain = kind, register, loudest
+            if n > 0:
+                pick, chosen, place = _uniform(state, 0.0, 1.0), 0, -1
+                while chosen < len(shares) - 1 and pick >= shares[chosen]:
+                    pick -= shares[chosen]
+                    chosen += 1
+                gain -= _uniform(state, 0.3, 8.0)
+            # A single call, since numba compiles a function for each set of types, and True and False are two.
+            _add_event(state, power, chosen, place, gain, n == 0, start, scene, background, rows, table, lines)
     return power, background, table
 
 
@@ -502,7 +504,7 @@ def _add_tone(state, power, envelope, since, register, wander, background, lines
         pitches[x] = min(max(pitches[x], 3.95), 8.7)  # 52 to 6000 Hz
     timbre = _timbre(state, 60.0 if step > 0 else _exp(base) / 1.5, False)
     filters = _still_filter(state, height)
-    _add_partials(power, 0, width, envelope, since, pitches, timbre, filters, background, lines)
+    _add_partials(power, np.int64(0), width, envelope, since, pitches, timbre, filters, background, lines)
 
 
 @njit(cache=True, error_model="numpy")
@@ -576,7 +578,7 @@ def _add_voice(state, power, envelope, since, register, gain, onset, duration, b
             _add_noise(state, power, burst, centre, wide, 0.0, background, rows, table)
         here[:] = there
         at += length if _uniform(state, 0.0, 1.0) < 0.85 else length + period * _uniform(state, 0.5, 2.0)
-    _add_partials(power, 0, width, envelope, since, pitches, timbre, filters, background, lines)
+    _add_partials(power, np.int64(0), width, envelope, since, pitches, timbre, filters, background, lines)
 
 
 @njit(cache=True, error_model="numpy")
