@@ -38,10 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def perlin_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small finished set: 100 perlin patterns of 80x208 in 4 shards."""
-    from synpat.render import make_recipe, render_set
+    from synpat.rendering.render import make_spec, render_set
 
     folder = tmp_path_factory.mktemp("sets") / "perlin"
-    render_set(folder, make_recipe("perlin", 100, samples_per_shard=25), workers=1, progress=lambda *_: None)
+    render_set(folder, make_spec("perlin", 100, samples_per_shard=25), workers=1, progress=lambda *_: None)
     return folder
 
 

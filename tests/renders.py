@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from synpat.render import make_recipe, render_set
+from synpat.rendering.render import make_spec, render_set
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -11,8 +11,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def undisturbed(folder: Path, n: int, per_shard: int) -> dict[str, bytes]:
     """The files of a set of perlin patterns of 32x64, rendered by this process."""
-    recipe = make_recipe("perlin", n, height=32, width=64, samples_per_shard=per_shard)
-    render_set(folder, recipe, workers=1, progress=lambda *_: None)
+    spec = make_spec("perlin", n, height=32, width=64, samples_per_shard=per_shard)
+    render_set(folder, spec, workers=1, progress=lambda *_: None)
     return contents(folder)
 
 

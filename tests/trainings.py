@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from synpat_train.encoder import Encoder
-from synpat_train.evaluation.clips import Trial
-from synpat_train.evaluation.embedding import Normalisation
-from synpat_train.evaluation.finetune import finetune
-from synpat_train.evaluation.finetune_recipes import M2D, FineTuning
-from synpat_train.evaluation.front_end import FRONT_ENDS
-from synpat_train.evaluation.recordings import Recordings
-from synpat_train.evaluation.task import Split, Task
-from synpat_train.timm_door import VisionTransformer, create_model
-from synpat_train.vit import initialise, sincos_positions, vit_arguments
+from synpat_train.audio.front_end import FRONT_ENDS
+from synpat_train.evaluation.finetuning.clips import FineTuningContext
+from synpat_train.evaluation.finetuning.finetune import finetune
+from synpat_train.evaluation.finetuning.recipes import M2D, FineTuning
+from synpat_train.evaluation.probes.embedding import Normalisation
+from synpat_train.evaluation.tasks.recordings import Recordings
+from synpat_train.evaluation.tasks.task import Split, Task
+from synpat_train.model.encoder import Encoder
+from synpat_train.model.timm_compat import VisionTransformer, create_model
+from synpat_train.model.vit import initialise, sincos_positions, vit_arguments
 
 UNIT = 8000
 LEARNT = Split(name="half", train=np.arange(40), test=np.arange(40, 80))
@@ -83,8 +83,8 @@ def train_and_test(
     return finetune(encoder, task, split, NORMALISATION, recipe, seed, device="cpu", checkpoint=folder / "training.pt")
 
 
-def trial_of(task: Task, recipe: FineTuning, split: Split = LEARNT) -> Trial:
-    return Trial(
+def context_of(task: Task, recipe: FineTuning, split: Split = LEARNT) -> FineTuningContext:
+    return FineTuningContext(
         task=task,
         split=split,
         normalisation=NORMALISATION,

@@ -15,11 +15,17 @@ import numpy as np
 import soundfile
 import torch
 
-from synpat_train.encoder import Encoder, random_encoder
-from synpat_train.evaluation.embedding import Normalisation, batches_of_equal_steps, embed, encoder_embedder
-from synpat_train.evaluation.front_end import FRONT_ENDS
-from synpat_train.evaluation.recordings import Recordings, decode
-from synpat_train.vit import build_vit
+from synpat_train.audio.front_end import FRONT_ENDS
+from synpat_train.evaluation.probes.embedding import (
+    EmbeddingContext,
+    Normalisation,
+    batches_of_equal_steps,
+    embed,
+    encoder_embedder,
+)
+from synpat_train.evaluation.tasks.recordings import Recordings, decode
+from synpat_train.model.encoder import Encoder, random_encoder
+from synpat_train.model.vit import build_vit
 
 RATE, SECONDS = 16_000, 4.0
 FILES = 1000
@@ -71,20 +77,12 @@ def embedding(size: str, device: str) -> tuple[float, float]:
     lengths = np.full(clips, round(SECONDS * RATE))
     recordings = Recordings(samples=samples, starts=np.cumsum(lengths) - lengths, lengths=lengths, digest="noise")
     front_end, embedder = FRONT_ENDS[80], encoder_embedder(encoder)
-    batches = batches_of_equal_steps(recordings, encoder, front_end, BATCH)
+    context = EmbeddingContext(front_end=front_end, normalisation=Normalisation(-7, 4), device=device)
+    batches = batches_of_equal_steps(recordings, encoder, context, BATCH)
     inputs = [torch.randn(80, front_end.frames(int(lengths[0])), device=device) for _ in batches[0]]
 
     def whole() -> None:
-        found = embed(
-            recordings,
-            [embedder],
-            front_end,
-            Normalisation(-7, 4),
-            batches=batches,
-            unit=0,
-            device=device,
-            what="embed",
-        )
+        found = embed(recordings, [embedder], context, batches, "embed")
         assert sum(len(each) for (each,) in found) == clips
 
     def alone() -> None:

@@ -27,8 +27,8 @@ import click
 import cv2
 
 from synpat.families import FAMILIES
-from synpat.render import make_recipe, render_set
-from synpat.sampling import paint
+from synpat.rendering.render import make_spec, render_set
+from synpat.rendering.sampling import paint
 from synpat_shards import decode_png, encode_png, shard_set
 
 REPORT = Path(__file__).parents[1] / "docs" / "bench_families.json"
@@ -47,7 +47,7 @@ KEPT = 300
 # et al. 2020 (FractalDB, one file of the four that a rendering gives) and 2022 (RCDB), Takashima et al. 2023
 # (VisualAtom), Anderson and Farrell 2022 (IFS), Baradad et al. 2022 (shaders: 7 ms, and 8 ms to compile, on llvmpipe).
 # fmt: off
-PUBLISHED = {
+REFERENCE_RESULTS = {
     "dead-leaves-squares": (256, 1.14), "dead-leaves-oriented": (256, 1.32), "dead-leaves-shapes": (256, 1.43),
     "spectrum": (256, 0.147), "wmm": (256, 1.39), "spectrum-color": (256, 0.224), "spectrum-color-wmm": (256, 1.83),
     "stylegan-random": (256, 0.78), "stylegan-highfreq": (256, 0.76), "stylegan-sparse": (256, 1.3),
@@ -93,7 +93,7 @@ def main(family: tuple[str, ...], out: Path, table: bool) -> None:
 
 def measure(family: str) -> dict[str, object]:
     """All figures of one family: times in milliseconds, sizes in bytes."""
-    side, published = PUBLISHED.get(family, (UNPUBLISHED_SIDE, None))
+    side, published = REFERENCE_RESULTS.get(family, (UNPUBLISHED_SIDE, None))
     native = sample_times(family, side, side)
     small = sample_times(family, *SMALL)
     whole, lost = whole_times(family, small["render_ms"] + small["encode_ms"])
@@ -164,7 +164,7 @@ def mean_ms(function: Callable[[Any], object], items: list[Any]) -> float:
 def whole_times(family: str, least_ms: float) -> tuple[float, float]:
     """Of a set rendered by one worker: processor time of an image, and the share of it that goes neither into the
     family nor into the encoder."""
-    recipe = make_recipe(family, max(int(1000 * SECONDS / least_ms), 3), height=SMALL[0], width=SMALL[1])
+    spec = make_spec(family, max(int(1000 * SECONDS / least_ms), 3), height=SMALL[0], width=SMALL[1])
     encoding: list[float] = []
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -172,9 +172,9 @@ def whole_times(family: str, least_ms: float) -> tuple[float, float]:
         patch.object(shard_set, "encode_png", clocked(encode_png, encoding)),
     ):
         began = time.process_time()
-        render_set(Path(folder), recipe, workers=1, progress=lambda *_: None)
+        render_set(Path(folder), spec, workers=1, progress=lambda *_: None)
         whole = time.process_time() - began
-    return whole * 1000 / (recipe.n + 1), 1 - sum(painting + encoding) / whole  # one is painted to try the family out
+    return whole * 1000 / (spec.n + 1), 1 - sum(painting + encoding) / whole  # one is painted to try the family out
 
 
 def images_per_second(family: str, whole: float) -> float:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from synpat.families import FAMILIES, Image
-from synpat.sampling import sample
+from synpat.rendering.sampling import sample
 from synpat_shards import decode_png, encode_png
 
 IMAGES, ROUNDS = 20, 5
@@ -77,7 +77,7 @@ def main(size: str) -> None:
     cv2.setNumThreads(1)
     height, width = map(int, size.split("x"))
     print(f"| {size} | " + " | ".join(WRITERS) + " |\n" + "|---" * (1 + len(WRITERS)) + "|")
-    for family in (name for name, family in FAMILIES.items() if not family.dear):
+    for family in (name for name, family in FAMILIES.items() if not family.expensive):
         images = [sample(family, 0, index, height, width) for index in range(IMAGES)]
         cells = (f"{e:.3f} / {d:.3f} / {kb:.1f}" for e, d, kb in (measure(images, w) for w in WRITERS.values()))
         print(f"| {family} | " + " | ".join(cells) + " |", flush=True)

@@ -9,6 +9,8 @@ import json
 import os
 import platform
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,24 +25,37 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / part) for part in ("generators", "shards", "trainer")]
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command sets it
 
+from synpat_train.entry_points import keep_memory  # noqa: E402
+
+keep_memory()
+
 import click  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from synpat.render import make_recipe, render_set  # noqa: E402
+from synpat.rendering.render import make_spec, render_set  # noqa: E402
 from synpat_shards import decode_png  # noqa: E402
 from synpat_train.config import Config, make_config  # noqa: E402
-from synpat_train.device import memory, uses_bfloat16  # noqa: E402
-from synpat_train.flops import operations, peak  # noqa: E402
-from synpat_train.images import Cached, Images, Streamed  # noqa: E402
-from synpat_train.mae import MaskedAutoencoder, patchify, standardise  # noqa: E402
-from synpat_train.order import Order  # noqa: E402
-from synpat_train.pretrain import pretrain  # noqa: E402
-from synpat_train.sets import open_sets  # noqa: E402
-from synpat_train.tar_index import index_shard  # noqa: E402
+from synpat_train.data.decoded_cache import CachedImages  # noqa: E402
+from synpat_train.data.images import Images  # noqa: E402
+from synpat_train.data.shard_sets import open_sets  # noqa: E402
+from synpat_train.data.shuffle import SampleOrder  # noqa: E402
+from synpat_train.data.streaming import StreamedImages  # noqa: E402
+from synpat_train.data.tar_index import index_shard  # noqa: E402
+from synpat_train.device import peak_memory, uses_bfloat16  # noqa: E402
+from synpat_train.model.flops import flops_per_sample, peak_flops  # noqa: E402
+from synpat_train.model.mae import MaskedAutoencoder, patchify, standardise  # noqa: E402
+from synpat_train.pretraining.train import pretrain  # noqa: E402
 
 FAMILY = "perlin"
+START = """
+try:
+    from synpat_train.entry_points import train
+except ImportError:  # checkouts before 2026-11-26
+    from synpat_train.start import train
+train()
+"""
 READ_SECONDS = 2.0
 """Time given to each way of reading."""
 SETTLED = 2
@@ -48,7 +63,7 @@ SETTLED = 2
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Row:
     """One row of training: a preset with settings over it."""
 
     name: str
@@ -58,12 +73,12 @@ class Recipe:
     settings: Mapping[str, Any]
 
 
-RECIPES = (
-    Recipe("msm-mae", "msm-mae", 1024, {}),
-    Recipe("msm-mae, streamed", "msm-mae", 1024, {"stream": True}),
-    Recipe("m2d", "m2d", 512, {}),
-    Recipe("audiomae", "audiomae", 256, {}),
-    Recipe("audiomae, mask .75", "audiomae", 256, {"mask_ratio": 0.75}),
+ROWS = (
+    Row("msm-mae", "msm-mae", 1024, {}),
+    Row("msm-mae, streamed", "msm-mae", 1024, {"stream": True}),
+    Row("m2d", "m2d", 512, {}),
+    Row("audiomae", "audiomae", 256, {}),
+    Row("audiomae, mask .75", "audiomae", 256, {"mask_ratio": 0.75}),
 )
 SAMPLES = {(80, 208): 16384, (80, 608): 8192, (128, 1024): 4096}
 """Rendered at each size for a GPU; a 32nd of it without."""
@@ -71,17 +86,25 @@ SAMPLES = {(80, 208): 16384, (80, 608): 8192, (128, 1024): 4096}
 
 @click.command()
 @click.option("--model", help="Encoder.  [default: base on a GPU, tiny without]")
-@click.option(
-    "--only", multiple=True, type=click.Choice([r.name for r in RECIPES]), help="Only these rows of training."
-)
+@click.option("--only", multiple=True, type=click.Choice([r.name for r in ROWS]), help="Only these rows of training.")
 @click.option("--steps", type=int, help="Steps of each row.  [default: 120 on a GPU, 12 without]")
-def main(model: str | None, only: tuple[str, ...], steps: int | None) -> None:
+@click.option(
+    "--against",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Compare with another checkout on the CPU instead: alternating runs of the command.",
+)
+def main(model: str | None, only: tuple[str, ...], steps: int | None, against: Path | None) -> None:
     """Measure, then print one table.
 
     \b
-    Example:
+    Examples:
       tools/bench_train.py
+      tools/bench_train.py --against ../older-checkout
     """
+    if against:
+        with tempfile.TemporaryDirectory() as folder:
+            print(comparison(Path(folder), against.resolve(), model or "tiny", steps or 32))
+        return
     gpu = torch.cuda.is_available()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -89,12 +112,10 @@ def main(model: str | None, only: tuple[str, ...], steps: int | None) -> None:
             render(Path(folder), size, SAMPLES[size] // (1 if gpu else 32))
         for size in ((80, 208), (128, 1024)):
             rows += reading(Path(folder), size)
-        for recipe in RECIPES:
-            if recipe.name in (only or [r.name for r in RECIPES]):
-                say(f"training {recipe.name}")
-                rows += training(
-                    Path(folder), recipe, model or ("base" if gpu else "tiny"), steps or (120 if gpu else 12)
-                )
+        for row in ROWS:
+            if row.name in (only or [r.name for r in ROWS]):
+                say(f"training {row.name}")
+                rows += training(Path(folder), row, model or ("base" if gpu else "tiny"), steps or (120 if gpu else 12))
     print(table(rows, gpu))
 
 
@@ -104,8 +125,8 @@ def say(text: str) -> None:
 
 def render(folder: Path, size: tuple[int, int], n: int) -> None:
     say(f"rendering {n} samples of {size[0]}x{size[1]}")
-    recipe = make_recipe(FAMILY, n, height=size[0], width=size[1], samples_per_shard=max(n // 16, 1))
-    render_set(set_of(folder, size), recipe, workers=len(os.sched_getaffinity(0)), progress=lambda *_: None)
+    spec = make_spec(FAMILY, n, height=size[0], width=size[1], samples_per_shard=max(n // 16, 1))
+    render_set(set_of(folder, size), spec, workers=len(os.sched_getaffinity(0)), progress=lambda *_: None)
 
 
 def set_of(folder: Path, size: tuple[int, int]) -> Path:
@@ -122,18 +143,20 @@ def reading(folder: Path, size: tuple[int, int]) -> list[tuple[str, ...]]:
     shard = sets[0].shards[0].path
     data = shard.read_bytes()
     files = [data[p.offset : p.offset + p.size] for p in index_shard(shard)]
-    order = Order(0, tuple(s.count for s in sets[0].shards), (1.0,) * len(sets[0].shards), 16384)
+    order = SampleOrder(0, tuple(s.count for s in sets[0].shards), (1.0,) * len(sets[0].shards), 16384)
     threads = min(len(os.sched_getaffinity(0)), 8)
     read = {
         "decode our PNG": rate(lambda: [decode_png(file) for file in files], len(files)),
-        "stream from shards, 1 thread": batches(Streamed(sets, size[1], 1, skip_damaged=False), order),
-        f"stream from shards, {threads} threads": batches(Streamed(sets, size[1], threads, skip_damaged=False), order),
-        "cache": batches(Cached(sets, size[1], folder / "cache"), order),
+        "stream from shards, 1 thread": batches(StreamedImages(sets, size[1], 1, skip_damaged=False), order),
+        f"stream from shards, {threads} threads": batches(
+            StreamedImages(sets, size[1], threads, skip_damaged=False), order
+        ),
+        "cache": batches(CachedImages(sets, size[1], folder / "cache"), order),
     }
     return [(f"{name}, {size[0]}x{size[1]}", f"{found:,.0f}", "", "", "", "", "") for name, found in read.items()]
 
 
-def batches(images: Images, order: Order, batch: int = 256) -> float:
+def batches(images: Images, order: SampleOrder, batch: int = 256) -> float:
     """Samples a second in batches, in the order of an epoch."""
     batch, place = min(batch, len(order)), 0
 
@@ -159,42 +182,42 @@ def rate(work: Callable[[], object], samples: int) -> float:
 # -- training
 
 
-def training(folder: Path, recipe: Recipe, model: str, steps: int) -> list[tuple[str, ...]]:
+def training(folder: Path, row: Row, model: str, steps: int) -> list[tuple[str, ...]]:
     """The command's own figures of a run, and those of plain code for the same model."""
     gpu = torch.cuda.is_available()
     small = {} if gpu else {"decoder_width": 96, "decoder_depth": 2, "decoder_heads": 3}
     settings = dict(
-        recipe.settings, model=model, steps=steps, batch_size=recipe.batch if gpu else 8, log_every=max(steps // 6, 1)
+        row.settings, model=model, steps=steps, batch_size=row.batch if gpu else 8, log_every=max(steps // 6, 1)
     )
-    config = make_config(recipe.preset, settings | small)
-    run = folder / f"run-{recipe.name}"
+    config = make_config(row.preset, settings | small)
+    run = folder / f"run-{row.name}"
     shards = str(set_of(folder, (config.height, config.width)))
     pretrain(run, [shards], config, folder / "cache", workers=min(len(os.sched_getaffinity(0)), 8))
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()][SETTLED:]
     ours = {name: median(line[name] for line in lines) for name in ("samples_per_s", "mfu", "data_wait", "memory_gb")}
-    name = f"{recipe.name}: {model} {config.height}x{config.width}, batch {config.batch_size}"
+    name = f"{row.name}: {model} {config.height}x{config.width}, batch {config.batch_size}"
     rows = [
         (
             name,
             f"{ours['samples_per_s']:,.1f}",
-            f"{operations(config) / 1e9:.1f}",
+            f"{flops_per_sample(config) / 1e9:.1f}",
             f"{ours['mfu']:.1%}",
             f"{ours['data_wait']:.1%}",
             f"{ours['memory_gb']:.1f}",
             "",
         )
     ]
-    if "stream" in recipe.settings:
+    if "stream" in row.settings:
         return rows
     for precision in (torch.float32, torch.bfloat16)[: 1 + uses_bfloat16("auto", device())]:
-        say(f"plain code for {recipe.name}, {precision}")
+        say(f"plain code for {row.name}, {precision}")
         plain, held = plain_rate(config, precision, max(steps // 6, 3))
         rows.append(
             (
                 f"  plain eager, {'float32' if precision == torch.float32 else 'AMP bfloat16'}",
                 f"{plain:,.1f}",
-                f"{operations(config) / 1e9:.1f}",
-                f"{plain * operations(config) / peak(device(), precision):.1%}",
+                f"{flops_per_sample(config) / 1e9:.1f}",
+                f"{plain * flops_per_sample(config) / peak_flops(device(), precision):.1%}",
                 "none read",
                 f"{held:.1f}",
                 f"{ours['samples_per_s'] / plain:.2f}",
@@ -234,7 +257,7 @@ def plain_rate(config: Config, precision: torch.dtype, steps: int) -> tuple[floa
         loss.item()
         times.append(time.perf_counter() - began)
     torch.set_float32_matmul_precision(before)
-    return config.batch_size / median(times[1:]), memory(device()) / 1e9
+    return config.batch_size / median(times[1:]), peak_memory(device()) / 1e9
 
 
 def plain_loss(model: Any, images: Tensor, config: Config) -> Tensor:
@@ -257,6 +280,60 @@ def plain_loss(model: Any, images: Tensor, config: Config) -> Tensor:
         targets = standardise(targets)
     mask = (restore >= config.kept).float()
     return (((guesses.float() - targets) ** 2).mean(-1) * mask).sum() / mask.sum()
+
+
+# -- two checkouts
+
+ROUNDS = 3
+"""Runs of each checkout, in turn."""
+DECODER = {"decoder_width": 128, "decoder_depth": 2, "decoder_heads": 4}
+
+
+def comparison(folder: Path, other: Path, model: str, steps: int) -> str:
+    """Return a table of the rates of two checkouts, by threads, batch size and precision."""
+    render(folder, (80, 208), 1024)
+    cores = len(os.sched_getaffinity(0))
+    lines = ["| threads | batch | precision | other, samples/s | this, samples/s | ratio | final losses |"]
+    lines.append("|--:|--:|---|--:|--:|--:|---|")
+    for threads in sorted({1, min(cores, 2), cores}):
+        for batch in (32, 128):
+            for precision in ("auto", "float32"):
+                case = {"model": model, "batch_size": batch, "precision": precision, **DECODER}
+                theirs, ours = alternating(folder, (other, ROOT), threads, steps * 32 // batch + 8, case)
+                losses = f"{theirs[1]:.5f}, {ours[1]:.5f}"
+                lines.append(
+                    f"| {threads} | {batch} | {precision} | {theirs[0]:,.1f} | {ours[0]:,.1f} "
+                    f"| {ours[0] / theirs[0]:.2f} | {losses} |"
+                )
+                say(lines[-1])
+    return "\n".join([*lines, "", f"{processor()}, torch {torch.__version__}; medians of {ROUNDS} alternating runs."])
+
+
+def alternating(
+    folder: Path, checkouts: tuple[Path, Path], threads: int, steps: int, settings: Mapping[str, Any]
+) -> list[tuple[float, float]]:
+    """Return the median rate and the last loss of each checkout."""
+    runs = [[command_rate(folder, each, threads, steps, settings) for each in checkouts] for _ in range(ROUNDS)]
+    return [(median(rate for rate, _ in each), each[-1][1]) for each in zip(*runs, strict=True)]
+
+
+def command_rate(
+    folder: Path, checkout: Path, threads: int, steps: int, settings: Mapping[str, Any]
+) -> tuple[float, float]:
+    """Return the median rate and the last loss of one run of a checkout's command on as many cores as threads."""
+    run, cores = folder / "run", sorted(os.sched_getaffinity(0))[:threads]
+    shutil.rmtree(run, ignore_errors=True)
+    command = [sys.executable, "-c", START, "--out", run]
+    command += ["--shards", set_of(folder, (80, 208)), "--cache", folder / "cache", "--steps", str(steps)]
+    for name, value in {"log_every": max(steps // 8, 1), **settings}.items():
+        command += ["--set", f"{name}={value}"]
+    paths = os.pathsep.join(str(checkout / part) for part in ("generators", "shards", "trainer"))
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run(
+        command, env=environment, check=True, capture_output=True, preexec_fn=lambda: os.sched_setaffinity(0, cores)
+    )
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()][SETTLED:]
+    return median(line["samples_per_s"] for line in lines), lines[-1]["loss"]
 
 
 # -- the table

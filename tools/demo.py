@@ -24,7 +24,7 @@ TASKS = ("gm-instrument", "gm-pitch")
 
 def main() -> None:
     """Run every stage, then write demo/report.html."""
-    families = [name for name, family in FAMILIES.items() if not family.dear]
+    families = [name for name, family in FAMILIES.items() if not family.expensive]
     stage(f"rendering {len(families)} families")
     run("synpat", "render", "--family", "all", "--n", SAMPLES, "--out", DEMO / "sets")
     stage("pre-training")

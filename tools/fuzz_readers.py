@@ -20,7 +20,7 @@ import numpy as np
 
 with atheris.instrument_imports(include=["synpat_shards", "json"]):  # pyright: ignore[reportAttributeAccessIssue]
     from synpat_shards import decode_png, encode_png, scan
-    from synpat_shards.manifest import Recipe, ShardRecord, manifest_from, summarise, to_json
+    from synpat_shards.manifest import SetSpec, ShardRecord, manifest_from_json, summarise, to_json
     from synpat_shards.reading import Stream
     from synpat_shards.tar import write_end, write_sample
 
@@ -46,9 +46,9 @@ def fuzz_tar(data: bytes) -> None:
 
 
 def fuzz_manifest(data: bytes) -> None:
-    manifest = one_line(lambda: manifest_from(data, "manifest.json"))
+    manifest = one_line(lambda: manifest_from_json(data, "manifest.json"))
     if manifest is not None:
-        assert manifest == manifest_from(to_json(manifest), "again")  # pyright: ignore[reportArgumentType]
+        assert manifest == manifest_from_json(to_json(manifest), "again")  # pyright: ignore[reportArgumentType]
 
 
 def fuzz_png(data: bytes) -> None:
@@ -65,7 +65,7 @@ def tar_seed() -> bytes:
 
 
 def manifest_seed() -> bytes:
-    recipe = Recipe(
+    spec = SetSpec(
         family="perlin",
         family_version=1,
         parameters={"octaves": 2},
@@ -76,16 +76,16 @@ def manifest_seed() -> bytes:
         height=8,
         width=8,
         mode="L",
-        via=(16, 16),
+        render_size=(16, 16),
         with_parameters=True,
         encoding="png",
         extended_at=(6,),
     )
     shards = [
         ShardRecord(
-            file=recipe.shard_name(number),
-            first_index=recipe.shard_indices(number).start,
-            count=len(recipe.shard_indices(number)),
+            file=spec.shard_name(number),
+            first_index=spec.shard_indices(number).start,
+            count=len(spec.shard_indices(number)),
             bytes=1,
             sha256="0" * 64,
             pixels_sha256="f" * 64,
@@ -93,9 +93,9 @@ def manifest_seed() -> bytes:
             mean=1.5,
             std=2.0,
         )
-        for number in range(recipe.shard_count)
+        for number in range(spec.shard_count)
     ]
-    return json.dumps(json.loads(to_json(summarise(recipe, shards, {"synpat": "1"})))).encode()
+    return json.dumps(json.loads(to_json(summarise(spec, shards, {"synpat": "1"})))).encode()
 
 
 TARGETS = {

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from synpat.render import make_recipe, render_set
+from synpat.rendering.render import make_spec, render_set
 from synpat_shards import begin_set, open_store
 
 OPTIONS = "render --family perlin --size 32x64 --samples-per-shard 50 --workers 2"
@@ -45,8 +45,8 @@ def main(kills: int, n: int, out: str | None, seed: int) -> None:
     """Kill a render at random moments and see that no byte changes."""
     dice, began = random.Random(seed), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        recipe = make_recipe("perlin", n, height=32, width=64, samples_per_shard=50)
-        render_set(f"{folder}/straight", recipe, workers=2, progress=lambda *_: None)
+        spec = make_spec("perlin", n, height=32, width=64, samples_per_shard=50)
+        render_set(f"{folder}/straight", spec, workers=2, progress=lambda *_: None)
         expected = digests(f"{folder}/straight")
         done = {"parent": 0, "worker": 0}
         sets = runs = 0
@@ -64,9 +64,9 @@ def main(kills: int, n: int, out: str | None, seed: int) -> None:
                     done[who] += 1
             _, said = process.communicate()
             if process.returncode == 0 or sum(done.values()) == kills:
-                render_set(place, recipe, workers=2, progress=lambda *_: None)
+                render_set(place, spec, workers=2, progress=lambda *_: None)
                 assert digests(place) == expected, f"{place} differs from an undisturbed run"
-                begin_set(place, recipe)  # it is a set that anybody may take up
+                begin_set(open_store(place), spec)  # it is a set that anybody may take up
                 sets += 1
             elif process.returncode != -signal.SIGKILL and b"took its process down" not in said:
                 raise SystemExit(f"a run ended with {process.returncode}: {said.decode().strip()}")

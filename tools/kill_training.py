@@ -13,7 +13,7 @@ import click
 import torch
 from safetensors.torch import load_file
 
-from synpat.render import make_recipe, render_set
+from synpat.rendering.render import make_spec, render_set
 
 SAMPLES, BATCH = 500, 16
 SETTINGS = (
@@ -37,8 +37,8 @@ def main(kills: int, seed: int, stream: bool) -> None:
     dice, steps = random.Random(seed), 6 * kills
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        recipe = make_recipe("perlin", SAMPLES, samples_per_shard=100)
-        render_set(folder / "set", recipe, workers=1, progress=lambda *_: None)
+        spec = make_spec("perlin", SAMPLES, samples_per_shard=100)
+        render_set(folder / "set", spec, workers=1, progress=lambda *_: None)
         straight, killed = folder / "straight", folder / "killed"
         finish(start(folder, straight, steps, stream, workers=1))
         for kill in range(1, kills + 1):

@@ -10,8 +10,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from synpat.sheet import contact_sheet
-from synpat_shards import encode_png, read_manifest, write_whole
+from synpat.inspection.sheet import contact_sheet
+from synpat_shards import encode_png, read_manifest, write_atomically
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
@@ -51,7 +51,7 @@ def write_report(demo: Path, families: Sequence[str]) -> Path:
     )
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>synpat demo</title><style>{STYLE}</style>'
     path = demo / "report.html"
-    write_whole(path, (page + "\n".join(sections) + "</html>\n").encode())
+    write_atomically(path, (page + "\n".join(sections) + "</html>\n").encode())
     return path
 
 
@@ -65,7 +65,7 @@ def _set_table(demo: Path, families: Sequence[str]) -> str:
     for family in families:
         manifest = read_manifest(demo / "sets" / family)
         size = sum(shard.bytes for shard in manifest.shards) / 1e6
-        cells = (manifest.recipe.n, f"{size:.1f}", f"{manifest.mean:.1f}", f"{manifest.std:.1f}")
+        cells = (manifest.spec.n, f"{size:.1f}", f"{manifest.mean:.1f}", f"{manifest.std:.1f}")
         rows.append(f"<tr><td>{family}</td>" + "".join(f'<td class="number">{cell}</td>' for cell in cells))
     heads = "".join(f'<th class="number">{head}</th>' for head in ("samples", "MB", "mean grey", "std"))
     return f"<table><tr><th>family{heads}{''.join(rows)}</table>"

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from synpat.families import FAMILIES
-from synpat_shards import atomic_file, write_whole
-from synpat_train.evaluation.benchmarks import BENCHMARKS
+from synpat_shards import atomic_file, write_atomically
+from synpat_train.evaluation.tasks.benchmarks import BENCHMARKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Scale:
     """Of synpat-eval; the paper's for each task if it is empty."""
 
 
-CHEAP = tuple(name for name, family in FAMILIES.items() if not family.dear)
+CHEAP = tuple(name for name, family in FAMILIES.items() if not family.expensive)
 SMALL_DECODER = "--set decoder_width=128 --set decoder_depth=2 --set decoder_heads=4"
 SCALES: Mapping[str, Scale] = {
     "smoke": Scale(
@@ -113,7 +113,7 @@ def main(scale: str, families: tuple[str, ...], tasks: tuple[str, ...], out: Pat
     statistics = json.loads(run("synpat", "stats", *(out / "sets" / f for f in families), "--json"))
     gains = {family: gain(out / "runs" / family) for family in families}
     draw_transfer(list(statistics.values()), gains, out / "transfer.png")
-    write_whole(out / "RESULTS.md", report(table, gains).encode())
+    write_atomically(out / "RESULTS.md", report(table, gains).encode())
     click.echo((out / "RESULTS.md").read_text())
 
 

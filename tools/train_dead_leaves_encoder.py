@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as nn
 
 from synpat.families.feature_vis import DEVIATION, MEAN, encoder_digest, pooled_features, random_weights
-from synpat.image import in_mode
+from synpat.painting.image import convert_mode
 from synpat_shards import decode_png, open_set, read_members
 
 FEATURES = 128
@@ -95,7 +95,7 @@ def _images(folder: Path) -> NDArray[np.uint8]:
         data = (folder / shard.file).read_bytes()
         for member in read_members(folder / shard.file):
             if member.extension == "png":
-                images.append(in_mode(decode_png(data[member.offset : member.offset + member.size]), "RGB"))
+                images.append(convert_mode(decode_png(data[member.offset : member.offset + member.size]), "RGB"))
     return np.stack(images)
 
 

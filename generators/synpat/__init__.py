@@ -7,7 +7,7 @@ import os
 os.environ["OPENCV_IPP"] = "sse42"
 
 from .families import FAMILIES, Family
-from .render import make_recipe, render_set
-from .sampling import paint, sample
+from .rendering.render import make_spec, render_set
+from .rendering.sampling import paint, sample
 
-__all__ = ["FAMILIES", "Family", "make_recipe", "paint", "render_set", "sample"]
+__all__ = ["FAMILIES", "Family", "make_spec", "paint", "render_set", "sample"]

@@ -1,60 +1,73 @@
 """The shard-set format: what `synpat` writes and `synpat-train` reads. Bytes in, bytes out."""
 
-from .files import atomic_file, locked, write_whole
-from .manifest import Manifest, Recipe, ShardRecord, read_manifest
+from .errors import InputError, MissingDependencyError, describe_differences
+from .files import atomic_file, locked, sole_process, write_atomically
+from .manifest import FOLDER, MANIFEST, Manifest, SetSpec, ShardRecord, read_manifest
+from .moments import mean_and_std, pooled_mean_and_std
 from .png import ENCODING, decode_png, encode_png
 from .publish import publish
 from .reading import read_images, shard_members
 from .shard_set import (
-    Place,
     Sample,
     begin_extension,
     begin_set,
-    check_place,
+    check_target,
     complete_set,
     finished_shards,
+    lock_set,
     open_set,
-    recipe_of,
-    sole_writer,
+    read_spec,
     write_shard,
 )
-from .store import Store, StoreError, is_url, open_store
+from .store import Location, Store, StoreError, is_url, open_store
+from .system import available_cores, memory_limit, reserve_space
 from .tar import Member, read_members, scan
 from .verify import Fault, Report, verify
 
 __all__ = [
     "ENCODING",
+    "FOLDER",
+    "MANIFEST",
     "Fault",
+    "InputError",
+    "Location",
     "Manifest",
     "Member",
-    "Place",
-    "Recipe",
+    "MissingDependencyError",
     "Report",
     "Sample",
+    "SetSpec",
     "ShardRecord",
     "Store",
     "StoreError",
     "atomic_file",
+    "available_cores",
     "begin_extension",
     "begin_set",
-    "check_place",
+    "check_target",
     "complete_set",
     "decode_png",
+    "describe_differences",
     "encode_png",
     "finished_shards",
     "is_url",
+    "lock_set",
     "locked",
+    "mean_and_std",
+    "memory_limit",
     "open_set",
     "open_store",
+    "pooled_mean_and_std",
     "publish",
     "read_images",
     "read_manifest",
     "read_members",
-    "recipe_of",
+    "read_spec",
+    "reserve_space",
     "scan",
     "shard_members",
-    "sole_writer",
+    "sole_process",
     "verify",
+    "write_atomically",
     "write_shard",
-    "write_whole",
 ]

@@ -9,15 +9,19 @@ _SIZES = [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 
 def card(manifest: Manifest) -> str:
     """The README.md of a set: the YAML header that `datasets` understands, then a description."""
-    recipe = manifest.recipe
+    spec = manifest.spec
     size = sum(shard.bytes for shard in manifest.shards)
-    category = next((name for most, name in _SIZES if recipe.n < most), "10M<n<100M")
-    painted = f"painted at {recipe.via[0]}x{recipe.via[1]} and resized" if recipe.via else "painted at this size"
-    classes = f"{recipe.categories}, in `cls`" if recipe.categories else "none"
-    parameters = json.dumps(recipe.parameters) if recipe.parameters else "all drawn from the family's prior"
+    category = next((name for most, name in _SIZES if spec.n < most), "10M<n<100M")
+    painted = (
+        f"painted at {spec.render_size[0]}x{spec.render_size[1]} and resized"
+        if spec.render_size
+        else "painted at this size"
+    )
+    classes = f"{spec.categories}, in `cls`" if spec.categories else "none"
+    parameters = json.dumps(spec.parameters) if spec.parameters else "all drawn from the family's prior"
     return f"""---
 license: cc0-1.0
-pretty_name: synpat {recipe.family}, {recipe.n} samples
+pretty_name: synpat {spec.family}, {spec.n} samples
 size_categories: [{category}]
 source_datasets: [original]
 annotations_creators: [machine-generated]
@@ -28,33 +32,33 @@ configs:
   - {{split: train, path: "*.tar"}}
 dataset_info:
   splits:
-  - {{name: train, num_bytes: {size}, num_examples: {recipe.n}}}
+  - {{name: train, num_bytes: {size}, num_examples: {spec.n}}}
 ---
 
-# {recipe.family}: {recipe.n} synthetic patterns
+# {spec.family}: {spec.n} synthetic patterns
 
 Rendered by synpat from nothing but a seed: no recording, no photograph, nobody's data.
 
 | | |
 |---|---|
-| family | {recipe.family}, version {recipe.family_version} |
-| seed | {recipe.seed} |
-| samples | {recipe.n} in {recipe.shard_count} shards of at most {recipe.samples_per_shard} |
-| image | {recipe.height}x{recipe.width} (frequency x time), mode {recipe.mode}, {painted}, {recipe.encoding} |
+| family | {spec.family}, version {spec.family_version} |
+| seed | {spec.seed} |
+| samples | {spec.n} in {spec.shard_count} shards of at most {spec.samples_per_shard} |
+| image | {spec.height}x{spec.width} (frequency x time), mode {spec.mode}, {painted}, {spec.encoding} |
 | classes | {classes} |
 | parameters | {parameters} |
 | pixels | mean {manifest.mean:.3f}, standard deviation {manifest.std:.3f}, in grey levels 0..255 |
 | bytes | {size} |
 
 The shards are [WebDataset](https://github.com/webdataset/webdataset) tars: member `<index>.png`\
-{", `<index>.cls`" if recipe.categories else ""}{", `<index>.json`" if recipe.with_parameters else ""}.
+{", `<index>.cls`" if spec.categories else ""}{", `<index>.json`" if spec.with_parameters else ""}.
 `sha256sum -c SHA256SUMS` checks them; `.synpat/manifest.json` holds all that is known about each.
 
 ```python
 import webdataset
-samples = webdataset.WebDataset("{recipe.family}-{{000000..{recipe.shard_count - 1:06d}}}.tar", shardshuffle=False)
+samples = webdataset.WebDataset("{spec.family}-{{000000..{spec.shard_count - 1:06d}}}.tar", shardshuffle=False)
 for sample in samples.decode("l8", only="png"):
-    sample["png"]  # uint8 [{recipe.height}, {recipe.width}]
+    sample["png"]  # uint8 [{spec.height}, {spec.width}]
 ```
 """
 

@@ -1,13 +1,19 @@
 """Files that appear under their name only when they are whole, and folders that one process at a time writes to."""
 
 import errno
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from .errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    raise SystemExit("Error: synpat runs on Linux and macOS. On Windows, use WSL.") from None
 
 PARTIAL = ".*.partial"
 """What a file that is still being written is called, as a pattern; a killed process leaves one behind."""
@@ -46,15 +52,26 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write a small file in one go; an earlier one under that name stays until the new one is whole."""
     with atomic_file(path) as file:
         file.write(data)
 
 
 @contextmanager
+def sole_process(path: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock file, or raise InputError with the text `refusal` if another process holds it."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path))
+        except BlockingIOError:
+            raise InputError(refusal) from None
+        yield
+
+
+@contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file while a folder is written to; the kernel lets go of it when the process ends, however it ends.
+    """Hold a lock file. The kernel releases it when the process ends for any reason.
 
     Raises BlockingIOError if another process holds it.
     """

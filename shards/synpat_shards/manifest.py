@@ -6,13 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
-from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from .store import Store, open_store
+from .errors import InputError
+from .moments import pooled_mean_and_std
+from .store import Location, open_store
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when a manifest changes its meaning; a reader refuses a later one."""
 
 FOLDER = ".synpat"
@@ -27,7 +28,7 @@ LARGEST_SIDE = 16384
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class SetSpec:
     """All that decides the bytes of a set."""
 
     family: str
@@ -46,7 +47,7 @@ class Recipe:
     """Pixels along the time axis."""
     mode: str
     """L (grey) or RGB."""
-    via: tuple[int, int] | None
+    render_size: tuple[int, int] | None
     """Height and width that the patterns were painted at before they were resized; None if painted at their size."""
     with_parameters: bool
     """Whether each sample has a `json` member with the parameters it was drawn with."""
@@ -63,15 +64,15 @@ class Recipe:
             "n and samples_per_shard must be 1 or more": min(self.n, self.samples_per_shard) >= 1,
             "seed and categories must be 0 or more": min(self.seed, self.categories) >= 0,
             f"height and width must lie between 1 and {LARGEST_SIDE}": all(
-                1 <= side <= LARGEST_SIDE for side in (self.height, self.width, *(self.via or ()))
+                1 <= side <= LARGEST_SIDE for side in (self.height, self.width, *(self.render_size or ()))
             ),
             "mode must be L or RGB": self.mode in ("L", "RGB"),
             "extended_at must rise from above 0 to below n": all(low < high for low, high in pairwise(bounds)),
         }
         if broken := [rule for rule, kept in rules.items() if not kept]:
-            raise ValueError(broken[0])
+            raise InputError(broken[0])
         if self.shard_count > MOST_SHARDS:
-            raise ValueError(
+            raise InputError(
                 f"{self.n} samples in shards of {self.samples_per_shard} make {self.shard_count} shards, {MOST_SHARDS} "
                 "are the most: put more samples in each"
             )
@@ -118,16 +119,16 @@ class ShardRecord:
 
     def __post_init__(self) -> None:
         if min(self.first_index, self.count, self.bytes, self.rejects) < 0:
-            raise ValueError("first_index, count, bytes and rejects must be 0 or more")
+            raise InputError("first_index, count, bytes and rejects must be 0 or more")
         if not all(re.fullmatch("[0-9a-f]{64}", digest) for digest in (self.sha256, self.pixels_sha256)):
-            raise ValueError("sha256 and pixels_sha256 must be 64 hexadecimal digits")
+            raise InputError("sha256 and pixels_sha256 must be 64 hexadecimal digits")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """A finished set."""
 
-    recipe: Recipe
+    spec: SetSpec
     shards: tuple[ShardRecord, ...]
     mean: float
     """Of all pixels of the set, in grey levels 0..255."""
@@ -137,75 +138,73 @@ class Manifest:
     schema: int = SCHEMA
 
 
-Record = TypeVar("Record", bound=Manifest | Recipe | ShardRecord)
+Record = TypeVar("Record", bound=Manifest | SetSpec | ShardRecord)
 
 
-def summarise(recipe: Recipe, shards: Sequence[ShardRecord], made_with: dict[str, str]) -> Manifest:
+def summarise(spec: SetSpec, shards: Sequence[ShardRecord], made_with: dict[str, str]) -> Manifest:
     """The manifest of a set whose shards are all there."""
-    mean = math.fsum(shard.count * shard.mean for shard in shards) / recipe.n
-    square = math.fsum(shard.count * (shard.std**2 + shard.mean**2) for shard in shards) / recipe.n
-    std = math.sqrt(max(square - mean**2, 0.0))
-    return Manifest(recipe=recipe, shards=tuple(shards), mean=mean, std=std, made_with=made_with)
+    mean, std = pooled_mean_and_std([(shard.count, shard.mean, shard.std) for shard in shards])
+    return Manifest(spec=spec, shards=tuple(shards), mean=mean, std=std, made_with=made_with)
 
 
-def to_json(record: Manifest | Recipe | ShardRecord) -> bytes:
+def to_json(record: Manifest | SetSpec | ShardRecord) -> bytes:
     return json.dumps(asdict(record), indent=1).encode() + b"\n"
 
 
-def read_manifest(place: str | Path | Store) -> Manifest:
+def read_manifest(location: Location) -> Manifest:
     """The manifest of a finished set in a folder or behind a URL.
 
-    Raises ValueError if there is none, if it is of a later schema, or if it is not what it should be.
+    Raises InputError if there is none, if it is of a later schema, or if it is not what it should be.
     """
-    store = open_store(place)
+    store = open_store(location)
     if not store.exists(MANIFEST):
-        raise ValueError(f"{store.url} has no {MANIFEST}: it is no shard set, or its rendering has not finished")
-    return manifest_from(store.read(MANIFEST, LARGEST_MANIFEST), store.name(MANIFEST))
+        raise InputError(f"{store.url} has no {MANIFEST}: it is no shard set, or its rendering has not finished")
+    return manifest_from_json(store.read(MANIFEST, LARGEST_MANIFEST), store.name(MANIFEST))
 
 
-def manifest_from(data: bytes, name: str) -> Manifest:
-    """A manifest out of its JSON. Raises ValueError, with the name that was given, for anything that is not one."""
+def manifest_from_json(data: bytes, name: str) -> Manifest:
+    """A manifest out of its JSON. Raises InputError, with the name that was given, for anything that is not one."""
     content = _parse(data, name)
     schema = content.get("schema")
     if schema != SCHEMA:
-        raise ValueError(f"{name} has schema {str(schema)[:20]}, this synpat reads {SCHEMA}: update synpat")
+        raise InputError(f"{name} has schema {str(schema)[:20]}, this synpat reads {SCHEMA}: update synpat")
     manifest = _checked(Manifest, content, name)
-    recipe = manifest.recipe
-    if len(manifest.shards) != recipe.shard_count:
-        raise ValueError(f"{name} is damaged: it lists {len(manifest.shards)} shards instead of {recipe.shard_count}")
+    spec = manifest.spec
+    if len(manifest.shards) != spec.shard_count:
+        raise InputError(f"{name} is damaged: it lists {len(manifest.shards)} shards instead of {spec.shard_count}")
     for number, shard in enumerate(manifest.shards):
-        if not belongs(shard, recipe, number):
-            raise ValueError(
-                f"{name} is refused: shard {number} should be {recipe.shard_name(number)}, samples "
-                f"{recipe.shard_indices(number)}; it is {shard.file[:100]!r}, {shard.count} from {shard.first_index}"
+        if not belongs(shard, spec, number):
+            raise InputError(
+                f"{name} is refused: shard {number} should be {spec.shard_name(number)}, samples "
+                f"{spec.shard_indices(number)}; it is {shard.file[:100]!r}, {shard.count} from {shard.first_index}"
             )
     return manifest
 
 
-def belongs(shard: ShardRecord, recipe: Recipe, number: int) -> bool:
+def belongs(shard: ShardRecord, spec: SetSpec, number: int) -> bool:
     """Whether a record is that of shard `number` of a recipe."""
-    indices = recipe.shard_indices(number)
-    return (shard.file, shard.first_index, shard.count) == (recipe.shard_name(number), indices.start, len(indices))
+    indices = spec.shard_indices(number)
+    return (shard.file, shard.first_index, shard.count) == (spec.shard_name(number), indices.start, len(indices))
 
 
-def recipe_from(data: bytes, name: str) -> Recipe:
-    return _checked(Recipe, _parse(data, name), name)
+def spec_from_json(data: bytes, name: str) -> SetSpec:
+    return _checked(SetSpec, _parse(data, name), name)
 
 
-def record_from(data: bytes, name: str) -> ShardRecord:
+def record_from_json(data: bytes, name: str) -> ShardRecord:
     return _checked(ShardRecord, _parse(data, name), name)
 
 
 def _parse(data: bytes, name: str) -> dict[str, Any]:
     # Each shard is one object: what has many more would fill the memory with empty ones.
     if len(data) > LARGEST_MANIFEST or data.count(b"{") + data.count(b"[") > 2 * MOST_SHARDS:
-        raise ValueError(f"{name} is refused: it is larger than that of {MOST_SHARDS} shards")
+        raise InputError(f"{name} is refused: it is larger than that of {MOST_SHARDS} shards")
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as fault:
-        raise ValueError(f"{name} is no JSON: {str(fault)[:200]}") from None
+        raise InputError(f"{name} is no JSON: {str(fault)[:200]}") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{name} is damaged: not an object")
+        raise InputError(f"{name} is damaged: not an object")
     return content
 
 
@@ -213,7 +212,7 @@ def _checked(kind: type[Record], content: dict[str, Any], name: str) -> Record:
     try:
         return _built(kind, content)
     except (TypeError, ValueError) as fault:
-        raise ValueError(f"{name} is damaged: {fault}") from None
+        raise InputError(f"{name} is damaged: {fault}") from None
 
 
 def _built(kind: type[Record], content: dict[str, Any]) -> Record:
@@ -231,7 +230,7 @@ def _value(kind: Any, value: Any, name: str) -> Any:
             return value
         kind = get_args(kind)[0]
     match get_origin(kind) or kind, value:
-        case (cls, dict()) if cls in (Recipe, ShardRecord):
+        case (cls, dict()) if cls in (SetSpec, ShardRecord):
             return _built(kind, value)
         case (cls, dict()) if cls is dict:
             return {key: _value(get_args(kind)[1], each, name) for key, each in value.items()}

@@ -15,6 +15,8 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from .errors import InputError
+
 LEVEL = 1
 ENCODING = f"png, filter up, isal level {LEVEL}"
 """What the manifest says about how images are stored."""
@@ -61,12 +63,12 @@ _END = _chunk(b"IEND", b"")
 def decode_png(data: bytes) -> NDArray[np.uint8]:
     """The pixels of a PNG as uint8 [height, width], or [height, width, 3] if it has colour.
 
-    A file of `encode_png` takes a short way, any other goes through Pillow. Raises ValueError for anything that is
+    A file of `encode_png` takes a short way, any other goes through Pillow. Raises InputError for anything that is
     not a whole PNG of a sensible size.
     """
     width, height = struct.unpack(">II", data[16:24]) if len(data) >= 24 else (0, 0)
     if width * height > LARGEST:
-        raise ValueError(f"a PNG of {height}x{width} pixels is refused: {LARGEST} pixels are the most")
+        raise InputError(f"a PNG of {height}x{width} pixels is refused: {LARGEST} pixels are the most")
     ours = _decode_ours(data, height, width)
     return _decode_any(data) if ours is None else ours
 
@@ -126,4 +128,4 @@ def _decode_any(data: bytes) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as png:
             return np.asarray(png.convert("L" if png.mode in ("1", "L", "I;16") else "RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, EOFError, IndexError, struct.error) as broken:
-        raise ValueError(f"not a whole PNG: {broken}") from None
+        raise InputError(f"not a whole PNG: {broken}") from None

@@ -14,21 +14,29 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from .manifest import FOLDER, MANIFEST, Manifest, ShardRecord, read_manifest, to_json
-from .shard_set import PUBLISHING, RECIPE, Place, clear_scaffold, open_set
+from .errors import InputError
+from .manifest import (
+    FOLDER,
+    MANIFEST,
+    Manifest,
+    ShardRecord,
+    read_manifest,
+    to_json,
+)
+from .shard_set import PUBLISHING, SPEC, open_set, remove_working_files
 from .sidecars import index_name, sidecars
-from .store import CHUNK, Store, open_store
+from .store import CHUNK, Location, Store, open_store
 
 UPLOADS = 4
 """Shards on their way at once."""
 
 
 def publish(
-    source: Place, target: Place, progress: Callable[[ShardRecord, bool], object] = lambda *_: None
+    source: Location, target: Location, progress: Callable[[ShardRecord, bool], object] = lambda *_: None
 ) -> Manifest:
     """Copy a finished set, shards that are there and verified left out, its manifest last.
 
-    progress: called with each shard, and whether it was there already. Raises ValueError if the source is not what
+    progress: called with each shard, and whether it was there already. Raises InputError if the source is not what
     its manifest says, or if the target holds anything else.
     """
     here, there = open_store(source), open_store(target)
@@ -50,29 +58,29 @@ def publish(
     _confirm(there, manifest)
     if MANIFEST not in sizes or read_manifest(there) != manifest:
         there.put(MANIFEST, to_json(manifest))
-    clear_scaffold(there)
+    remove_working_files(there)
     return manifest
 
 
 def _claim(there: Store, manifest: Manifest) -> None:
-    """Make the target ours. Raises ValueError if it is another set's, or not empty."""
-    if there.exists(RECIPE):
-        raise ValueError(f"{there.url} is being filled by `synpat render`: finish that first, or choose another place")
+    """Make the target ours. Raises InputError if it is another set's, or not empty."""
+    if there.exists(SPEC):
+        raise InputError(f"{there.url} is being filled by `synpat render`: finish that first, or choose another place")
     _refuse_another(there, manifest)
     filled = any(not name.startswith(f"{FOLDER}/") for name in there.sizes())
     # Asked after the listing, and in this order: whoever filled it was there first, and is now, or left a manifest.
     if filled and not (there.exists(PUBLISHING) or there.exists(MANIFEST)):
-        raise ValueError(f"{there.url} is not empty and holds no shard set: choose another place")
+        raise InputError(f"{there.url} is not empty and holds no shard set: choose another place")
     digest = hashlib.sha256(to_json(manifest)).hexdigest()
     claim = json.dumps({"set": _in_words(manifest), "manifest_sha256": digest}).encode()
     if there.claim(PUBLISHING, claim) != claim:
-        raise ValueError(
+        raise InputError(
             f"another set is being published to {there.url}: choose another place. If that was given up, remove it, "
             f"{PUBLISHING} with it"
         )
     try:
         _refuse_another(there, manifest)  # which may have been finished, and its claim taken away, since we looked
-    except ValueError:
+    except InputError:
         there.remove(PUBLISHING)
         raise
 
@@ -82,20 +90,20 @@ def _refuse_another(there: Store, manifest: Manifest) -> None:
         return
     old = read_manifest(there)
     if old.shards != manifest.shards[: len(old.shards)] or not _is_the_same_but_longer(old, manifest):
-        raise ValueError(
+        raise InputError(
             f"{there.url} holds another set ({_in_words(old)}; this one is {_in_words(manifest)}): "
             "choose another place, or remove that one"
         )
 
 
 def _is_the_same_but_longer(old: Manifest, new: Manifest) -> bool:
-    return old.recipe == replace(new.recipe, n=old.recipe.n, extended_at=old.recipe.extended_at)
+    return old.spec == replace(new.spec, n=old.spec.n, extended_at=old.spec.extended_at)
 
 
 def _in_words(manifest: Manifest) -> str:
-    recipe = manifest.recipe
+    spec = manifest.spec
     digest = hashlib.sha256(to_json(manifest)).hexdigest()[:8]
-    return f"{recipe.n} samples of {recipe.family} with seed {recipe.seed}, digest {digest}"
+    return f"{spec.n} samples of {spec.family} with seed {spec.seed}, digest {digest}"
 
 
 def _copy_shard(here: Store, there: Store, shard: ShardRecord, sizes: dict[str, int]) -> bool:
@@ -109,7 +117,7 @@ def _copy_shard(here: Store, there: Store, shard: ShardRecord, sizes: dict[str, 
             sha256.update(piece)
             md5.update(piece)
         if sha256.hexdigest() != shard.sha256:
-            raise ValueError(f"{here.name(shard.file)} is damaged: render it again before it is published")
+            raise InputError(f"{here.name(shard.file)} is damaged: render it again before it is published")
         if sizes.get(shard.file) == shard.bytes and (
             there.md5(shard.file) == md5.hexdigest() or there.sha256(shard.file) == shard.sha256
         ):
@@ -138,7 +146,7 @@ def _confirm(there: Store, manifest: Manifest) -> None:
     sizes = there.sizes()
     for shard in manifest.shards:
         if sizes.get(shard.file) != shard.bytes:
-            raise ValueError(
+            raise InputError(
                 f"{there.name(shard.file)} has {sizes.get(shard.file, 0)} bytes after {shard.bytes} were sent: "
                 "run the same command again"
             )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import InputError
 from .manifest import Manifest, ShardRecord
 from .png import decode_png
 from .sidecars import index_name
@@ -54,7 +55,7 @@ class Stream:
 
 
 def shard_members(store: Store, shard: ShardRecord) -> Iterator[tuple[Member, bytes]]:
-    """Every member of a shard with its data, in one pass over the file. Raises ValueError as `scan` does."""
+    """Every member of a shard with its data, in one pass over the file. Raises InputError as `scan` does."""
     stream = Stream(store.chunks(shard.file))
     for member in scan(stream, store.name(shard.file), shard.bytes):
         yield member, stream.read(member.size)
@@ -63,7 +64,7 @@ def shard_members(store: Store, shard: ShardRecord) -> Iterator[tuple[Member, by
 def read_images(store: Store, manifest: Manifest, indices: Sequence[int]) -> Iterator[tuple[NDArray[np.uint8], int]]:
     """The images at these indices, which must rise, each with the bytes of its file; nothing else is read of a shard.
 
-    Raises ValueError, naming the file, if an index or an image is not what it should be.
+    Raises InputError, naming the file, if an index or an image is not what it should be.
     """
     for shard in manifest.shards:
         here = [index for index in indices if shard.first_index <= index < shard.first_index + shard.count]
@@ -76,8 +77,8 @@ def _image(store: Store, shard: ShardRecord, index: int, line: list[str]) -> tup
     words = line[0].split() if line else []
     fits = words[:1] == ["png"] and words[3:4] == [f"{index:010d}.png"] and all(map(str.isdecimal, words[1:3]))
     if not fits or int(words[2]) > LARGEST_MEMBER:
-        raise ValueError(f"{store.name(index_name(shard.file))} is damaged: it does not say where sample {index} lies")
+        raise InputError(f"{store.name(index_name(shard.file))} is damaged: it does not say where sample {index} lies")
     try:
         return decode_png(store.read_part(shard.file, int(words[1]), int(words[2]))), int(words[2])
-    except ValueError as fault:
-        raise ValueError(f"{store.name(shard.file)}, sample {index}: {fault}") from None
+    except InputError as fault:
+        raise InputError(f"{store.name(shard.file)}, sample {index}: {fault}") from None

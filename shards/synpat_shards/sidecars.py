@@ -59,7 +59,7 @@ def _json(content: Json) -> bytes:
 def _timm_info(manifest: Manifest) -> Json:
     split = {
         "name": "train",
-        "num_samples": manifest.recipe.n,
+        "num_samples": manifest.spec.n,
         "filenames": [shard.file for shard in manifest.shards],
         "shard_lengths": [shard.count for shard in manifest.shards],
     }
@@ -70,11 +70,11 @@ def _wids_index(manifest: Manifest) -> Json:
     shards = [
         {"url": f"../{shard.file}", "nsamples": shard.count, "filesize": shard.bytes} for shard in manifest.shards
     ]
-    return {"__kind__": "wids-shard-index-v1", "wids_version": 1, "name": manifest.recipe.family, "shardlist": shards}
+    return {"__kind__": "wids-shard-index-v1", "wids_version": 1, "name": manifest.spec.family, "shardlist": shards}
 
 
 def _croissant(manifest: Manifest) -> Json:
-    recipe = manifest.recipe
+    spec = manifest.spec
     shards = [
         {
             "@type": "cr:FileObject",
@@ -104,15 +104,15 @@ def _croissant(manifest: Manifest) -> Json:
     return {
         "@context": _CROISSANT_TERMS,
         "@type": "sc:Dataset",
-        "name": f"synpat-{recipe.family}-{recipe.n}",
-        "description": f"{recipe.n} synthetic patterns of the family {recipe.family}, {recipe.height}x{recipe.width} "
-        f"pixels, rendered by synpat with seed {recipe.seed}",
+        "name": f"synpat-{spec.family}-{spec.n}",
+        "description": f"{spec.n} synthetic patterns of the family {spec.family}, {spec.height}x{spec.width} "
+        f"pixels, rendered by synpat with seed {spec.seed}",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "license": "https://creativecommons.org/publicdomain/zero/1.0/",
         "url": "https://pypi.org/project/synpat/",
         "creator": {"@type": "sc:Organization", "name": "synpat"},
-        "citeAs": f"@misc{{synpat, title={{synpat: {recipe.n} synthetic patterns of the family {recipe.family}}}}}",
-        "version": f"{recipe.family_version}.0.0",
+        "citeAs": f"@misc{{synpat, title={{synpat: {spec.n} synthetic patterns of the family {spec.family}}}}}",
+        "version": f"{spec.family_version}.0.0",
         "distribution": [*shards, images],
         "recordSet": [
             {

@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, TypeVar
@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, TypeVar
 import fsspec
 from fsspec.core import split_protocol
 
+from .errors import InputError, MissingDependencyError
 from .files import atomic_file, partial_name
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "sftp": "sftp", "ssh": "sftp"}
@@ -66,6 +67,10 @@ class Store:
     def is_local(self) -> bool:
         return self.protocol == "file"
 
+    def child(self, name: str) -> "Store":
+        """Return the store of a folder inside this one."""
+        return replace(self, url=f"{self.url}/{name}", root=f"{self.root}/{name}")
+
     def name(self, name: str) -> str:
         """What people call a file of it."""
         return f"{self.url}/{name}"
@@ -73,12 +78,12 @@ class Store:
     def read(self, name: str, most: int = LARGEST_SMALL_FILE) -> bytes:
         """The content of a small file of at most so many bytes.
 
-        Raises FileNotFoundError if there is none, ValueError if it is larger.
+        Raises FileNotFoundError if there is none, InputError if it is larger.
         """
 
         def whole(files: Any, path: str) -> bytes:
             if (size := files.info(path)["size"] or 0) > most:
-                raise ValueError(f"{self.name(name)} is refused: it has {size} bytes, {most} are the most")
+                raise InputError(f"{self.name(name)} is refused: it has {size} bytes, {most} are the most")
             with files.open(path, "rb") as file:
                 return file.read(most)
 
@@ -102,7 +107,11 @@ class Store:
                 found = files.find(path, detail=True)
             except (FileNotFoundError, NotADirectoryError):
                 return {}
-            return {place[len(path) :].lstrip("/"): info["size"] or 0 for place, info in found.items() if place != path}
+            return {
+                location[len(path) :].lstrip("/"): info["size"] or 0
+                for location, info in found.items()
+                if location != path
+            }
 
         return dict(sorted(self._try("", listed).items()))
 
@@ -130,16 +139,16 @@ class Store:
     def fetch(self, name: str, to: Path, size: int, sha256: str) -> None:
         """Copy a file to a local path, which exists only once all of it has come and is what it should be.
 
-        Raises ValueError, naming the file, if its size (bytes) or checksum is another.
+        Raises InputError, naming the file, if its size (bytes) or checksum is another.
         """
 
         def copied(files: Any, path: str) -> None:
             if (there := files.info(path)["size"]) != size:
-                raise ValueError(f"{self.name(name)} has {there} bytes instead of {size}: publish or render it again")
+                raise InputError(f"{self.name(name)} has {there} bytes instead of {size}: publish or render it again")
             with atomic_file(to) as file:
                 files.get_file(path, file.name)
                 if _sha256(Path(file.name)) != sha256:
-                    raise ValueError(
+                    raise InputError(
                         f"{self.name(name)} is damaged: its checksum is not the manifest's. Publish or render it again"
                     )
 
@@ -172,9 +181,9 @@ class Store:
         if self.protocol in OBJECT_STORES:
             _send(files, path, source)
             return
-        place = PurePosixPath(path)
-        partial = str(place.with_name(partial_name(place.name)))
-        files.makedirs(str(place.parent), exist_ok=True)
+        location = PurePosixPath(path)
+        partial = str(location.with_name(partial_name(location.name)))
+        files.makedirs(str(location.parent), exist_ok=True)
         try:
             _send(files, partial, source)
             files.mv(partial, path)
@@ -307,39 +316,46 @@ def _send(files: Any, path: str, source: BinaryIO) -> None:
         raise
 
 
-def open_store(place: str | Path | Store) -> Store:
+Location = str | Path | Store
+"""A folder, a URL or an open store."""
+
+
+def open_store(location: Location) -> Store:
     """The store behind a folder's path or a URL; nothing is asked of it yet. A store is given back as it is.
 
-    Raises ValueError for a URL that is none of fsspec's, ImportError naming the extra for one that needs more.
+    Raises InputError for a URL that is none of fsspec's, ImportError naming the extra for one that needs more.
     """
-    if isinstance(place, Store):
-        return place
-    place = str(place)
-    if not is_url(place):
-        return Store(url=place, protocol="file", root=str(Path(place).absolute()))
-    protocol, _ = split_protocol(place)
-    if protocol is None or "::" in place:
-        raise ValueError(f"{without_secrets(place)} is no URL of a shard set: write PROTOCOL://PATH")
+    if isinstance(location, Store):
+        return location
+    location = str(location)
+    if not is_url(location):
+        return Store(url=location, protocol="file", root=str(Path(location).absolute()))
+    protocol, _ = split_protocol(location)
+    if protocol is None or "::" in location:
+        raise InputError(f"{without_secrets(location)} is no URL of a shard set: write PROTOCOL://PATH")
     try:
         kind = fsspec.get_filesystem_class(protocol)
     except ValueError:
-        raise ValueError(f"{protocol}:// is unknown: use a folder, or {'://, '.join(EXTRAS)}://") from None
+        raise InputError(f"{protocol}:// is unknown: use a folder, or {'://, '.join(EXTRAS)}://") from None
     except ImportError as missing:
         remedy = f"pip install 'synpat[{EXTRAS[protocol]}]'" if protocol in EXTRAS else missing
-        raise ImportError(f"{protocol}:// needs a library that is not installed: {remedy}") from None
-    root = str(kind._strip_protocol(place)).rstrip("/")
+        raise MissingDependencyError(f"{protocol}:// needs a library that is not installed: {remedy}") from None
+    root = str(kind._strip_protocol(location)).rstrip("/")
     if not root:
-        raise ValueError(f"{without_secrets(place)} names no folder: add a path to it")
+        raise InputError(f"{without_secrets(location)} names no folder: add a path to it")
     if protocol in ("file", "local"):
         return Store(url=root, protocol="file", root=root)
     return Store(
-        url=without_secrets(place).rstrip("/"), protocol=protocol, root=root, options=kind._get_kwargs_from_urls(place)
+        url=without_secrets(location).rstrip("/"),
+        protocol=protocol,
+        root=root,
+        options=kind._get_kwargs_from_urls(location),
     )
 
 
-def is_url(place: str | Path) -> bool:
+def is_url(location: str | Path) -> bool:
     """Whether a place is a URL, as against a folder of this machine."""
-    return "://" in str(place)
+    return "://" in str(location)
 
 
 def _may_pass(fault: Exception) -> bool:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from .errors import InputError
+
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 EXTENSIONS = ("png", "cls", "json")
@@ -75,7 +77,7 @@ _OTHER_BYTES = sum(_MODE_AND_OWNER) + sum(_TIME) + sum(b" " * 8) + sum(_REST)
 def read_members(path: Path) -> Iterator[Member]:
     """The members of a tar in their order, from its headers alone.
 
-    Raises ValueError, naming the file, for anything that `scan` refuses.
+    Raises InputError, naming the file, for anything that `scan` refuses.
     """
     with path.open("rb", buffering=0) as file:
         yield from scan(file, str(path), os.fstat(file.fileno()).st_size)
@@ -84,24 +86,24 @@ def read_members(path: Path) -> Iterator[Member]:
 def scan(file: Readable, name: str, size: int) -> Iterator[Member]:
     """The members of a tar of `size` bytes, header by header; the data of one may be read before the next is asked for.
 
-    Raises ValueError, naming the tar, if it is torn or anything but samples of one kind: regular files with a plain
+    Raises InputError, naming the tar, if it is torn or anything but samples of one kind: regular files with a plain
     `key.extension` for a name, keys that rise, the same extensions in each, none beyond LARGEST_MEMBER.
     """
     samples, position = _Samples(name), 0
     while (header := file.read(BLOCK)) != _ZEROS:
         if len(header) < BLOCK:
-            raise ValueError(f"{name} is torn: it ends without the blocks that close a tar")
+            raise InputError(f"{name} is torn: it ends without the blocks that close a tar")
         member = _member(header, position + BLOCK, name)
         position = member.offset + member.size + -member.size % BLOCK
         if position > size:
-            raise ValueError(f"{name} is torn: {member.key}.{member.extension} reaches beyond its end")
+            raise InputError(f"{name} is torn: {member.key}.{member.extension} reaches beyond its end")
         samples.take(member)
         yield member
         file.seek(position)
     samples.finish()
     rest = size - position - BLOCK
     if not BLOCK <= rest <= LARGEST_END or file.read(rest).strip(b"\0"):
-        raise ValueError(f"{name} is refused: a tar closes with two empty blocks and nothing behind them")
+        raise InputError(f"{name} is refused: a tar closes with two empty blocks and nothing behind them")
 
 
 class _Samples:
@@ -114,13 +116,13 @@ class _Samples:
     def take(self, member: Member) -> None:
         if member.key != self.key:
             if member.key < self.key:
-                raise ValueError(f"{self.name} is refused: key {member.key} comes after {self.key}, keys must rise")
+                raise InputError(f"{self.name} is refused: key {member.key} comes after {self.key}, keys must rise")
             self.finish()
             self.first, self.key, self.found = not self.key, member.key, 0
         if self.first and member.extension not in self.kind:
             self.kind.append(member.extension)
         if self.kind[self.found : self.found + 1] != [member.extension]:
-            raise ValueError(
+            raise InputError(
                 f"{self.name} is refused: {member.key}.{member.extension} is there twice or out of order; each sample "
                 f"has {', '.join(self.kind)}"
             )
@@ -128,7 +130,7 @@ class _Samples:
 
     def finish(self) -> None:
         if self.found != len(self.kind):
-            raise ValueError(f"{self.name} is refused: sample {self.key} lacks {self.kind[self.found]}")
+            raise InputError(f"{self.name} is refused: sample {self.key} lacks {self.kind[self.found]}")
 
 
 def _member(header: bytes, offset: int, name: str) -> Member:
@@ -138,16 +140,16 @@ def _member(header: bytes, offset: int, name: str) -> Member:
     numbers = [size, checksum, *(_octal(header[start:end].strip(b"\0 ") or b"0") for start, end in _UNUSED_NUMBERS)]
     sums_up = checksum == sum(header) - sum(header[148:156]) + 8 * ord(" ")
     if header[257:262] != b"ustar" or not sums_up or size is None or None in numbers:
-        raise ValueError(f"{name} is no whole tar file: byte {offset - BLOCK} should begin a ustar header")
+        raise InputError(f"{name} is no whole tar file: byte {offset - BLOCK} should begin a ustar header")
     called = header[:100].rstrip(b"\0")
     if header[156:157] not in (b"0", b"\0") or header[345:500].strip(b"\0") or not _NAME.fullmatch(called):
         called = (header[345:500].rstrip(b"\0") + b"/" + called).lstrip(b"/") if header[345] else called
-        raise ValueError(
+        raise InputError(
             f"{name} holds {called[:100].decode('latin-1')!a}: only regular files named key.extension "
             f"belong there, with an extension of {', '.join(EXTENSIONS)}"
         )
     if size > LARGEST_MEMBER:
-        raise ValueError(f"{name} holds {called.decode()!r} of {size} bytes; {LARGEST_MEMBER} is the most")
+        raise InputError(f"{name} holds {called.decode()!r} of {size} bytes; {LARGEST_MEMBER} is the most")
     key, _, extension = called.decode().partition(".")
     return Member(key, extension, offset, size)
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -12,12 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .manifest import MANIFEST, Manifest, Recipe, ShardRecord, read_manifest, summarise
+from .errors import InputError
+from .manifest import (
+    MANIFEST,
+    Manifest,
+    SetSpec,
+    ShardRecord,
+    read_manifest,
+    summarise,
+)
 from .png import decode_png
 from .reading import Stream
-from .shard_set import LOCK, PUBLISHING, RECIPE, RECORDS, Place
+from .shard_set import LOCK, PUBLISHING, RECORDS, SPEC
 from .sidecars import INDEX_HEADER, index_line, index_name, sidecars
-from .store import Store, open_store
+from .store import Location, Store, open_store
+from .system import available_cores
 from .tar import BLOCK, scan
 
 FAULTS_OF_A_SHARD = 10
@@ -39,33 +47,35 @@ class Fault:
 class Report:
     """What was looked at, and what was wrong with it."""
 
-    place: str
+    location: str
     manifest: Manifest | None
     """None if the set has none that can be read."""
-    looked_at: dict[str, int]
+    checked: dict[str, int]
     """How many things each check has looked at."""
     faults: tuple[Fault, ...] = ()
 
     def plus(self, check: str, count: int, faults: list[Fault]) -> "Report":
         """This report with a further check."""
-        return replace(self, looked_at=self.looked_at | {check: count}, faults=(*self.faults, *faults))
+        return replace(self, checked=self.checked | {check: count}, faults=(*self.faults, *faults))
 
 
-def verify(place: Place, *, quick: bool = False, progress: Callable[[ShardRecord], object] = lambda _: None) -> Report:
+def verify(
+    location: Location, *, quick: bool = False, progress: Callable[[ShardRecord], object] = lambda _: None
+) -> Report:
     """Check a set in a folder or behind a URL.
 
     quick: look at the manifest and the files' sizes alone. progress: called with each shard that has been read.
     """
-    store = open_store(place)
+    store = open_store(location)
     try:
         manifest = read_manifest(store)
-    except ValueError as fault:
+    except InputError as fault:
         words = str(fault).removeprefix(f"{store.name(MANIFEST)} ")
         return Report(
-            place=store.url, manifest=None, looked_at={"manifest": 1}, faults=(Fault("manifest", MANIFEST, words),)
+            location=store.url, manifest=None, checked={"manifest": 1}, faults=(Fault("manifest", MANIFEST, words),)
         )
     sizes = store.sizes()
-    report = Report(place=store.url, manifest=manifest, looked_at={})
+    report = Report(location=store.url, manifest=manifest, checked={})
     report = report.plus("manifest", 1, list(_manifest_faults(manifest)))
     report = report.plus("files", len(sizes), list(_file_faults(manifest, sizes)))
     if quick:
@@ -75,8 +85,8 @@ def verify(place: Place, *, quick: bool = False, progress: Callable[[ShardRecord
         "sidecars", len(there), [f for name, data in there.items() for f in _differs(store, name, data)]
     )
     whole = [shard for shard in manifest.shards if sizes.get(shard.file) == shard.bytes]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        checks = [threads.submit(_check_shard, store, manifest.recipe, shard) for shard in whole]
+    with ThreadPoolExecutor(available_cores()) as threads:
+        checks = [threads.submit(_check_shard, store, manifest.spec, shard) for shard in whole]
         found: list[Fault] = []
         try:
             for shard, check in zip(whole, checks, strict=True):
@@ -92,7 +102,7 @@ def verify(place: Place, *, quick: bool = False, progress: Callable[[ShardRecord
 
 
 def _manifest_faults(manifest: Manifest) -> Iterator[Fault]:
-    if summarise(manifest.recipe, manifest.shards, manifest.made_with) != manifest:
+    if summarise(manifest.spec, manifest.shards, manifest.made_with) != manifest:
         yield Fault("manifest", MANIFEST, "its mean and std are not those of its shards")
 
 
@@ -108,7 +118,7 @@ def _file_faults(manifest: Manifest, sizes: dict[str, int]) -> Iterator[Fault]:
         elif size is not None and sizes[name] != size:
             yield Fault("files", name, f"has {sizes[name]} bytes instead of {size}")
     for name in sizes.keys() - due.keys() - {LOCK}:
-        scaffold = name in (RECIPE, PUBLISHING) or name.startswith(f"{RECORDS}/")
+        scaffold = name in (SPEC, PUBLISHING) or name.startswith(f"{RECORDS}/")
         words = "was left by a command that has not finished: run it again" if scaffold else "is not of the set"
         yield Fault("files", name, words)
 
@@ -117,7 +127,7 @@ def _differs(store: Store, name: str, data: bytes) -> Iterator[Fault]:
     try:
         if store.read(name) != data:
             yield Fault("sidecars", name, "does not agree with the manifest")
-    except (FileNotFoundError, ValueError) as fault:
+    except (FileNotFoundError, InputError) as fault:
         yield Fault("sidecars", name, str(fault))
 
 
@@ -134,11 +144,11 @@ class _Seen:
     faults: list[Fault] = field(default_factory=list)
 
 
-def _check_shard(store: Store, recipe: Recipe, shard: ShardRecord) -> list[Fault]:
+def _check_shard(store: Store, spec: SetSpec, shard: ShardRecord) -> list[Fault]:
     """Read a shard from its first byte to its last, once."""
     seen, stream = _Seen(index=[INDEX_HEADER.format(shard.count)]), Stream(store.chunks(shard.file))
     try:
-        _check_samples(stream, store.name(shard.file), recipe, shard, seen)
+        _check_samples(stream, store.name(shard.file), spec, shard, seen)
         digest = stream.digest()
     except FileNotFoundError:
         return [Fault("checksums", shard.file, "has gone while we looked")]
@@ -154,14 +164,14 @@ def _check_shard(store: Store, recipe: Recipe, shard: ShardRecord) -> list[Fault
     return seen.faults[:FAULTS_OF_A_SHARD]
 
 
-def _check_samples(stream: Stream, name: str, recipe: Recipe, shard: ShardRecord, seen: _Seen) -> None:
-    extensions = ["png", *["cls"] * bool(recipe.categories), *["json"] * recipe.with_parameters]
+def _check_samples(stream: Stream, name: str, spec: SetSpec, shard: ShardRecord, seen: _Seen) -> None:
+    extensions = ["png", *["cls"] * bool(spec.categories), *["json"] * spec.with_parameters]
     parts: dict[str, bytes] = {}
     start = 0
     try:
         for member in scan(stream, name, shard.bytes):
             if member.extension != extensions[len(parts)]:
-                raise ValueError(
+                raise InputError(
                     f"{name} has a member {member.extension!r} in sample {member.key}: {extensions} are due"
                 )
             parts[member.extension] = stream.read(member.size)
@@ -169,42 +179,42 @@ def _check_samples(stream: Stream, name: str, recipe: Recipe, shard: ShardRecord
                 continue
             index = shard.first_index + seen.count
             if member.key != f"{index:010d}":
-                raise ValueError(f"{name} has sample {member.key} in the place of {index:010d}")
-            _check_sample(recipe, parts, index, shard.file, seen)
+                raise InputError(f"{name} has sample {member.key} in the place of {index:010d}")
+            _check_sample(spec, parts, index, shard.file, seen)
             seen.index.append(index_line(member.key, parts, start))
             seen.count += 1
             start = member.offset + member.size + -member.size % BLOCK
             parts = {}
         if parts or seen.count != shard.count:
-            raise ValueError(f"{name} has {seen.count} whole samples instead of {shard.count}")
-    except ValueError as fault:
+            raise InputError(f"{name} has {seen.count} whole samples instead of {shard.count}")
+    except InputError as fault:
         seen.faults.append(Fault("samples", shard.file, str(fault).removeprefix(f"{name} ")))
 
 
-def _check_sample(recipe: Recipe, parts: dict[str, bytes], index: int, file: str, seen: _Seen) -> None:
+def _check_sample(spec: SetSpec, parts: dict[str, bytes], index: int, file: str, seen: _Seen) -> None:
     try:
-        image = _image(parts["png"], recipe)
+        image = _image(parts["png"], spec)
         seen.pixels.update(np.ascontiguousarray(image).data)
         levels = image.astype(np.float64).ravel()
         seen.levels += levels.size
         seen.total += levels.sum()
         seen.squares += float(levels @ levels)
-        if "cls" in parts and not (parts["cls"].isdigit() and int(parts["cls"][:20]) < recipe.categories):
-            raise ValueError(f"class {parts['cls'][:20]!r} is none of 0 to {recipe.categories - 1}")
+        if "cls" in parts and not (parts["cls"].isdigit() and int(parts["cls"][:20]) < spec.categories):
+            raise InputError(f"class {parts['cls'][:20]!r} is none of 0 to {spec.categories - 1}")
         if "json" in parts and not isinstance(json.loads(parts["json"]), dict):
-            raise ValueError("its parameters are no JSON object")
+            raise InputError("its parameters are no JSON object")
     except (ValueError, RecursionError) as fault:
         seen.faults.append(Fault("samples", file, f"sample {index}: {str(fault)[:200]}"))
 
 
-def _image(data: bytes, recipe: Recipe) -> NDArray[np.uint8]:
+def _image(data: bytes, spec: SetSpec) -> NDArray[np.uint8]:
     # The header first: what says that it is larger is not decoded at all.
     width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
-    if (height, width) == (recipe.height, recipe.width):
+    if (height, width) == (spec.height, spec.width):
         image = decode_png(data)
-        if image.shape == (height, width) + (3,) * (recipe.mode == "RGB"):
+        if image.shape == (height, width) + (3,) * (spec.mode == "RGB"):
             return image
-    raise ValueError(f"its image is not {recipe.height}x{recipe.width} in mode {recipe.mode}")
+    raise InputError(f"its image is not {spec.height}x{spec.width} in mode {spec.mode}")
 
 
 def _pixel_faults(shard: ShardRecord, seen: _Seen) -> Iterator[Fault]:

@@ -138,7 +138,7 @@ def test_a_full_disk_ends_in_one_line_and_the_set_can_be_finished(straight: dict
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
     assert subprocess.run(command(small_disk / "set"), capture_output=True).returncode == 0
     assert contents(small_disk / "set") == straight
-    assert read_manifest(small_disk / "set").recipe.n == N
+    assert read_manifest(small_disk / "set").spec.n == N
 
 
 def test_a_read_only_folder_ends_in_one_line(straight: dict[str, bytes], small_disk: Path):

@@ -11,7 +11,7 @@ import torch
 from sounds import write_tones
 
 from synpat_train import load_encoder
-from synpat_train.timm_door import create_model
+from synpat_train.model.timm_compat import create_model
 
 
 def command(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:

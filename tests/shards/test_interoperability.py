@@ -14,7 +14,7 @@ import pytest
 import yaml
 from webdataset import WebDataset  # pyright: ignore[reportAttributeAccessIssue]
 
-from synpat.sampling import sample
+from synpat.rendering.sampling import sample
 from synpat_shards import read_manifest
 
 
@@ -33,7 +33,7 @@ def test_webdataset_streams_every_sample(perlin_set: Path):
 def test_hugging_face_datasets_load_the_folder(perlin_set: Path, tmp_path: Path):
     loaded = datasets.load_dataset(str(perlin_set), cache_dir=str(tmp_path), split="train")
     assert isinstance(loaded, datasets.Dataset)
-    assert len(loaded) == read_manifest(perlin_set).recipe.n
+    assert len(loaded) == read_manifest(perlin_set).spec.n
     assert {"png", "cls"} <= set(loaded.column_names)
     assert np.array_equal(np.asarray(loaded[7]["png"]), sample("perlin", 0, 7, 80, 208))
 
@@ -53,7 +53,7 @@ def test_hugging_face_datasets_stream_the_folder(perlin_set: Path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_timm_reads_the_set_by_its_info(perlin_set: Path):
-    import synpat_train.timm_door  # noqa: F401  (before timm, where torch is a CPU build)
+    import synpat_train.model.timm_compat  # noqa: F401  (before timm, where torch is a CPU build)
 
     from timm.data.dataset_factory import create_dataset  # isort: skip
 

@@ -50,11 +50,11 @@ def test_what_is_there_and_verified_is_not_sent_again(perlin_set: Path, target: 
 
 @pytest.fixture(scope="module")
 def other_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from synpat.render import make_recipe, render_set
+    from synpat.rendering.render import make_spec, render_set
 
     folder = tmp_path_factory.mktemp("other") / "perlin"
-    recipe = make_recipe("perlin", 100, seed=1, samples_per_shard=25)
-    render_set(folder, recipe, workers=1, progress=lambda *_: None)
+    spec = make_spec("perlin", 100, seed=1, samples_per_shard=25)
+    render_set(folder, spec, workers=1, progress=lambda *_: None)
     return folder
 
 
@@ -120,11 +120,11 @@ def test_a_damaged_set_is_not_published(perlin_set: Path, target: str, tmp_path:
 
 
 def test_a_longer_edition_of_a_set_takes_its_place(perlin_set: Path, s3: str, tmp_path: Path):
-    from synpat.render import render_set
+    from synpat.rendering.render import render_set
 
     publish(perlin_set, s3)
     folder = Path(shutil.copytree(perlin_set, tmp_path / "longer"))
-    render_set(folder, begin_extension(folder, 130), workers=1, progress=lambda *_: None)
+    render_set(folder, begin_extension(open_store(folder), 130), workers=1, progress=lambda *_: None)
     sent = []
     publish(folder, s3, lambda shard, was_there: sent.append(shard.file) if not was_there else None)
     assert sorted(sent) == ["perlin-000004.tar", "perlin-000005.tar"]

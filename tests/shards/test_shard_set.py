@@ -15,23 +15,24 @@ from hypothesis import strategies as st
 
 from synpat_shards import (
     ENCODING,
-    Recipe,
     Sample,
+    SetSpec,
     ShardRecord,
     begin_set,
     complete_set,
     decode_png,
     finished_shards,
+    lock_set,
     open_set,
+    open_store,
     read_manifest,
     read_members,
-    sole_writer,
     write_shard,
 )
-from synpat_shards.manifest import manifest_from, summarise, to_json
+from synpat_shards.manifest import manifest_from_json, summarise, to_json
 from synpat_shards.shard_set import extended
 
-RECIPE = Recipe(
+SPEC = SetSpec(
     family="ramp",
     family_version=1,
     parameters={},
@@ -42,19 +43,19 @@ RECIPE = Recipe(
     height=6,
     width=9,
     mode="L",
-    via=None,
+    render_size=None,
     with_parameters=True,
     encoding=ENCODING,
 )
 
 
 MANIFEST = summarise(
-    RECIPE,
+    SPEC,
     [
         ShardRecord(
-            file=RECIPE.shard_name(number),
-            first_index=RECIPE.shard_indices(number).start,
-            count=len(RECIPE.shard_indices(number)),
+            file=SPEC.shard_name(number),
+            first_index=SPEC.shard_indices(number).start,
+            count=len(SPEC.shard_indices(number)),
             bytes=2048,
             sha256="0" * 64,
             pixels_sha256="0" * 64,
@@ -62,7 +63,7 @@ MANIFEST = summarise(
             mean=1.0,
             std=1.0,
         )
-        for number in range(RECIPE.shard_count)
+        for number in range(SPEC.shard_count)
     ],
     {"synpat": "test"},
 )
@@ -70,20 +71,20 @@ MANIFEST = summarise(
 
 def ramp(index: int) -> Sample:
     image = (np.arange(54).reshape(6, 9) * (index + 1)).astype(np.uint8)
-    return Sample(index=index, image=image, category=index % 3, parameters=b'{"a": 1}', rejects=index % 2)
+    return Sample(index=index, image=image, category=index % 3, parameters={"a": 1}, rejects=index % 2)
 
 
 def fill(folder: Path) -> None:
-    begin_set(folder, RECIPE)
-    for number in range(RECIPE.shard_count):
-        write_shard(folder, RECIPE, number, map(ramp, RECIPE.shard_indices(number)))
+    begin_set(open_store(folder), SPEC)
+    for number in range(SPEC.shard_count):
+        write_shard(open_store(folder), SPEC, number, map(ramp, SPEC.shard_indices(number)))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     fill(tmp_path / "ramp")
-    records = finished_shards(tmp_path / "ramp", RECIPE)
-    complete_set(tmp_path / "ramp", RECIPE, [records[k] for k in range(3)], {"synpat": "test"})
+    records = finished_shards(open_store(tmp_path / "ramp"), SPEC)
+    complete_set(open_store(tmp_path / "ramp"), SPEC, [records[k] for k in range(3)], {"synpat": "test"})
     return tmp_path / "ramp"
 
 
@@ -137,11 +138,11 @@ def test_an_interrupted_shard_leaves_nothing(tmp_path: Path):
         yield ramp(0)
         raise OSError(28, "No space left on device")
 
-    begin_set(tmp_path / "ramp", RECIPE)
+    begin_set(open_store(tmp_path / "ramp"), SPEC)
     with pytest.raises(OSError, match="No space left"):
-        write_shard(tmp_path / "ramp", RECIPE, 0, breaks_off())
+        write_shard(open_store(tmp_path / "ramp"), SPEC, 0, breaks_off())
     assert [path.name for path in (tmp_path / "ramp").iterdir()] == [".synpat"]
-    assert finished_shards(tmp_path / "ramp", RECIPE) == {}
+    assert finished_shards(open_store(tmp_path / "ramp"), SPEC) == {}
 
 
 def test_only_shards_with_the_recorded_bytes_count_as_finished(tmp_path: Path):
@@ -151,19 +152,19 @@ def test_only_shards_with_the_recorded_bytes_count_as_finished(tmp_path: Path):
     changed[700] ^= 1
     (folder / "ramp-000001.tar").write_bytes(changed)
     (folder / "ramp-000002.tar").unlink()
-    assert list(finished_shards(folder, RECIPE)) == [0]
+    assert list(finished_shards(open_store(folder), SPEC)) == [0]
 
 
 def test_another_recipe_is_refused_with_the_difference_named(folder: Path):
-    with pytest.raises(ValueError, match="seed is 0 there and 5 here"):
-        begin_set(folder, replace(RECIPE, seed=5))
-    begin_set(folder, RECIPE)  # the same one is welcome
+    with pytest.raises(ValueError, match="seed is 0, not 5"):
+        begin_set(open_store(folder), replace(SPEC, seed=5))
+    begin_set(open_store(folder), SPEC)  # the same one is welcome
 
 
 def test_a_folder_with_other_things_is_refused_and_untouched(tmp_path: Path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ValueError, match="is not empty and holds no shard set"):
-        begin_set(tmp_path, RECIPE)
+        begin_set(open_store(tmp_path), SPEC)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -186,7 +187,7 @@ def damage(part: str = "", **changes: object):
     """Change the manifest, its recipe or its first shard."""
 
     def change(content: dict[str, Any]) -> object:
-        place = {"": content, "recipe": content["recipe"], "shard": content["shards"][0]}[part]
+        place = {"": content, "spec": content["spec"], "shard": content["shards"][0]}[part]
         place |= changes
         return content
 
@@ -196,7 +197,7 @@ def damage(part: str = "", **changes: object):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (damage(schema=99), "has schema 99, this synpat reads 1: update synpat"),
+        (damage(schema=99), "has schema 99, this synpat reads 2: update synpat"),
         (damage(schema="x" * 9999), "has schema x+, this"),
         (damage(surprise=1), "is damaged: unknown 'surprise'"),
         (damage(mean=float("nan")), "is damaged: mean is nan, which is no float"),
@@ -205,16 +206,16 @@ def damage(part: str = "", **changes: object):
         (damage(shards=[{"file": "x"}]), "is damaged"),
         (damage(shards=[]), "lists 0 shards instead of 3"),
         (damage(shards={}), "is damaged: shards is {}"),
-        (damage(recipe=None), "is damaged: recipe is None"),
-        (damage("recipe", n="10"), "is damaged: n is '10', which is no int"),
-        (damage("recipe", n=-1), "n and samples_per_shard must be 1 or more"),
-        (damage("recipe", n=10**12), "are the most: put more samples in each"),
-        (damage("recipe", samples_per_shard=0), "n and samples_per_shard must be 1 or more"),
-        (damage("recipe", family="../evil"), "family must be a word"),
-        (damage("recipe", height=10**9), "height and width must lie between"),
-        (damage("recipe", via=[1]), r"is damaged: via is \[1\]"),
-        (damage("recipe", mode="P"), "mode must be L or RGB"),
-        (damage("recipe", extended_at=[5, 2]), "extended_at must rise"),
+        (damage(spec=None), "is damaged: spec is None"),
+        (damage("spec", n="10"), "is damaged: n is '10', which is no int"),
+        (damage("spec", n=-1), "n and samples_per_shard must be 1 or more"),
+        (damage("spec", n=10**12), "are the most: put more samples in each"),
+        (damage("spec", samples_per_shard=0), "n and samples_per_shard must be 1 or more"),
+        (damage("spec", family="../evil"), "family must be a word"),
+        (damage("spec", height=10**9), "height and width must lie between"),
+        (damage("spec", render_size=[1]), r"is damaged: render_size is \[1\]"),
+        (damage("spec", mode="P"), "mode must be L or RGB"),
+        (damage("spec", extended_at=[5, 2]), "extended_at must rise"),
         (damage("shard", file="../../x.tar"), "is refused: shard 0 should be ramp-000000.tar"),
         (damage("shard", file="/etc/passwd"), "is refused: shard 0 should be ramp-000000.tar"),
         (damage("shard", file="ramp-000001.tar"), "is refused: shard 0 should be ramp-000000.tar"),
@@ -237,25 +238,25 @@ def test_a_manifest_that_is_not_ours_is_refused_in_one_line(change, words: str, 
 @given(data=st.data())
 def test_any_value_in_place_of_another_is_read_or_refused(data: st.DataObject):
     content = json.loads(to_json(MANIFEST))
-    place = data.draw(st.sampled_from([content, content["recipe"], content["shards"][0]]))
+    place = data.draw(st.sampled_from([content, content["spec"], content["shards"][0]]))
     junk = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers(), max_size=3)
     place[data.draw(st.sampled_from(sorted(place)))] = data.draw(junk)
     with contextlib.suppress(ValueError):
-        read = manifest_from(json.dumps(content).encode(), "manifest.json")
-        assert read.recipe.shard_count == len(read.shards)
+        read = manifest_from_json(json.dumps(content).encode(), "manifest.json")
+        assert read.spec.shard_count == len(read.shards)
         assert all("/" not in shard.file for shard in read.shards)
 
 
 @given(data=st.binary(max_size=300))
 def test_any_bytes_are_no_manifest(data: bytes):
     with pytest.raises(ValueError, match=r"^manifest\.json "):
-        manifest_from(data, "manifest.json")
+        manifest_from_json(data, "manifest.json")
 
 
-@pytest.mark.parametrize("data", [b"[" * 20_000, b"[" * 2000 + b"]" * 2000, b'{"schema": 1' + b"0" * 5000 + b"}"])
+@pytest.mark.parametrize("data", [b"[" * 20_000, b"[" * 2000 + b"]" * 2000, b'{"schema": 2' + b"0" * 5000 + b"}"])
 def test_json_that_would_exhaust_the_parser_is_refused(data: bytes):
     with pytest.raises(ValueError, match="m is "):
-        manifest_from(data, "m")
+        manifest_from_json(data, "m")
 
 
 def test_a_huge_manifest_is_refused_unread(folder: Path):
@@ -266,21 +267,21 @@ def test_a_huge_manifest_is_refused_unread(folder: Path):
 
 
 def test_an_extension_begins_a_new_shard_only_behind_one_that_is_not_full():
-    assert extended(RECIPE, 20) == replace(RECIPE, n=20, extended_at=(10,))
-    assert extended(extended(RECIPE, 20), 30) == replace(RECIPE, n=30, extended_at=(10, 20))
-    assert extended(extended(RECIPE, 18), 30) == replace(RECIPE, n=30, extended_at=(10,))
-    assert extended(replace(RECIPE, n=8), 20) == replace(RECIPE, n=20)
+    assert extended(SPEC, 20) == replace(SPEC, n=20, extended_at=(10,))
+    assert extended(extended(SPEC, 20), 30) == replace(SPEC, n=30, extended_at=(10, 20))
+    assert extended(extended(SPEC, 18), 30) == replace(SPEC, n=30, extended_at=(10,))
+    assert extended(replace(SPEC, n=8), 20) == replace(SPEC, n=20)
 
 
 @given(n=st.integers(1, 60), size=st.integers(1, 9), steps=st.lists(st.integers(1, 30), max_size=4))
 def test_shards_of_an_extended_set_cover_it_and_those_before_it_stay(n: int, size: int, steps: list[int]):
-    recipe = replace(RECIPE, n=n, samples_per_shard=size)
+    spec = replace(SPEC, n=n, samples_per_shard=size)
     for step in steps:
-        before = [recipe.shard_indices(number) for number in range(recipe.shard_count)]
-        recipe = extended(recipe, recipe.n + step)
-        after = [recipe.shard_indices(number) for number in range(recipe.shard_count)]
+        before = [spec.shard_indices(number) for number in range(spec.shard_count)]
+        spec = extended(spec, spec.n + step)
+        after = [spec.shard_indices(number) for number in range(spec.shard_count)]
         assert after[: len(before)] == before
-        assert [index for indices in after for index in indices] == list(range(recipe.n))
+        assert [index for indices in after for index in indices] == list(range(spec.n))
         assert all(1 <= len(indices) <= size for indices in after)
 
 
@@ -291,14 +292,14 @@ def test_a_manifest_that_is_no_json_is_refused(folder: Path):
 
 
 def test_recipes_survive_json(tmp_path: Path):
-    recipe = replace(RECIPE, via=(256, 256), parameters={"octaves": 2})
-    begin_set(tmp_path / "s", recipe)
-    begin_set(tmp_path / "s", recipe)
-    assert asdict(recipe)["via"] == (256, 256)
+    spec = replace(SPEC, render_size=(256, 256), parameters={"octaves": 2})
+    begin_set(open_store(tmp_path / "s"), spec)
+    begin_set(open_store(tmp_path / "s"), spec)
+    assert asdict(spec)["render_size"] == (256, 256)
 
 
 def test_a_writer_that_fails_leaves_no_lock(perlin_set: Path):
     before = sorted(perlin_set.rglob("*"))
-    with pytest.raises(ValueError, match="in the middle"), sole_writer(perlin_set):
+    with pytest.raises(ValueError, match="in the middle"), lock_set(open_store(perlin_set)):
         raise ValueError("in the middle")
     assert sorted(perlin_set.rglob("*")) == before

@@ -37,7 +37,7 @@ def test_a_whole_set_has_no_fault(folder: Path):
     seen = []
     report = verify(folder, progress=lambda shard: seen.append(shard.file))
     assert report.faults == ()
-    assert report.looked_at["samples"] == 100
+    assert report.checked["samples"] == 100
     assert seen == [f"perlin-{number:06d}.tar" for number in range(4)]
 
 
@@ -54,7 +54,7 @@ def flip(path: Path, position: int) -> None:
         (lambda f: (f / SHARD).write_bytes(b""), "files", SHARD, "has 0 bytes instead of", True),
         (lambda f: (f / "notes.txt").touch(), "files", "notes.txt", "is not of the set", True),
         (lambda f: (f / "x").mkdir() or (f / "x" / "y").touch(), "files", "x/y", "is not of the set", True),
-        (lambda f: (f / ".synpat" / "recipe.json").touch(), "files", ".synpat/recipe.json", "has not finished", True),
+        (lambda f: (f / ".synpat" / "spec.json").touch(), "files", ".synpat/spec.json", "has not finished", True),
         (lambda f: (f / "sizes.json").unlink(), "files", "sizes.json", "is missing", True),
         (lambda f: flip(f / "README.md", 99), "sidecars", "README.md", "does not agree with the manifest", False),
         (lambda f: flip(f / "SHA256SUMS", 9), "sidecars", "SHA256SUMS", "does not agree with the manifest", False),
@@ -83,17 +83,17 @@ def flip(path: Path, position: int) -> None:
             False,
         ),
         (lambda f: edit_manifest(f, lambda m: m["shards"][1].update(std=1.0)), "pixels", SHARD, "and 1.0", True),
-        (lambda f: edit_manifest(f, lambda m: m["recipe"].update(height=79)), "samples", SHARD, "is not 79x208", False),
-        (lambda f: edit_manifest(f, lambda m: m["recipe"].update(mode="RGB")), "samples", SHARD, "mode RGB", True),
+        (lambda f: edit_manifest(f, lambda m: m["spec"].update(height=79)), "samples", SHARD, "is not 79x208", False),
+        (lambda f: edit_manifest(f, lambda m: m["spec"].update(mode="RGB")), "samples", SHARD, "mode RGB", True),
         (
-            lambda f: edit_manifest(f, lambda m: m["recipe"].update(categories=9)),
+            lambda f: edit_manifest(f, lambda m: m["spec"].update(categories=9)),
             "samples",
             SHARD,
             "none of 0 to 8",
             True,
         ),
         (
-            lambda f: edit_manifest(f, lambda m: m["recipe"].update(with_parameters=True)),
+            lambda f: edit_manifest(f, lambda m: m["spec"].update(with_parameters=True)),
             "samples",
             SHARD,
             "'png' in sample 0000000026: ['png', 'cls', 'json'] are due",
@@ -170,7 +170,7 @@ def test_a_set_behind_a_url_is_checked_like_one_in_a_folder(folder: Path, s3: st
     from synpat_shards import open_store, publish
 
     publish(folder, s3)
-    assert verify(s3) == replace(verify(folder), place=s3)
+    assert verify(s3) == replace(verify(folder), location=s3)
     data = bytearray((folder / SHARD).read_bytes())
     data[700] ^= 1
     open_store(s3).put(SHARD, bytes(data))

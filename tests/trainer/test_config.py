@@ -95,11 +95,11 @@ def test_a_setting_without_a_value_is_refused():
 
 
 def test_a_value_that_is_no_yaml_is_refused():
-    with pytest.raises(ValueError, match=r"'betas=\[0\.9' is no YAML: .*expected ',' or ']'"):
+    with pytest.raises(ValueError, match=r"'betas=\[0\.9' is not valid YAML: .*expected ',' or ']'"):
         parse_settings(["betas=[0.9"])
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path):
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"c\.yaml is no YAML: .*utf-8"):
+    with pytest.raises(ValueError, match=r"c\.yaml is not valid YAML: .*utf-8"):
         read_settings(tmp_path / "c.yaml")

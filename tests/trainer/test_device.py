@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synpat_train.device import compile_model, equal_pieces, what_fits
+from synpat_train.config import make_config
+from synpat_train.device import autocast, compile_model, equal_parts, largest_fitting_batch
+from synpat_train.model.attention import choose_attention, fuses_attention
+from synpat_train.model.mae import MaskedAutoencoder
 
 
 class Hungry(nn.Module):
@@ -23,13 +26,13 @@ class Hungry(nn.Module):
 @pytest.mark.parametrize(("most", "fits"), [(5, 4), (15, 8), (1, 1), (0, 0)])
 def test_the_largest_batch_that_fits_is_found_by_halving(most: int, fits: int):
     model = Hungry(most)
-    assert what_fits(model, torch.ones(16, 2, 2), torch.ones(16, 4), low_precision=False, reserve=8) == fits
+    assert largest_fitting_batch(model, torch.ones(16, 2, 2), torch.ones(16, 4), low_precision=False, reserve=8) == fits
     assert model.weight.grad is None
 
 
 @pytest.mark.parametrize(("count", "most", "number"), [(16, 4, 4), (100, 12, 10), (7, 3, 7), (5, 5, 1)])
 def test_pieces_that_fit_are_equal_and_few(count: int, most: int, number: int):
-    assert equal_pieces(count, most) == number
+    assert equal_parts(count, most) == number
 
 
 class Uncompilable(nn.Module):
@@ -42,3 +45,39 @@ def test_a_model_that_does_not_compile_is_refused_in_one_line():
     with pytest.raises(ValueError, match=r"graph_break|graph break") as refusal:
         compile_model(Uncompilable(), torch.ones(2, 2, 2), torch.ones(2, 4), low_precision=False)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("device", "low_precision", "tokens", "fused"),
+    [
+        ("cpu", True, 17, False),
+        ("cpu", True, 257, False),
+        ("cpu", True, 513, True),
+        ("cpu", False, 17, True),
+        ("cuda", True, 17, True),
+        ("cuda", False, 17, True),
+    ],
+)
+def test_attention_is_plain_only_where_that_is_faster(device: str, low_precision: bool, tokens: int, fused: bool):
+    assert fuses_attention(torch.device(device), low_precision, tokens) == fused
+
+
+@pytest.mark.parametrize(("low_precision", "tolerance"), [(False, 1e-5), (True, 2e-2)])
+def test_plain_and_fused_attention_agree(low_precision: bool, tolerance: float):
+    config = make_config("msm-mae", {"model": "tiny", "decoder_width": 48, "decoder_depth": 1, "decoder_heads": 3})
+    torch.manual_seed(0)
+    model = MaskedAutoencoder(config)
+    names = list(model.state_dict())
+    images, noise = torch.randn(4, 1, 80, 208), torch.rand(4, config.patches)
+    losses, gradients = [], []
+    for fused in (True, False):
+        choose_attention(model, fused)
+        assert list(model.state_dict()) == names
+        model.zero_grad()
+        with autocast(torch.device("cpu"), low_precision):
+            loss = model(images, noise)
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None]))
+    assert losses[0] == pytest.approx(losses[1], rel=tolerance / 10)
+    assert (gradients[0] - gradients[1]).norm() < tolerance * gradients[0].norm()

@@ -1,19 +1,19 @@
-"""Pre-training on synthetic patterns, and the evaluation of what comes out.
+"""Pre-training of audio encoders on synthetic patterns, and their evaluation.
 
-For other programs, imported when they are asked for, because they bring torch:
+The Python interface. These names are imported on first use, because they import torch:
 
-    encoder = load_encoder("runs/perlin")                 # a run, or the folder of an encoder
-    clips = log_mel(waveform)                             # [clips, samples] at 16 kHz, to [clips, 80, frames]
-    clips = (clips - mean) / std                          # of the data that the encoder is used on
-    encoder.patch_features(clips)                         # [clips, steps, features], any length
-    encoder.clip_embedding(clips)                         # [clips, features]
+    encoder = load_encoder("runs/perlin")      # a run folder, or the folder of an encoder
+    clips = log_mel(waveform)                  # [clips, samples] at 16 kHz to [clips, 80, frames]
+    clips = (clips - mean) / std               # statistics of the data that the encoder is used on
+    encoder.patch_features(clips)              # [clips, steps, features], any length
+    encoder.clip_embedding(clips)              # [clips, features]
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .encoder import Encoder, load_encoder
-    from .evaluation.log_mel import log_mel
+    from .audio.log_mel import log_mel
+    from .model.encoder import Encoder, load_encoder
 
 __all__ = ["Encoder", "load_encoder", "log_mel"]
 
@@ -21,7 +21,7 @@ __all__ = ["Encoder", "load_encoder", "log_mel"]
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import encoder
-    from .evaluation import log_mel
+    from .audio import log_mel
+    from .model import encoder
 
     return getattr(log_mel if name == "log_mel" else encoder, name)

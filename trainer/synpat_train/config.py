@@ -1,16 +1,18 @@
-"""What a pre-training run is: one frozen record, filled from presets, file and command line."""
+"""The configuration of a pre-training run, from presets, a file and the command line."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from synpat_shards import InputError, describe_differences
+
 from .normalise import Normalise
 from .presets import PRESETS
-from .settings import filled, refuse_unknown
+from .settings import build_settings, reject_unknown_keys
 
 Positive = Annotated[int, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -18,131 +20,139 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Config:
-    """Everything that decides the weights of a run, beside its shard sets; and how it is watched."""
+    """All settings of a pre-training run except its shard sets."""
 
     model: Literal["tiny", "small", "base", "large"]
-    """Size of the encoder: ViT-Ti, S, B or L."""
+    """Size of the encoder: ViT-Ti, ViT-S, ViT-B or ViT-L."""
     height: Positive
-    """Of the images, in pixels: frequency. A multiple of `patch`."""
+    """Height of the images (frequency) in pixels, a multiple of `patch`."""
     width: Positive
-    """Of the images, in pixels: time. A multiple of `patch`."""
+    """Width of the images (time) in pixels, a multiple of `patch`."""
     patch: Positive
     """Side of a patch in pixels."""
     mask_ratio: Annotated[float, Field(gt=0, lt=1)]
-    """Share of the patches that the encoder does not see."""
+    """Share of the patches that are masked."""
     decoder_width: Positive
     decoder_depth: Positive
-    """Blocks."""
+    """Number of decoder blocks."""
     decoder_heads: Positive
     norm_pix: bool
-    """Whether each patch is standardised before it becomes the target."""
+    """Standardise each target patch."""
     normalise: Normalise
-    """Whether images are normalised by the mean and deviation of all sets, or each image by its own."""
+    """Normalise images by the mean and deviation of all sets (set), or each image by its own (image)."""
     epochs: Positive | None
     """Passes over the shard sets; None if `steps` is given."""
     steps: Positive | None
-    """Updates of the weights; None if `epochs` is given."""
+    """Number of updates; None if `epochs` is given."""
     batch_size: Positive
-    """Samples in one update, of all devices together."""
+    """Samples per update, over all devices."""
     accumulate: Positive
-    """Pieces that a device takes its share of a batch in: more of them need less memory, and give the same update."""
+    """Number of parts in which a device processes its share of a batch. More parts need less memory; the update is
+    the same."""
     base_lr: Annotated[float, Field(gt=0)]
-    """Peak learning rate for a batch of `lr_batch` samples; it scales with the batch."""
+    """Peak learning rate for a batch of `lr_batch` samples. It scales linearly with the batch size."""
     lr_batch: Positive
     warmup: Annotated[float, Field(ge=0, lt=1)]
-    """Share of the steps over which the learning rate rises; half a cosine leads to zero after it."""
+    """Share of the steps in which the learning rate rises linearly. Half a cosine to zero follows."""
     betas: tuple[Decay, Decay]
-    """Of AdamW."""
+    """Betas of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)]
-    """Of AdamW; not for biases and norms."""
+    """Weight decay of AdamW, not applied to biases and norms."""
     clip: Annotated[float, Field(gt=0)] | None
-    """Largest norm of the gradient; None leaves it alone."""
+    """Maximum norm of the gradient; None for no clipping."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None
-    """Decay of the running mean of the encoder's weights that is exported in their place; None exports them."""
+    """Decay of the exponential moving average of the encoder's weights, which is then exported; None exports the
+    weights."""
     seed: Annotated[int, Field(ge=0, lt=1 << 32)]
-    """Of the weights, the order of the samples and the masks."""
+    """Seed of the weights, the order of the samples and the masks."""
     precision: Literal["auto", "bfloat16", "float32"]
-    """Of matrix products; auto takes bfloat16 where the hardware multiplies it."""
+    """Precision of matrix products. auto uses bfloat16 if the hardware supports it."""
     compile: Literal["auto"] | bool
-    """Whether the model is compiled; auto does so on a GPU."""
+    """Compile the model. auto compiles on a GPU."""
     stream: Literal["auto"] | bool
-    """Whether images are decoded again in every epoch; auto does so where the disk has no room for the decoded sets and
-    where damage is skipped."""
+    """Decode images in every epoch instead of once. auto does this if the disk has no room for the decoded sets, or
+    with skip_damaged."""
     window: Positive
-    """Samples that are shuffled among each other when streaming; the shards themselves are always shuffled."""
+    """Number of samples that are shuffled together when streaming. The shards are always shuffled."""
     skip_damaged: bool
-    """Whether a stream goes on past damaged shards, and counts what it skipped, instead of stopping."""
+    """Skip and count corrupt shards and images when streaming, instead of stopping."""
     checkpoint_every: Positive
     """Steps between two checkpoints."""
     keep_checkpoints: Positive
-    """How many of the last checkpoints stay."""
+    """Number of recent checkpoints that are kept."""
     log_every: Positive
-    """Steps between two lines of the log."""
+    """Steps between two log lines."""
     pictures_every: Positive
-    """Steps between two sheets of reconstructions."""
+    """Steps between two pictures of reconstructions."""
 
     CHANGEABLE: ClassVar = (
         "accumulate", "compile", "skip_damaged",
         "checkpoint_every", "keep_checkpoints", "log_every", "pictures_every",
     )  # fmt: skip
-    """Settings that decide no weight, but for rounding and damage: a run may go on with others."""
+    """Settings that a resumed run may change. They do not affect the weights, except by rounding and skipped data."""
 
     def __post_init__(self) -> None:
         if self.height % self.patch or self.width % self.patch:
-            raise ValueError(
+            raise InputError(
                 f"height and width must be multiples of the patch, {self.patch} pixels, got {self.height}x{self.width}"
             )
         if not 0 < self.kept < self.patches:
-            raise ValueError(
-                f"mask_ratio {self.mask_ratio} of {self.patches} patches leaves none to see or none to guess"
+            raise InputError(
+                f"mask_ratio {self.mask_ratio} of {self.patches} patches leaves no visible or no masked patch"
             )
         if self.batch_size % self.accumulate:
-            raise ValueError(
+            raise InputError(
                 f"batch_size must be a multiple of accumulate, got {self.batch_size} and {self.accumulate}"
             )
         if self.decoder_width % (2 * self.decoder_heads):
-            raise ValueError(
+            raise InputError(
                 f"decoder_width must be a multiple of twice decoder_heads, "
                 f"got {self.decoder_width} and {self.decoder_heads}"
             )
         if (self.epochs is None) == (self.steps is None):
-            raise ValueError(f"give either epochs or steps, got epochs={self.epochs} and steps={self.steps}")
+            raise InputError(f"give either epochs or steps, got epochs={self.epochs} and steps={self.steps}")
 
     @property
     def patches(self) -> int:
-        """Patches of an image."""
+        """Number of patches of an image."""
         return (self.height // self.patch) * (self.width // self.patch)
 
     @property
     def kept(self) -> int:
-        """Patches that the encoder sees; a truncated float as in the reference implementation of MAE."""
+        """Number of visible patches, truncated as in the reference implementation of MAE."""
         return int(self.patches * (1 - self.mask_ratio))
 
 
 def make_config(preset: str, *layers: Mapping[str, Any]) -> Config:
-    """A preset with one layer of settings after another over it.
+    """Return a preset, updated by layers of settings.
 
-    Raises ValueError that names the setting: unknown (with the nearest known one), or out of range.
+    Raises InputError that names a setting which is unknown (with the nearest known name) or out of range.
     """
     settings = dict(PRESETS[preset])
     for layer in layers:
-        refuse_unknown(Config, layer)
+        reject_unknown_keys(Config, layer)
         if "steps" in layer or "epochs" in layer:  # one replaces the other
             settings |= {"steps": None, "epochs": None}
         settings |= layer
-    return filled(Config, settings)
+    return build_settings(Config, settings)
 
 
-def differences(there: Config, here: Config) -> list[str]:
-    """What keeps a run of one configuration from going on with another, in words."""
-    old, new = asdict(there), asdict(here)  # pyright: ignore[reportArgumentType]
-    return [
-        f"{name} is {old[name]} there and {new[name]} here"
-        for name in old
-        if old[name] != new[name] and name not in Config.CHANGEABLE
-    ]
+def stored_config(settings: Mapping[str, Any]) -> Config:
+    """Return a configuration that was stored with all its settings.
+
+    Raises InputError that names a setting which is missing, unknown or out of range.
+    """
+    if missing := [field.name for field in fields(Config) if field.name not in settings]:  # pyright: ignore
+        raise InputError(f"the setting {missing[0]} is missing: it was stored by another version of synpat")
+    return build_settings(Config, settings)
+
+
+def differences(found: Config, expected: Config) -> str:
+    """Return the settings for which a run cannot continue with another configuration; empty if there are none."""
+    old, new = asdict(found), asdict(expected)  # pyright: ignore[reportArgumentType]
+    return describe_differences(old, {name: value for name, value in new.items() if name not in Config.CHANGEABLE})
 
 
 def to_yaml(config: Config) -> str:
-    """The whole configuration as a file that `read_settings` reads."""
+    """Return the configuration as YAML, which `read_settings` reads."""
     return yaml.safe_dump(asdict(config) | {"betas": list(config.betas)}, sort_keys=False)  # pyright: ignore

@@ -1,4 +1,4 @@
-"""Recipes of masked autoencoders on spectrograms: one of synpat's own, and published ones as far as settings allow."""
+"""Recipes of masked autoencoders on spectrograms: one of synpat, and published ones as far as `Config` has settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ _OURS: Mapping[str, Any] = {
     "log_every": 20,
     "pictures_every": 2000,
 }
-"""What the recipes share, or say nothing about."""
+"""Settings that the recipes share or do not specify."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # For ViT-Ti, synthetic patterns and one or two CPU cores; the trials behind it are in RESULTS.md.
@@ -46,7 +46,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "clip": 3.0,
     },
     # Niizumi et al., "Masked spectrogram modeling using masked autoencoders for learning general-purpose audio
-    # representation", 2022, with norm_pix off as there. Ours are the clipping, and the warm-up as a share of the steps.
+    # representation", 2022, also with norm_pix off. The clipping, and the warm-up as a share of the steps, are ours.
     "msm-mae": {
         **_OURS,
         "model": "base",
@@ -66,8 +66,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "clip": 3.0,
     },
     # Niizumi et al., "Masked modeling duo: learning representations by encouraging both networks to model the input",
-    # 2023: its input, masks, sizes and schedule around the autoencoder of pixels. Its own target, the features that a
-    # second encoder gives the masked patches, is not here.
+    # 2023: its input, masks, sizes and schedule, with pixels as the target. M2D's own target, features of the masked
+    # patches from a second encoder, is not implemented.
     "m2d": {
         **_OURS,
         "model": "base",
@@ -87,7 +87,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "clip": 3.0,
     },
     # Huang et al., "Masked autoencoders that listen", 2022. Its decoder is 16 layers of shifted windows; ours is a
-    # plain transformer of 8, the depth of He et al., that attends to all patches. The height is the frequency here.
+    # plain transformer of 8, the depth of He et al., that attends to all patches. The image height is frequency.
     "audiomae": {
         **_OURS,
         "model": "base",

@@ -1,4 +1,4 @@
-"""Showing on standard error how far a long piece of work is."""
+"""Progress of long tasks on standard error."""
 
 import sys
 import time
@@ -14,16 +14,16 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def track(items: Iterable[T], total: int, what: str, size: Callable[[T], int] = lambda item: 1) -> Iterator[T]:
-    """Hand on the items and show how much of the total is done: a bar on a terminal, a line now and then elsewhere.
+    """Yield the items and show the progress: a bar on a terminal, a line from time to time otherwise.
 
-    size: what an item adds to the total; 1 if not given.
+    size: how much an item adds to the total; by default 1.
     """
     show = _bar if sys.stderr.isatty() else _lines
     return show(items, total, what, size)
 
 
-def say(line: str) -> None:
-    """One line for the person who waits."""
+def print_message(line: str) -> None:
+    """Print a line on standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -44,5 +44,5 @@ def _lines(items: Iterable[T], total: int, what: str, size: Callable[[T], int]) 
         done += size(item)
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES and done < total:
             last = time.monotonic()
-            say(f"{what}: {done}/{total}")
-    say(f"{what}: {done}/{total}, {time.monotonic() - start:.0f} s")
+            print_message(f"{what}: {done}/{total}")
+    print_message(f"{what}: {done}/{total}, {time.monotonic() - start:.0f} s")

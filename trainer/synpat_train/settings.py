@@ -1,4 +1,4 @@
-"""Settings: from texts and files into records that check them, and what is wrong with them in words."""
+"""Settings from the command line and from YAML files, checked by pydantic dataclasses."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -9,59 +9,61 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from synpat_shards import InputError
+
 Record = TypeVar("Record")
 
 
-def filled(kind: type[Record], settings: Mapping[str, Any]) -> Record:
-    """A record of a pydantic dataclass.
+def build_settings(kind: type[Record], settings: Mapping[str, Any]) -> Record:
+    """Return a pydantic dataclass of the given kind.
 
-    Raises ValueError that names the setting: unknown (with the nearest known one), or out of range.
+    Raises InputError that names a setting which is unknown (with the nearest known name) or out of range.
     """
-    refuse_unknown(kind, settings)
+    reject_unknown_keys(kind, settings)
     try:
         return kind(**settings)
     except ValidationError as invalid:
-        raise ValueError("; ".join(_in_words(fault) for fault in invalid.errors())) from None
+        raise InputError("; ".join(_in_words(fault) for fault in invalid.errors())) from None
 
 
-def refuse_unknown(kind: type, settings: Mapping[str, Any]) -> None:
-    """ValueError for a setting that a dataclass does not have, with the nearest that it has."""
+def reject_unknown_keys(kind: type, settings: Mapping[str, Any]) -> None:
+    """Raise InputError for a setting that a dataclass does not have, with the nearest known name."""
     known = [field.name for field in fields(kind)]
     for name in settings:
         if name not in known:
             nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0)[0]
-            raise ValueError(f"unknown setting {name!r}; the nearest known one is {nearest!r}")
+            raise InputError(f"unknown setting {name!r}; the nearest known one is {nearest!r}")
 
 
 def _in_words(fault: Mapping[str, Any]) -> str:
-    if not fault["loc"]:  # raised by the record itself
+    if not fault["loc"]:  # raised by __post_init__
         return str(fault["ctx"]["error"])
     return f"{fault['loc'][0]}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
 
 
 def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
-    """Turn "key=value" texts into settings; the value is read as YAML, as it would stand in a file."""
+    """Parse settings from "key=value" texts. Values are read as YAML."""
     settings = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise ValueError(f"{assignment!r} is no setting: write key=value, such as checkpoint_every=500")
+            raise InputError(f"{assignment!r} is not a valid setting: write key=value, such as checkpoint_every=500")
         try:
             settings[name] = yaml.safe_load(text)
         except yaml.YAMLError as fault:
-            raise ValueError(f"{assignment!r} is no YAML: {' '.join(str(fault).split())}") from None
+            raise InputError(f"{assignment!r} is not valid YAML: {' '.join(str(fault).split())}") from None
     return settings
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings of a YAML file.
+    """Read the settings of a YAML file.
 
-    Raises ValueError for a file that holds anything but settings.
+    Raises InputError if the file is not a mapping of settings.
     """
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(fault).split())}") from None
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(fault).split())}") from None
     if not isinstance(settings, dict):
-        raise ValueError(f"{path} must hold settings, one `key: value` a line")
+        raise InputError(f"{path} must contain settings, one `key: value` per line")
     return settings

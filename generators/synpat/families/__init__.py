@@ -6,9 +6,10 @@ here. A name never changes its meaning: it is part of the seed.
 
 from collections.abc import Mapping
 
+from synpat.family import Family, Image, Rejected
+
 from .dead_leaves import DeadLeavesOriented, DeadLeavesShapes, DeadLeavesSquares, DeadLeavesTextures
 from .exfractaldb import ExFractalDB
-from .family import Family, Image, Rejected
 from .feature_vis import FeatureVisDeadLeaves, FeatureVisRandom
 from .fractaldb import FractalDB
 from .ifs import IFS

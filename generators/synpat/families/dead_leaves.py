@@ -13,7 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image, category_generator
+from synpat.family import Bounds, Family, Image, category_generator
+
 from .statistical import SpectrumColorWmm
 
 RADII = np.linspace(0.03, 1, 200)

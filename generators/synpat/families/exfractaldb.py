@@ -17,7 +17,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image, Rejected, category_generator, least_drawn
+from synpat.family import (
+    Bounds,
+    Family,
+    Image,
+    Rejected,
+    category_generator,
+    minimum_drawn,
+)
 
 SEARCH_POINTS = 10_000
 """Points of an object in the published search and pictures."""
@@ -71,7 +78,7 @@ class ExFractalDB(Family):
             reach = min(height, width) / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW / 2))
             # Rounding hides the last bit of sine and cosine, in which mathematical libraries differ.
             _project(image, points_here, round(np.sin(yaw), 12), round(np.cos(yaw), 12), round(reach, 9), *centre)
-        least = least_drawn(EMPTIEST, EMPTIEST_SIDE, height, width)
+        least = minimum_drawn(EMPTIEST, EMPTIEST_SIDE, height, width)
         if np.count_nonzero(image) < least:
             raise Rejected(f"fewer than {least:.0f} pixels are lit")
         return image

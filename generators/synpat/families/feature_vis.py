@@ -23,7 +23,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image, Rejected, category_generator
+from synpat.family import Bounds, Family, Image, Rejected, category_generator
+from synpat_shards import InputError
 
 SOURCE = "Baradad et al., Learning to see by looking at noise, 2021; Olah et al., Feature visualization, 2017"
 UNITS = 2048
@@ -53,7 +54,7 @@ class FeatureVis(Family):
     """What excites one unit or two of a network."""
 
     source: ClassVar[str] = SOURCE
-    dear: ClassVar[bool] = True
+    expensive: ClassVar[bool] = True
     bounds: ClassVar[Bounds] = {"first": (0, 65535), "second": (-1, 65535), "steps": (1, 100_000), "batch": (1, 4096)}
 
     first: int
@@ -70,7 +71,7 @@ class FeatureVis(Family):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
-            raise ValueError(f"device must be cpu, cuda or cuda:N, got {self.device!r}")
+            raise InputError(f"device must be cpu, cuda or cuda:N, got {self.device!r}")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -90,13 +91,13 @@ class FeatureVis(Family):
             with _one_thread():
                 return _ascended(rngs, one.weights(), units, one.steps, height, width, one.device)
         except _torch().OutOfMemoryError:
-            raise ValueError(
+            raise InputError(
                 f"{one.device} has no memory for a batch of {len(patterns)}: take a smaller one, or fewer workers"
             ) from None
 
     @abstractmethod
     def weights(self) -> Weights:
-        """Of the network, on the device. Raises ValueError if there are none."""
+        """Of the network, on the device. Raises InputError if there are none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,7 @@ class FeatureVisDeadLeaves(FeatureVis):
     """Of that file: filled in when a set is begun, which then takes no other."""
 
     @classmethod
-    def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def resolved_parameters(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         path = given.get("encoder", "")
         _refuse_missing(path)
         return {"sha256": encoder_digest(path), **given}
@@ -136,12 +137,12 @@ def _refuse_absent(device: str) -> None:
     kind, _, number = device.partition(":")
     there = _torch().cuda.device_count()
     if kind == "cuda" and int(number or 0) >= there:
-        raise ValueError(f"there is no {device}: torch sees {there} GPUs. Leave the parameter device out")
+        raise InputError(f"there is no {device}: torch sees {there} GPUs. Leave the parameter device out")
 
 
 def _refuse_missing(encoder: str) -> None:
     if not Path(encoder).is_file():
-        raise ValueError(
+        raise InputError(
             f"feature-vis-dead-leaves needs an encoder, and there is no file {encoder!r}: train one with python "
             "tools/train_dead_leaves_encoder.py SET encoder.pt, where SET holds dead-leaves-shapes, and pass --param "
             "encoder=encoder.pt"
@@ -163,7 +164,7 @@ def _torch() -> Any:
     try:
         import torch
     except ImportError:
-        raise ValueError("the feature-vis families need torch: pip install 'synpat[neural]'") from None
+        raise InputError("the feature-vis families need torch: pip install 'synpat[neural]'") from None
     return torch
 
 
@@ -273,15 +274,15 @@ def _trained_weights(path: str, sha256: str, device: str) -> Weights:
     torch = _torch()
     digest = encoder_digest(path)
     if sha256 not in ("", digest):
-        raise ValueError(f"encoder {path} has sha256 {digest}, not {sha256}: it is not the file that was asked for")
+        raise InputError(f"encoder {path} has sha256 {digest}, not {sha256}: it is not the file that was asked for")
     try:
         weights = torch.load(path, map_location=device, weights_only=True)
         layout = dict(_layout(len(weights["conv1.weight"])))
         whole = all(tuple(weights[name].shape) == shape for name, shape in layout.items())
     except Exception as error:
-        raise ValueError(f"{path} holds no weights of a ResNet-50 ({error})") from error
+        raise InputError(f"{path} holds no weights of a ResNet-50 ({error})") from error
     if not whole:
-        raise ValueError(f"{path} holds weights of another network than ResNet-50")
+        raise InputError(f"{path} holds weights of another network than ResNet-50")
     return weights
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image, Rejected, category_generator
+from synpat.family import Bounds, Family, Image, Rejected, category_generator
+from synpat_shards import InputError
 
 SEARCH_POINTS, SEARCH_SIDE, SEARCH_FILLING = 100_000, 512, 0.2
 """The published search accepts a system of which this many points light this share of a square of this side."""
@@ -72,7 +73,7 @@ class FractalDB(Family):
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         if min(height, width) < SMALLEST:
-            raise ValueError(f"fractaldb needs {SMALLEST} pixels a side or more, got {height}x{width}")
+            raise InputError(f"fractaldb needs {SMALLEST} pixels a side or more, got {height}x{width}")
         system = _category(self.category)
         points, box, numbers = _orbit(system, rng, max(int(self.density * height * width), 1), self.weight)
         # A bit a pixel, so that a large image stays in the fastest cache.

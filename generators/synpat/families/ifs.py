@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image, category_generator
+from synpat.family import Bounds, Family, Image, category_generator
 
 DENSITY = 100_000 / 224**2
 """Points of the orbit for each pixel in the published setting."""

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numba import njit
 
-from .family import Bounds, Family, Image
+from synpat.family import Bounds, Family, Image
 
 FREQUENCIES = range(2, 12)
 """Lattice cells along one axis that a category may have."""

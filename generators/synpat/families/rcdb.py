@@ -13,15 +13,29 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from .contours import BOUNDS, PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, length
-from .family import Bounds, Family, Image, Rejected, category_generator, least_drawn
+from synpat.family import (
+    Bounds,
+    Family,
+    Image,
+    Rejected,
+    category_generator,
+    minimum_drawn,
+)
+from synpat.painting.contours import (
+    BOUNDS,
+    PUBLISHED_SIDE,
+    SHORTEST,
+    centres,
+    draw_orbits,
+    length,
+)
 
 MEAN_RADIUS = 50 * 1.5
 """The mean of the radius times that of the factors of the oval."""
 MARGIN = 56 / 512
 """What the centre of a figure keeps from the borders of its square, in sides of the square."""
 EMPTIEST = 0.005
-"""Share of drawn pixels below which an image is rejected: see `least_drawn`."""
+"""Share of drawn pixels below which an image is rejected: see `minimum_drawn`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +97,7 @@ class RCDB(Family):
                 orbits=self.orbits,
                 greys=257,
             )
-        least = least_drawn(EMPTIEST, PUBLISHED_SIDE, height, width)
+        least = minimum_drawn(EMPTIEST, PUBLISHED_SIDE, height, width)
         if np.count_nonzero(image != 255) < least:
             raise Rejected(f"fewer than {least:.0f} pixels are drawn on")
         return 255 - image if self.inverted else image

@@ -20,8 +20,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image, Rejected, category_generator
-from .gl_shaders import check_shaders, run_shader, shader_files
+from synpat.family import Bounds, Family, Image, Rejected, category_generator
+from synpat.painting.gl import check_shaders, run_shader, shader_files
+from synpat_shards import InputError
 
 JITTER = 0.05
 """Deviation of the factor by which an instance changes each number of its program."""
@@ -122,7 +123,7 @@ class Shaders(Family):
         return cls(category=category, time=rng.uniform(0.1, 10))
 
     @classmethod
-    def settled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def resolved_parameters(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         if not given.get("folder"):
             return dict(given)
         check_shaders(given["folder"])
@@ -135,11 +136,11 @@ class Shaders(Family):
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         categories = self.categories_with({"folder": self.folder})
         if not 0 <= self.category < categories:
-            raise ValueError(f"category must lie between 0 and {categories - 1}, got {self.category}")
+            raise InputError(f"category must lie between 0 and {categories - 1}, got {self.category}")
         if self.folder:
             files, sha256 = shader_files(self.folder)
             if self.sha256 not in ("", sha256):
-                raise ValueError(f"the shaders in {self.folder!r} are not those that the set was begun with")
+                raise InputError(f"the shaders in {self.folder!r} are not those that the set was begun with")
             return run_shader(files[self.category], self.time, height, width)
         return run(_program(self.category), rng, height, width, time=self.time, jitter=self.jitter)
 
@@ -230,7 +231,7 @@ class _Grower:
         self.numbers: list[list[tuple[float, ...]]] = []
         self.planes = [0]
         """First registers of the pairs there are; 0 is the image's own plane."""
-        self.dear = 0
+        self.expensive = 0
 
     def number(self, steps: int) -> int:
         """A register that about so many steps lead to."""
@@ -262,11 +263,11 @@ class _Grower:
         register = 2 + 2 * len(self.code)
         self.code.append((operation, register, *reads, *[0] * (3 - len(reads))))
         self.numbers.append(self.moving(_CHOICES[operation][1]))
-        self.dear += operation in DEAR
+        self.expensive += operation in DEAR
         return register
 
     def choice(self, operations: range) -> int:
-        allowed, cumulative = _odds(operations, self.dear < MOST_DEAR)
+        allowed, cumulative = _odds(operations, self.expensive < MOST_DEAR)
         return allowed[bisect_right(cumulative, self.random())]
 
     def integer(self, low: int, high: int) -> int:

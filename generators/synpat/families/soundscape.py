@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image
+from synpat.family import Bounds, Family, Image
 
 KINDS = ("tone", "melody", "voice", "noise", "clicks")
 """Kinds of events. The first three consist of partials, the others of noise."""

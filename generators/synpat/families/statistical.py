@@ -14,9 +14,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image
-from .fourier import Pairs, images_of, invert, join, pairs_of, split, transform
-from .steerable_pyramid import ORIENTATIONS, Pyramid, level_count
+from synpat.family import Bounds, Family, Image
+from synpat.painting.fourier import (
+    Pairs,
+    images_of,
+    invert,
+    join,
+    pairs_of,
+    split,
+    transform,
+)
+from synpat.painting.steerable_pyramid import ORIENTATIONS, Pyramid, level_count
 
 SOURCE = "Baradad et al., Learning to see by looking at noise, 2021"
 COLOUR_BINS = 256

@@ -18,9 +18,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .family import Bounds, Family, Image, Rejected
-from .fourier import images_of, invert
-from .stylegan import SOURCE, Grid, Map, channel_count, double, draw_styles, finished, smoothed
+from synpat.family import Bounds, Family, Image, Rejected
+from synpat.painting.fourier import images_of, invert
+from synpat.painting.stylegan import (
+    SOURCE,
+    Grid,
+    Map,
+    channel_count,
+    double,
+    draw_styles,
+    finished,
+    smoothed,
+)
 
 CELLS = 512
 """Of the table of a layer's response."""

@@ -14,8 +14,18 @@ import numpy as np
 from numba import njit
 from threadpoolctl import threadpool_limits
 
-from .family import Bounds, Family, Image, category_generator
-from .stylegan import CHANNELS, SOURCE, Grid, Map, channel_count, double, draw_styles, finished, smoothed
+from synpat.family import Bounds, Family, Image, category_generator
+from synpat.painting.stylegan import (
+    CHANNELS,
+    SOURCE,
+    Grid,
+    Map,
+    channel_count,
+    double,
+    draw_styles,
+    finished,
+    smoothed,
+)
 
 TILES = 1024
 """Tiles of two by two pixels that are convolved at once, about, to bound memory."""
@@ -30,8 +40,8 @@ class StyleganRandom(Family):
     source: ClassVar[str] = SOURCE
     version: ClassVar[int] = 2
     categories: ClassVar[int] = NETWORKS
-    streak: ClassVar[int] = 25
-    dear: ClassVar[bool] = True
+    class_run_length: ClassVar[int] = 25
+    expensive: ClassVar[bool] = True
     bounds: ClassVar[Bounds] = {"network": (0, 2**32 - 1), "width": (1, 4096)}
 
     network: int

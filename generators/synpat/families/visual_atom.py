@@ -11,11 +11,25 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from .contours import BOUNDS, PUBLISHED_SIDE, SHORTEST, centres, draw_orbits, length
-from .family import Bounds, Family, Image, Rejected, category_generator, least_drawn
+from synpat.family import (
+    Bounds,
+    Family,
+    Image,
+    Rejected,
+    category_generator,
+    minimum_drawn,
+)
+from synpat.painting.contours import (
+    BOUNDS,
+    PUBLISHED_SIDE,
+    SHORTEST,
+    centres,
+    draw_orbits,
+    length,
+)
 
 EMPTIEST = 0.01
-"""Share of lit pixels below which an image is rejected: see `least_drawn`."""
+"""Share of lit pixels below which an image is rejected: see `minimum_drawn`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +101,7 @@ class VisualAtom(Family):
                 orbits=self.orbits,
                 greys=256,
             )
-        least = least_drawn(EMPTIEST, PUBLISHED_SIDE, height, width)
+        least = minimum_drawn(EMPTIEST, PUBLISHED_SIDE, height, width)
         if np.count_nonzero(image) < least:
             raise Rejected(f"fewer than {least:.0f} pixels are lit")
         return image

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from .family import Family, Image
+from synpat.family import Family, Image
 
 
 @dataclass(frozen=True, kw_only=True)

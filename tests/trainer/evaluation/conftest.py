@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save_file
 from trainings import small_encoder, task_of, tone_and_noise
 
-from synpat_train.encoder import Encoder
-from synpat_train.evaluation.task import Task
-from synpat_train.vit import ARCHITECTURES, build_vit, vit_arguments
+from synpat_train.evaluation.tasks.task import Task
+from synpat_train.model.encoder import Encoder
+from synpat_train.model.vit import ARCHITECTURES, build_vit, vit_arguments
 
 
 @pytest.fixture(scope="session")

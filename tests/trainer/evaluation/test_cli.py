@@ -2,20 +2,19 @@
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from synpat_train import start
+from synpat_train import entry_points as start
+from synpat_train.audio.fbank import fbank
+from synpat_train.audio.read import read_audio
 from synpat_train.evaluation import cli
-from synpat_train.evaluation.audio import read_audio
 from synpat_train.evaluation.cli import main
-from synpat_train.evaluation.fbank import fbank
-from synpat_train.evaluation.protocols import PROTOCOLS, Probe
-from synpat_train.evaluation.published import PUBLISHED, Published
+from synpat_train.evaluation.evaluate import PROBES
+from synpat_train.evaluation.reference_results import REFERENCE_RESULTS, ReferenceResults
 from synpat_train.evaluation.results import table
 
 QUICK = ["--protocol", "logistic"]
@@ -38,9 +37,9 @@ def test_the_encoder_and_both_baselines_are_in_the_table_and_in_the_file(on_tone
     evaluate(*on_tones, "--out", tmp_path / "out")
     shown = capsys.readouterr()
     for contestant in ("encoder", "random-init (3 seeds)", "log-mel mean/std"):
-        assert f"| tones | accuracy | {contestant} " in shown.out
-    assert "tones: embed: 12/12" in shown.err
-    task = results_of(tmp_path / "out")["tasks"]["tones"]
+        assert f"| folder:tones | accuracy | {contestant} " in shown.out
+    assert "folder:tones: embed: 12/12" in shown.err
+    task = results_of(tmp_path / "out")["tasks"]["folder:tones"]
     assert task["clips"] == task["tested"] == 12
     assert task["folds"] == [{"name": name, "train": 8, "valid": 0, "test": 4} for name in "012"]
     assert list(task["scores"]) == ["encoder", "random-init", "log-mel mean/std"]
@@ -62,7 +61,7 @@ def test_results_lie_beside_the_encoder_and_those_of_other_tasks_are_kept(
     arguments = ["--encoder", run, "--task", "folder", *QUICK, "--cache", tmp_path / "cache", "--data"]
     evaluate(*arguments, tones)
     evaluate(*arguments, tones.rename(tmp_path / "others"))
-    assert set(results_of(run / "evaluation")["tasks"]) == {"tones (logistic)", "others (logistic)"}
+    assert set(results_of(run / "evaluation")["tasks"]) == {"folder:tones (logistic)", "folder:others (logistic)"}
     assert sorted(path.name for path in (run / "evaluation").rglob("*.*")) == [
         "others-logistic.npz",
         "results.json",
@@ -73,7 +72,7 @@ def test_results_lie_beside_the_encoder_and_those_of_other_tasks_are_kept(
 def test_skipped_files_are_in_the_results(on_tones, tones, tmp_path):
     (tones / "3.wav").write_bytes(b"noise")
     evaluate(*on_tones, *QUICK, "--out", tmp_path / "out", "--unreadable", "skip")
-    (skipped,) = results_of(tmp_path / "out")["tasks"]["tones (logistic)"]["unreadable"]
+    (skipped,) = results_of(tmp_path / "out")["tasks"]["folder:tones (logistic)"]["unreadable"]
     assert skipped["file"] == str(tones / "3.wav")
 
 
@@ -87,7 +86,7 @@ def test_a_results_file_of_somebody_else_is_not_overwritten(on_tones, tmp_path):
 def test_an_encoder_of_another_height_is_fitted_and_said_to_be(export_encoder, tones, tmp_path, capsys):
     encoder = ["--encoder", export_encoder(96), "--cache", tmp_path / "cache"]
     evaluate(*encoder, "--task", "folder", "--data", tones, *QUICK)
-    assert "was trained on 96x208, and a spectrogram has 80 bands: its positions are resampled to 80x208" in (
+    assert "was trained on 96x208, but spectrograms have 80 bands: its positions are resampled to 80x208" in (
         capsys.readouterr().err
     )
 
@@ -104,9 +103,7 @@ def test_a_killed_evaluation_goes_on_with_the_rounds_that_it_has(on_tones, tmp_p
     evaluate(*on_tones, *QUICK, "--out", tmp_path / "straight")
     probed: list[int] = []
 
-    probe = PROTOCOLS["logistic"]
-    assert isinstance(probe, Probe)
-    real, limit = probe.scores, 9
+    real, limit = PROBES["logistic"], 9
 
     def counting(*arguments):
         if len(probed) == limit:
@@ -114,8 +111,7 @@ def test_a_killed_evaluation_goes_on_with_the_rounds_that_it_has(on_tones, tmp_p
         probed.append(1)
         return real(*arguments)
 
-    counted = replace(probe, scores=counting)
-    monkeypatch.setattr(cli, "PROTOCOLS", {"logistic": counted})
+    monkeypatch.setitem(PROBES, "logistic", counting)
     with pytest.raises(ChildProcessError):
         evaluate(*on_tones, *QUICK, "--out", tmp_path / "killed")
     limit = 100
@@ -148,7 +144,9 @@ def test_encoders_are_compared_on_the_same_clips(run, on_tones, export_encoder, 
         "random-init",
         "log-mel mean/std",
     ]
-    ours, theirs = (results_of(each / "evaluation")["tasks"]["tones (logistic)"]["scores"] for each in (run, other))
+    ours, theirs = (
+        results_of(each / "evaluation")["tasks"]["folder:tones (logistic)"]["scores"] for each in (run, other)
+    )
     difference = 100 * (theirs["encoder"]["value"] - ours["encoder"]["value"])
     assert f"{difference:+.1f} (" in lines[3].split("|")[6]
     with Image.open(tmp_path / "comparison.png") as picture:
@@ -159,16 +157,16 @@ def test_a_comparison_says_how_much_of_the_gap_to_a_published_figure_is_closed(
     on_tones, run, tmp_path, capsys, monkeypatch
 ):
     evaluate(*on_tones, *QUICK)
-    theirs = Published(encoder="theirs", source="They, Paper, 2000", figures={"tones (logistic)": 200.0})
-    monkeypatch.setattr(cli, "PUBLISHED", {**PUBLISHED, "m2d": theirs})
+    theirs = ReferenceResults(encoder="theirs", source="They, Paper, 2000", figures={"folder:tones (logistic)": 200.0})
+    monkeypatch.setattr(cli, "REFERENCE_RESULTS", {**REFERENCE_RESULTS, "m2d": theirs})
     capsys.readouterr()
     evaluate("compare", run, "--reference", "m2d", "--out", tmp_path / "comparison.png")
     shown = capsys.readouterr().out
-    scores = results_of(run / "evaluation")["tasks"]["tones (logistic)"]["scores"]
+    scores = results_of(run / "evaluation")["tasks"]["folder:tones (logistic)"]["scores"]
     ours, untrained = scores["encoder"]["value"], scores["random-init"]["value"]
     assert f"| {100 * (ours - untrained) / (2 - untrained):.0f} % " in shown
     assert "published: theirs" in shown
-    assert "Published figures are theirs: They, Paper, 2000." in shown
+    assert "Published results are those of their authors: They, Paper, 2000." in shown
 
 
 def test_an_empty_table_is_its_head():

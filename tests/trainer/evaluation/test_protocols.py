@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from synpat_train.evaluation import linear as evar
-from synpat_train.evaluation.metrics import mean_average_precision
-from synpat_train.evaluation.protocols import LINEAR, PROTOCOLS, Probe, described, suffix
-from synpat_train.evaluation.task import Split
+from synpat_train.evaluation.evaluate import PROBES as FUNCTIONS
+from synpat_train.evaluation.probes import linear as evar
+from synpat_train.evaluation.protocols import LINEAR, PROTOCOLS, ProbeProtocol, protocol_name, suffix
+from synpat_train.evaluation.scoring.metrics import mean_average_precision
+from synpat_train.evaluation.tasks.task import Split
 
 CLIPS = 6000
 HALVES = Split(name="test", train=np.arange(CLIPS // 2), test=np.arange(CLIPS // 2, CLIPS))
@@ -23,7 +24,7 @@ def problem(distance: float) -> tuple[np.ndarray, np.ndarray]:
     return (features * np.logspace(-3, 3, 40)).astype(np.float32), labels
 
 
-PROBES = {name: protocol for name, protocol in PROTOCOLS.items() if isinstance(protocol, Probe)}
+PROBES = {name: protocol for name, protocol in PROTOCOLS.items() if isinstance(protocol, ProbeProtocol)}
 every_protocol = pytest.mark.parametrize("name", PROBES)
 
 
@@ -32,7 +33,7 @@ def right(name: str, features: np.ndarray, labels: np.ndarray, split: Split = HA
 
 
 def scores(name: str, features: np.ndarray, targets: np.ndarray, split: Split = HALVES, seed: int = 0) -> np.ndarray:
-    return PROBES[name].scores(PROBES[name].settings(""), features, targets, split, seed)
+    return FUNCTIONS[name](PROBES[name].settings(""), features, targets, split, seed)
 
 
 @every_protocol
@@ -123,7 +124,7 @@ def test_a_learning_rate_is_searched_only_when_asked():
     searched = replace(LINEAR, changes={"learning_rate": "validation", "epochs": 10})
 
     def accuracy(probe) -> float:
-        found = probe.scores(probe.settings(""), features, labels, HALVES, 0)
+        found = FUNCTIONS[probe.name](probe.settings(""), features, labels, HALVES, 0)
         return (found.argmax(1) == labels[HALVES.test]).mean()
 
     assert accuracy(searched) > accuracy(small) + 0.2
@@ -134,7 +135,7 @@ def test_a_changed_setting_is_in_the_name_of_the_result():
     assert suffix(PROTOCOLS["knn"]) == " (knn)"
     changed = replace(LINEAR, changes={"learning_rate": "validation"})
     assert suffix(changed) == " (linear, learning_rate=validation)"
-    assert "learning_rate validation" in described(changed, "esc50")
+    assert "learning_rate validation" in protocol_name(changed, "esc50")
 
 
 @pytest.mark.parametrize(

@@ -1,33 +1,27 @@
-"""The command `synpat-eval`."""
+"""The `synpat-eval` command."""
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from ..card import write_card
-from ..encoder import Encoder, find_encoder, load_encoder, resampled
-from ..progress import say
-from ..run_folder import CONFIG
-from ..settings import parse_settings
-from .benchmarks import BENCHMARKS
-from .check import check_copy, report
-from .comparison import comparison, draw_comparison, read_evaluated
-from .evaluate import evaluate
-from .front_end import FRONT_ENDS
-from .log_mel import BANDS
+from synpat_shards.command_line import Program
+from synpat_train.cache import default_cache
+from synpat_train.progress import print_message
+from synpat_train.settings import parse_settings
+
 from .protocols import LINEAR, PROTOCOLS
-from .published import PUBLISHED
-from .results import RESULTS, add_result, read_results, table, untested
-from .task import Source
-from .tasks import TASKS, described
+from .reference_results import REFERENCE_RESULTS
+from .tasks.benchmarks import BENCHMARKS
+from .tasks.check import check_copy, report
+from .tasks.registry import TASKS, tasks_table
+from .tasks.task import Source
+
+# torch and what imports it are imported by the functions below that use it: --help and usage errors stay fast.
 
 
-@click.group(
-    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
-)
+@click.group(cls=Program, invoke_without_command=True, context_settings={"show_default": True})
 @click.pass_context
 @click.option(
     "--encoder",
@@ -42,27 +36,30 @@ from .tasks import TASKS, described
     multiple=True,
     type=click.Choice(list(TASKS)),
     metavar="TASK",
-    help="One of `synpat-eval tasks`; may be given several times.",
+    help="One of `synpat-eval tasks`. May be repeated.",
 )
 @click.option(
     "--protocol",
     type=click.Choice(list(PROTOCOLS)),
     default=LINEAR.name,
-    help="linear trains a layer as EVAR does; logistic solves a regression; knn trains nothing; finetune trains all of "
-    "the encoder by M2D's recipes, finetune-audiomae by AudioMAE's.",
+    help="linear trains a linear layer as EVAR does; logistic solves a logistic regression; knn uses nearest "
+    "neighbours; finetune "
+    "trains the encoder by M2D's recipes, finetune-audiomae by AudioMAE's.",
 )
 @click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="One more setting of the protocol; repeatable. learning_rate=validation has linear choose its own.",
+    help="Set a setting of the protocol. May be repeated. With learning_rate=validation, linear chooses its learning "
+    "rate.",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The data set's folder, or one with those of several tasks; for the task folder, that with metadata.csv.",
+    help="Folder of the data set, or a folder with those of several tasks; for the task folder, the folder with "
+    "metadata.csv.",
 )
 @click.option("--label", default="label", metavar="COLUMN", help="Column of metadata.csv with the label.")
 @click.option(
@@ -72,21 +69,23 @@ from .tasks import TASKS, described
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help=f"Where {RESULTS} is written.  [default: RUN/evaluation]",
+    help="Folder of results.json.  [default: RUN/evaluation]",
 )
 @click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Where rendered and decoded audio is kept.  [default: ~/.cache/synpat]",
+    help="Folder for decoded audio and embeddings.  [default: ~/.cache/synpat]",
 )
 @click.option(
     "--unreadable",
     type=click.Choice(["stop", "skip"]),
     default="stop",
-    help="What to do about damaged, empty or silent files.",
+    help="How to handle corrupt, empty or silent files.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, help="Encoder inputs that are embedded at once.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=64, help="Number of encoder inputs that are embedded at once."
+)
 def main(
     context: click.Context,
     encoder_path: Path | None,
@@ -101,13 +100,14 @@ def main(
     unreadable: str,
     batch_size: int,
 ) -> None:
-    """Measure an encoder on real audio, frozen or fine-tuned, beside two baselines: encoders of the same shape with
-    random weights, and the mean and standard deviation of the log-mel spectrogram.
+    """Evaluate an encoder on real audio, with frozen features or by fine-tuning, beside two baselines: encoders of the
+    same shape with random weights, and the mean and standard deviation of the log-mel spectrogram.
 
-    The table goes to standard output, everything to results.json. Results of other tasks in that file are kept.
+    The table is printed on standard output. All results are written to results.json. Results of other tasks in that
+    file are kept.
 
     \b
-    Examples:
+    Example:
       synpat-eval --encoder runs/perlin --task gm-instrument --task gm-pitch
       synpat-eval --encoder runs/perlin --task folder --data audio/fsdd --split speaker_fold
       synpat-eval --encoder runs/perlin --task esc50 --data ESC-50-master
@@ -115,46 +115,43 @@ def main(
     if context.invoked_subcommand:
         return
     if not (encoder_path and names):
-        raise click.UsageError("--encoder RUN and --task TASK are needed: see synpat-eval --help")
+        raise click.UsageError("--encoder RUN and --task TASK are required: see synpat-eval --help")
     if any(name == "folder" or name in BENCHMARKS for name in names) != (data is not None):
-        raise click.UsageError("--data DIR is needed by the tasks that bring no audio of their own, and by no others")
+        raise click.UsageError("--data DIR is required for tasks without embedded audio, and not allowed for others")
     chosen_protocol = replace(PROTOCOLS[protocol], changes=parse_settings(assignments))
-    for name in names:  # refuses what the protocol does not take, before the work
+    for name in names:  # invalid settings are reported before the work
         chosen_protocol.settings(name)
-    encoder = _for_spectrograms(load_encoder(encoder_path))
-    folder = find_encoder(encoder_path)
-    out = out or _beside(folder)
-    out.mkdir(parents=True, exist_ok=True)
-    read_results(out)  # before the work rather than after it
     source = Source(
-        data=data, label=label, split=split, cache=cache or _user_cache(), skip_unreadable=unreadable == "skip"
+        data=data, label=label, split=split, cache=cache or default_cache(), skip_unreadable=unreadable == "skip"
     )
-    chosen = [TASKS[name](source) for name in dict.fromkeys(names)]
-    results = []
-    for result in evaluate(
-        encoder, chosen, chosen_protocol, chunks=batch_size, cache=source.cache, unfinished=out / "unfinished"
-    ):
-        add_result(out, result, folder)
-        results.append(result)
-        if without := untested(result):
-            say(f"{result.task.name}: no tested clip has {len(without)} of the classes; they count for nothing")
-    if out == folder.parent / "evaluation" and (folder.parent / CONFIG).exists():
-        write_card(folder.parent)
+    loaders = [TASKS[name](source) for name in dict.fromkeys(names)]
+
+    from .results import table
+    from .run import evaluate_encoder
+
+    out, results = evaluate_encoder(
+        encoder_path, loaders, chosen_protocol, out=out, cache=source.cache, batch_size=batch_size
+    )
     click.echo(table(results))
-    say(f"written: {out / RESULTS}")
+    print_message(f"results: {out / 'results.json'}")
 
 
 @main.command()
 def tasks() -> None:
-    """Say of every task what it measures, how large it is, its split and licence, and where a person gets it."""
-    click.echo(described())
+    """List the tasks: what each measures, its size, split, licence and source.
+
+    \b
+    Example:
+      synpat-eval tasks
+    """
+    click.echo(tasks_table())
 
 
 @main.command()
 @click.argument("task", type=click.Choice(list(BENCHMARKS)), metavar="TASK")
-@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR", help="What you downloaded.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The downloaded folder.")
 def check(task: str, data: Path) -> None:
-    """Compare a copy of a data set with what a whole one holds; exits with 1 where they differ.
+    """Check that a copy of a data set is complete. Exits with 1 if it is not.
 
     \b
     Example:
@@ -167,40 +164,21 @@ def check(task: str, data: Path) -> None:
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@click.option("--reference", type=click.Choice(list(PUBLISHED)), help="Published figures to set beside them.")
+@click.option("--reference", type=click.Choice(list(REFERENCE_RESULTS)), help="Published results for comparison.")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("comparison.png"), help="Picture to write."
+    "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("comparison.png"), help="PNG file to write."
 )
 def compare(runs: tuple[Path, ...], reference: str | None, out: Path) -> None:
-    """Make one table and one picture of several evaluated encoders, with differences over the same clips.
+    """Compare evaluated encoders in one table and one plot, with differences over the same clips.
 
     \b
     Example:
       synpat-eval compare runs/perlin runs/fractaldb --reference m2d
     """
+    from .comparison import comparison, draw_comparison, read_evaluated
+
     encoders = [read_evaluated(run) for run in runs]
-    theirs = PUBLISHED[reference] if reference else None
+    theirs = REFERENCE_RESULTS[reference] if reference else None
     click.echo(comparison(encoders, theirs))
     draw_comparison(encoders, theirs, out)
-    say(f"written: {out}")
-
-
-def _for_spectrograms(encoder: Encoder) -> Encoder:
-    """The encoder, or a copy whose positions are resampled to a height that there is a front end for."""
-    if encoder.height in FRONT_ENDS:
-        return encoder
-    frames = encoder.width // encoder.patch * encoder.patch
-    say(
-        f"the encoder was trained on {encoder.height}x{encoder.width}, and a spectrogram has {BANDS} bands: its "
-        f"positions are resampled to {BANDS}x{frames}"
-    )
-    return resampled(encoder, BANDS, frames)
-
-
-def _beside(encoder: Path) -> Path:
-    """A run's `evaluation` beside its `encoder`; that of a bare encoder lies inside it."""
-    return (encoder.parent if encoder.name == "encoder" else encoder) / "evaluation"
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "synpat"
+    print_message(f"plot: {out}")

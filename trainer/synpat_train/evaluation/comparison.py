@@ -1,4 +1,4 @@
-"""Many encoders over many tasks: one table and one picture of what they make of the same clips."""
+"""Comparison of encoders over tasks, as a table and as a plot."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,48 +8,50 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from synpat_shards import atomic_file
+from synpat_shards import InputError, atomic_file
 
 from .evaluate import ENCODER, LOG_MEL, RANDOM_INIT
-from .published import Published
+from .reference_results import ReferenceResults
 from .results import RESULTS, markdown, percent, read_results, read_score
-from .score import Score
+from .scoring.score import Score
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An encoder and what was measured of it."""
+    """An encoder and its results."""
 
     name: str
     folder: Path
-    """With results.json."""
+    """Folder of results.json."""
     tasks: dict[str, Any]
 
     def score(self, task: str, contestant: str = ENCODER) -> Score:
-        """A contestant's score on one of the tasks."""
+        """Return a contestant's score on a task."""
         return read_score(self.folder, task, self.tasks[task], contestant)[0]
 
     def clips(self, task: str) -> list[np.ndarray]:
-        """Names of the tested clips of each fold."""
+        """Return the names of the test clips of each fold."""
         return read_score(self.folder, task, self.tasks[task], ENCODER)[1]
 
 
 def read_evaluated(path: Path) -> Evaluated:
-    """What lies in a run folder or in a folder with results.json.
+    """Read the results in a run folder or in a folder with results.json.
 
-    Raises ValueError if there is neither.
+    Raises InputError if there are none.
     """
     for folder in (path / "evaluation", path):
         if (folder / RESULTS).is_file():
             return Evaluated(path.name, folder, read_results(folder)["tasks"])
-    raise ValueError(f"{path} holds no {RESULTS}, nor does {path / 'evaluation'}: run synpat-eval --encoder {path}")
+    raise InputError(
+        f"{path} contains no {RESULTS}, and neither does {path / 'evaluation'}: run synpat-eval --encoder {path}"
+    )
 
 
-def comparison(encoders: Sequence[Evaluated], reference: Published | None) -> str:
-    """A Markdown table, a row for each task and encoder; all in percent.
+def comparison(encoders: Sequence[Evaluated], reference: ReferenceResults | None) -> str:
+    """Return a Markdown table, one row for each task and encoder, in percent.
 
-    The difference is to the first encoder, over the same tested clips. The share of the gap is how far an encoder has
-    come from random-init to the reference.
+    Differences are to the first encoder, over the same test clips. The share of the gap is the position of an encoder
+    between random-init (0 %) and the reference (100 %).
     """
     head = (
         "task",
@@ -62,11 +64,11 @@ def comparison(encoders: Sequence[Evaluated], reference: Published | None) -> st
     )
     rows = [row for task in tasks_of(encoders) for row in _rows(task, encoders, reference)]
     if reference:
-        return f"{markdown(head, rows)}\n\nPublished figures are theirs: {reference.source}."
+        return f"{markdown(head, rows)}\n\nPublished results are those of their authors: {reference.source}."
     return markdown(head[:-1], [row[:-1] for row in rows])
 
 
-def _rows(task: str, encoders: Sequence[Evaluated], reference: Published | None) -> list[tuple[str, ...]]:
+def _rows(task: str, encoders: Sequence[Evaluated], reference: ReferenceResults | None) -> list[tuple[str, ...]]:
     having = [each for each in encoders if task in each.tasks]
     theirs = reference.figures.get(task) if reference else None
     rows = []
@@ -84,12 +86,12 @@ def _rows(task: str, encoders: Sequence[Evaluated], reference: Published | None)
 
 
 def tasks_of(encoders: Sequence[Evaluated]) -> list[str]:
-    """All tasks of at least one, in order of appearance."""
+    """Return all tasks of at least one encoder, in order of appearance."""
     return list(dict.fromkeys(task for each in encoders for task in each.tasks))
 
 
-def draw_comparison(encoders: Sequence[Evaluated], reference: Published | None, path: Path) -> None:
-    """Write a picture: of each task the figures and intervals of all encoders, of random-init and of log-mels."""
+def draw_comparison(encoders: Sequence[Evaluated], reference: ReferenceResults | None, path: Path) -> None:
+    """Plot the scores and intervals of all encoders, of random-init and of log-mel statistics by task."""
     tasks, names = tasks_of(encoders), [*(each.name for each in encoders), RANDOM_INIT, LOG_MEL]
     figure = Figure(figsize=(8, 1.2 + 0.2 * len(tasks) * (len(names) + 1)), layout="constrained")
     axes = figure.subplots()
@@ -135,7 +137,7 @@ def _minus(score: Score, other: Score) -> str:
 
 
 def _paired(task: str, each: Evaluated, first: Evaluated) -> str:
-    """The difference to the first encoder; figures of other clips cannot be paired."""
+    """Return the difference to the first encoder as text. Scores on different clips are not compared."""
     if task not in first.tasks:
         return ""
     ours, theirs = each.clips(task), first.clips(task)
@@ -148,4 +150,4 @@ def _gap(score: Score, untrained: Score, theirs: float | None) -> str:
     if theirs is None:
         return ""
     gap = theirs / 100 - untrained.value
-    return f"{100 * (score.value - untrained.value) / gap:.0f} %" if gap > 0 else "random-init is ahead"
+    return f"{100 * (score.value - untrained.value) / gap:.0f} %" if gap > 0 else "random-init is better"

@@ -1,8 +1,7 @@
-"""Run tasks: embed their clips with the encoder and with the baselines, or train them; test every fold, score."""
+"""Evaluation: embed the clips of a task or fine-tune on them, test every fold, and compute scores."""
 
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,85 +9,93 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..encoder import Encoder, random_encoder
-from .embedding import Embedder, Normalisation, encoder_embedder, measure, statistics_embedder
-from .embedding_cache import embeddings
-from .finetune import finetune
-from .front_end import FRONT_ENDS
-from .metrics import ACCURACY, MAP, METRICS
-from .protocols import LINEAR, Probe, Recipes, described
-from .recordings import digest_of
-from .rounds import Round, forget, run_rounds
-from .score import Score
-from .task import Task
+from synpat_shards import available_cores, memory_limit
+from synpat_train.audio.front_end import FRONT_ENDS
+from synpat_train.model.encoder import Encoder, random_encoder
 
+from .finetuning.finetune import finetune
+from .probes.embedding import (
+    Embedder,
+    EmbeddingContext,
+    Normalisation,
+    encoder_embedder,
+    measure_normalisation,
+    statistics_embedder,
+)
+from .probes.embedding_cache import embeddings
+from .probes.knn import knn
+from .probes.linear import linear
+from .probes.logistic import logistic
+from .protocols import LINEAR, FineTuningProtocol, ProbeProtocol, protocol_name
+from .scoring.metrics import ACCURACY, MAP, METRICS
+from .scoring.score import Score
+from .tasks.recordings import digest_of
+from .tasks.task import Task
+from .trials import Trial, delete_trials, run_trials
+
+PROBES = {"linear": linear, "logistic": logistic, "knn": knn}
+"""Functions of the probe protocols by name."""
 RANDOM_SEEDS = (0, 1, 2)
-"""Seeds of the random-init encoders, whose figures are averaged."""
+"""Seeds of the random-init encoders, whose scores are averaged."""
 ENCODER, RANDOM_INIT, LOG_MEL = "encoder", "random-init", "log-mel mean/std"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contestant:
-    """Something that embeds clips. Those of one name differ in their seed; their figures are averaged."""
+    """An encoder or a baseline. Contestants of the same name differ in their seed, and their scores are averaged."""
 
     name: str
     embedder: Embedder
     encoder: Encoder | None
-    """None for what cannot be trained."""
+    """None for a baseline that cannot be trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One task's scores, by contestant: the encoder first, then the baselines."""
+    """The scores of one task by contestant: the encoder first, then the baselines."""
 
     task: Task
-    protocol: Probe | Recipes
+    protocol: ProbeProtocol | FineTuningProtocol
     normalisation: Normalisation
     scores: Mapping[str, Score]
 
 
 def evaluate(
-    encoder: Encoder, tasks: Sequence[Task], protocol: Probe | Recipes, *, chunks: int, cache: Path, unfinished: Path
+    encoder: Encoder,
+    tasks: Iterable[Task],
+    protocol: ProbeProtocol | FineTuningProtocol,
+    *,
+    batch_size: int,
+    cache: Path,
+    unfinished: Path,
 ) -> Iterator[Result]:
     """Score the encoder and the baselines on each task, one after the other.
 
-    chunks: how many of the encoder's inputs are embedded at once. cache: the user's, where embeddings are kept.
-    unfinished: a folder for the rounds of a task that is not finished. The encoder is moved to the GPU if there is one.
+    batch_size: number of the encoder's inputs that are embedded at once. cache: folder of the user's cache, where
+    embeddings are kept. unfinished: folder for the trials of a task that is not finished. The encoder is moved to the
+    GPU if there is one.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder.vit.to(device)
     front_end = FRONT_ENDS[encoder.height]
     competing = contestants(encoder)
-    trained = [each for each in competing if each.encoder and isinstance(protocol, Recipes)]
-    frozen = [each for each in competing if each.encoder is None or isinstance(protocol, Probe)]
     for task in tasks:
-        normalisation = measure(task.recordings, task.learnt, front_end, device=device, what=f"{task.name}: normalise")
-        features = embeddings(
-            task.recordings,
-            [each.embedder for each in frozen],
-            front_end,
-            normalisation,
-            encoder=encoder,
-            chunks=chunks,
-            unit=task.unit,
-            device=device,
-            cache=cache,
-            what=f"{task.name}: embed",
+        normalisation = measure_normalisation(
+            task.recordings, task.training_clips, front_end, device=device, what=f"{task.name}: normalise"
         )
-        # What cannot be trained is probed beside those that are.
-        probe = protocol if isinstance(protocol, Probe) else LINEAR
-        rounds = probe_rounds(task, frozen, features, probe)
-        threads = _threads(max(each.nbytes for each in features), device)
-        if isinstance(protocol, Recipes):
-            rounds = [*finetune_rounds(task, trained, normalisation, protocol, device, unfinished), *rounds]
-            threads = 1
-        answers = list(run_rounds(rounds, unfinished, threads, f"{task.name}: {protocol.name}"))
-        yield Result(task=task, protocol=protocol, normalisation=normalisation, scores=score(task, rounds, answers))
-        forget(rounds, unfinished)
+        context = EmbeddingContext(front_end=front_end, normalisation=normalisation, unit=task.unit, device=device)
+        embed = partial(embeddings, encoder=encoder, batch_size=batch_size, cache=cache, what=f"{task.name}: embed")
+        if isinstance(protocol, FineTuningProtocol):
+            trials = finetune_trials(task, competing, context, protocol, embed, unfinished)
+        else:
+            trials = probe_trials(task, competing, context, protocol, embed)
+        answers = list(run_trials(trials, unfinished, _threads(trials, device), f"{task.name}: {protocol.name}"))
+        yield Result(task=task, protocol=protocol, normalisation=normalisation, scores=score(task, trials, answers))
+        delete_trials(trials, unfinished)
 
 
 def contestants(encoder: Encoder) -> list[Contestant]:
-    """The encoder, and beside it encoders of its shape that have learnt nothing and plain statistics."""
+    """Return the encoder, random-init encoders of the same shape, and log-mel statistics."""
     untrained = [random_encoder(encoder, seed) for seed in RANDOM_SEEDS]
     statistics = statistics_embedder(FRONT_ENDS[encoder.height])
     return [
@@ -98,18 +105,24 @@ def contestants(encoder: Encoder) -> list[Contestant]:
     ]
 
 
-def probe_rounds(
-    task: Task, competing: Sequence[Contestant], features: Sequence[np.ndarray], protocol: Probe
-) -> list[Round]:
-    """A round for every contestant, fold and seed; features: [clips, features] of each contestant."""
-    settings = protocol.settings(task.key)
+def probe_trials(
+    task: Task,
+    competing: Sequence[Contestant],
+    context: EmbeddingContext,
+    protocol: ProbeProtocol,
+    embed: Callable[..., list[np.ndarray]],
+) -> list[Trial]:
+    """Return a trial for each contestant, fold and seed. embed: as `embeddings`, with its options filled in."""
+    settings, probe = protocol.settings(task.benchmark), PROBES[protocol.name]
+    features = embed(task.recordings, [contestant.embedder for contestant in competing], context)
     return [
-        Round(
+        Trial(
             name=contestant.name,
             member=member,
             fold=fold,
             key=_key(task, fold, contestant, protocol, seed),
-            scores=partial(protocol.scores, settings, features[member], task.targets, split, seed),
+            scores=partial(probe, settings, features[member], task.targets, split, seed),
+            memory=2 * features[member].nbytes,  # a standardised copy and a float64 copy
         )
         for member, contestant in enumerate(competing)
         for fold, split in enumerate(task.splits)
@@ -117,41 +130,56 @@ def probe_rounds(
     ]
 
 
-def finetune_rounds(
+def finetune_trials(
     task: Task,
     competing: Sequence[Contestant],
-    normalisation: Normalisation,
-    protocol: Recipes,
-    device: str,
+    context: EmbeddingContext,
+    protocol: FineTuningProtocol,
+    embed: Callable[..., list[np.ndarray]],
     unfinished: Path,
-) -> list[Round]:
-    """A round for every fold and seed: of the encoder, and of one random-init encoder for each seed."""
-    (encoder, *untrained), recipe = competing, protocol.settings(task.key)
+) -> list[Trial]:
+    """Return a trial for each fold and seed, of the encoder and of one random-init encoder for each seed.
+
+    Contestants that cannot be trained are probed by the default protocol.
+    """
+    encoder, *untrained = (contestant for contestant in competing if contestant.encoder is not None)
+    frozen = [contestant for contestant in competing if contestant.encoder is None]
+    recipe = protocol.settings(task.benchmark)
     pairs = [(encoder, seed) for seed in protocol.seeds] + list(zip(untrained, protocol.seeds, strict=True))
-    rounds = []
+    trials = []
     for member, (contestant, seed) in enumerate(pairs):
         assert contestant.encoder is not None
         for fold, split in enumerate(task.splits):
             key = _key(task, fold, contestant, protocol, seed)
-            scores = partial(finetune, contestant.encoder, task, split, normalisation, recipe, seed, device=device)
-            scores = partial(scores, checkpoint=unfinished / f"{key}.checkpoint")
-            rounds.append(Round(name=contestant.name, member=member, fold=fold, key=key, scores=scores))
-    return rounds
+            scores = partial(
+                finetune,
+                contestant.encoder,
+                task,
+                split,
+                context.normalisation,
+                recipe,
+                seed,
+                device=context.device,
+                checkpoint=unfinished / f"{key}.checkpoint",
+            )
+            trial = Trial(name=contestant.name, member=member, fold=fold, key=key, scores=scores, memory=None)
+            trials.append(trial)
+    return [*trials, *probe_trials(task, frozen, context, LINEAR, embed)]
 
 
-def _key(task: Task, fold: int, contestant: Contestant, protocol: Probe | Recipes, seed: int) -> str:
-    """A name for all that decides the scores of a round."""
+def _key(task: Task, fold: int, contestant: Contestant, protocol: ProbeProtocol | FineTuningProtocol, seed: int) -> str:
+    """Return a digest of everything that determines the scores of a trial."""
     split = task.splits[fold]
     data = digest_of(task.recordings.digest, task.targets, split.train, split.valid, split.test)
-    words = json.dumps([data, task.unit, contestant.embedder.digest, described(protocol, task.key), seed])
+    words = json.dumps([data, task.unit, contestant.embedder.digest, protocol_name(protocol, task.benchmark), seed])
     return digest_of(words)[:32]
 
 
-def score(task: Task, rounds: Sequence[Round], answers: Sequence[np.ndarray]) -> dict[str, Score]:
-    """The score of each contestant; answers: the scores of each round's tested clips, [tested, classes]."""
+def score(task: Task, trials: Sequence[Trial], answers: Sequence[np.ndarray]) -> dict[str, Score]:
+    """Return the score of each contestant. answers: class scores of the test clips of each trial, [tested, classes]."""
     metric = MAP if task.multi_label else ACCURACY
     parts: dict[str, dict[int, list[list[np.ndarray]]]] = {}
-    for each, answer in zip(rounds, answers, strict=True):
+    for each, answer in zip(trials, answers, strict=True):
         folds = parts.setdefault(each.name, {}).setdefault(each.member, [[] for _ in task.splits])
         folds[each.fold].append(METRICS[metric].parts(answer, task.targets[task.splits[each.fold].test]))
     scores = {}
@@ -166,10 +194,10 @@ def score(task: Task, rounds: Sequence[Round], answers: Sequence[np.ndarray]) ->
     return scores
 
 
-def _threads(features: int, device: str) -> int:
-    """How many rounds fit into half of the memory side by side, each with two copies of its features, in bytes."""
-    if device == "cuda":
-        memory = torch.cuda.mem_get_info()[0]
-    else:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(min(os.cpu_count() or 1, memory // 2 // (2 * features)), 1)
+def _threads(trials: Sequence[Trial], device: str) -> int:
+    """Return how many of the trials fit into half of the memory side by side."""
+    needed = [trial.memory for trial in trials]
+    if None in needed:
+        return 1
+    memory = torch.cuda.mem_get_info()[0] if device == "cuda" else memory_limit()
+    return max(min(available_cores(), memory // 2 // max(size for size in needed if size)), 1)

@@ -1,78 +1,71 @@
-"""The table of protocols: how the scores of the tested clips come about, from embeddings or by fine-tuning."""
+"""The table of protocols. This module imports no torch, so that the command line can check settings quickly."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
+from synpat_train.settings import build_settings
 
-from ..settings import filled
-from .finetune_recipes import AUDIOMAE, M2D, FineTuning
-from .linear import Linear, linear
-from .logistic import Logistic, logistic
-from .neighbours import Neighbours, knn
-from .task import Split
+from .finetuning.recipes import AUDIOMAE, M2D, FineTuning
+from .probes.settings import KNearestNeighbours, Linear, Logistic
 
 
 @dataclass(frozen=True, kw_only=True)
-class Probe:
-    """A way to learn labels from embeddings."""
+class ProbeProtocol:
+    """A classifier on frozen features."""
 
     name: str
     usual: Any
-    """Its settings, a pydantic dataclass, before any is changed."""
-    scores: Callable[[Any, np.ndarray, np.ndarray, Split, int], np.ndarray]
-    """Settings, features [clips, features], targets [clips] or [clips, classes], split and seed to scores [tested,
-    classes]: the higher, the likelier."""
+    """Default settings, a pydantic dataclass."""
     seeds: Sequence[int] = (0,)
-    """What they get right is averaged over them."""
+    """Seeds over which the results are averaged."""
     changes: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that differ from the usual ones."""
+    """Settings that differ from the defaults."""
 
     def settings(self, task: str) -> Any:
-        """All settings for a task; ValueError for a change that is unknown, or out of range."""
-        return filled(type(self.usual), asdict(self.usual) | dict(self.changes))
+        """Return all settings for a task. Raises InputError if a change is unknown or out of range."""
+        return build_settings(type(self.usual), asdict(self.usual) | dict(self.changes))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipes:
-    """A way to train the encoder itself on a task."""
+class FineTuningProtocol:
+    """Training of the encoder itself on a task."""
 
     name: str
     usual: Mapping[str, FineTuning]
-    """By task; "" for the others."""
+    """Default settings by task; "" for all other tasks."""
     seeds: Sequence[int] = (43, 44, 45)
-    """Each is a training of its own."""
+    """Seeds, each of one training."""
     changes: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that differ from the usual ones."""
+    """Settings that differ from the defaults."""
 
     def settings(self, task: str) -> FineTuning:
-        """All settings for a task; ValueError for a change that is unknown, or out of range."""
+        """Return all settings for a task. Raises InputError if a change is unknown or out of range."""
         recipe = self.usual.get(task, self.usual[""])
-        return filled(FineTuning, asdict(recipe) | dict(self.changes))  # pyright: ignore[reportArgumentType]
+        return build_settings(FineTuning, asdict(recipe) | dict(self.changes))  # pyright: ignore[reportArgumentType]
 
 
-LINEAR = Probe(name="linear", usual=Linear(), scores=linear, seeds=(42, 43, 44))
-"""The usual one."""
-PROTOCOLS: Mapping[str, Probe | Recipes] = {
+LINEAR = ProbeProtocol(name="linear", usual=Linear(), seeds=(42, 43, 44))
+"""The default protocol."""
+PROTOCOLS: Mapping[str, ProbeProtocol | FineTuningProtocol] = {
     protocol.name: protocol
     for protocol in (
         LINEAR,
-        Probe(name="logistic", usual=Logistic(), scores=logistic),
-        Probe(name="knn", usual=Neighbours(), scores=knn),
-        Recipes(name="finetune", usual=M2D),
-        Recipes(name="finetune-audiomae", usual=AUDIOMAE),
+        ProbeProtocol(name="logistic", usual=Logistic()),
+        ProbeProtocol(name="knn", usual=KNearestNeighbours()),
+        FineTuningProtocol(name="finetune", usual=M2D),
+        FineTuningProtocol(name="finetune-audiomae", usual=AUDIOMAE),
     )
 }
 
 
-def described(protocol: Probe | Recipes, task: str) -> str:
-    """The protocol for a task in words."""
+def protocol_name(protocol: ProbeProtocol | FineTuningProtocol, task: str) -> str:
+    """Return the protocol of a task and its settings as text."""
     settings = ", ".join(f"{name} {value}" for name, value in asdict(protocol.settings(task)).items())
     return f"{protocol.name}: {settings}; seeds {', '.join(map(str, protocol.seeds))}"
 
 
-def suffix(protocol: Probe | Recipes) -> str:
-    """What follows a task's name: nothing for the usual protocol."""
+def suffix(protocol: ProbeProtocol | FineTuningProtocol) -> str:
+    """Return the suffix of a task's name in the results: empty for the default protocol."""
     changed = [f"{name}={value}" for name, value in protocol.changes.items()]
     return f" ({', '.join([protocol.name, *changed])})" if changed or protocol.name != LINEAR.name else ""

@@ -1,4 +1,4 @@
-"""Results as files for programs and as a table for people."""
+"""Results as JSON and as tables."""
 
 import hashlib
 import importlib.metadata
@@ -11,60 +11,60 @@ from typing import Any
 
 import numpy as np
 
-from synpat_shards import atomic_file, write_whole
+from synpat_shards import InputError, atomic_file, write_atomically
+from synpat_train.lock import exclusive_lock
 
-from .cache import alone
 from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result
-from .intervals import Interval
-from .protocols import described, suffix
-from .score import Score
-from .task import names_of
+from .protocols import protocol_name, suffix
+from .scoring.intervals import Interval
+from .scoring.score import Score
+from .tasks.task import label_names
 
 RESULTS = "results.json"
 ANSWERS = "answers"
-"""Folder beside it with what encoders are compared by, a file for each task."""
+"""Folder beside results.json with the per-clip data for comparisons of encoders, one file for each task."""
 SCHEMA = 2
 PACKAGES = ("synpat", "torch", "timm", "scikit-learn", "soundfile", "soxr")
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """What earlier evaluations have left in the folder, or an empty one; ValueError if the file is not ours."""
+    """Read results.json of a folder, or return an empty one. Raises InputError if the file is not valid."""
     path = folder / RESULTS
     if not path.exists():
         return {"schema": SCHEMA, "tasks": {}}
     try:
         results = json.loads(path.read_text())
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}). Move it away, or choose another --out.") from error
+        raise InputError(f"{path} is not JSON ({error}). Move it away, or choose another --out.") from error
     if not isinstance(results, dict) or results.get("schema") != SCHEMA:
-        raise ValueError(
+        raise InputError(
             f"{path} was not written by this version of synpat-eval. Move it away, or choose another --out."
         )
     return results
 
 
 def add_result(folder: Path, result: Result, encoder: Path) -> None:
-    """Put one task's result into the folder's results.json, in place of an earlier one of the same task.
+    """Add the result of a task to results.json, replacing an earlier result of the same task.
 
-    encoder: the folder with its weights. A reader sees the old file or the new one, never a half.
+    encoder: folder with its weights. The file is replaced atomically.
     """
-    with alone(folder):  # another task may be finished at the same time
+    with exclusive_lock(folder):  # another process may add a result at the same time
         results = read_results(folder)
         write_answers(folder, title(result), result)
         results["tasks"][title(result)] = record(result, encoder)
-        write_whole(folder / RESULTS, json.dumps(results, indent=2).encode() + b"\n")
+        write_atomically(folder / RESULTS, json.dumps(results, indent=2).encode() + b"\n")
 
 
 def title(result: Result) -> str:
-    """The task's name, and the protocol where it is not the usual one."""
+    """Return the name of the task, with the protocol if it is not the default one."""
     return result.task.name + suffix(result.protocol)
 
 
 def record(result: Result, encoder: Path) -> dict[str, Any]:
-    """Everything about one task's result, ready for JSON. Figures are shares between 0 and 1."""
+    """Return a result as JSON data. Scores are between 0 and 1."""
     task = result.task
     return {
-        "protocol": described(result.protocol, task.key),
+        "protocol": protocol_name(result.protocol, task.benchmark),
         "encoder": str(encoder),
         "encoder_sha256": hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest(),
         "metric": result.scores[ENCODER].metric,
@@ -89,15 +89,15 @@ def record(result: Result, encoder: Path) -> dict[str, Any]:
 
 
 def untested(result: Result) -> list[str]:
-    """Classes that no tested clip has; mAP is the mean over the others."""
+    """Return the classes without a test clip. They are left out of the mAP."""
     task = result.task
     tested = np.concatenate([split.test for split in task.splits])
-    there = {name for labels in task.labels[tested].tolist() for name in names_of(labels, task.multi_label)}
+    there = {name for labels in task.labels[tested].tolist() for name in label_names(labels, task.multi_label)}
     return [name for name in task.classes if name not in there]
 
 
 def write_answers(folder: Path, name: str, result: Result) -> None:
-    """Write what encoders are compared by: the names of the tested clips, and the parts of each contestant's score."""
+    """Write the names of the test clips and the parts of each contestant's score, by which encoders are compared."""
     arrays: dict[str, np.ndarray] = {}
     for fold, split in enumerate(result.task.splits):
         arrays[f"clips/{fold}"] = result.task.files[split.test]
@@ -110,14 +110,15 @@ def write_answers(folder: Path, name: str, result: Result) -> None:
 
 
 def read_score(folder: Path, name: str, task: dict[str, Any], contestant: str) -> tuple[Score, list[np.ndarray]]:
-    """A contestant's score on a task, and the names of the tested clips of each fold; task: what results.json says."""
+    """Return a contestant's score on a task and the names of the test clips of each fold. task: its entry in
+    results.json."""
     folds = range(len(task["folds"]))
     try:
         with np.load(answers_path(folder, name), allow_pickle=False) as arrays:
             clips = [arrays[f"clips/{fold}"] for fold in folds]
             parts = [arrays[f"{contestant}/{fold}"] for fold in folds]
     except (OSError, KeyError, ValueError) as fault:
-        raise ValueError(f"{answers_path(folder, name)} does not read ({fault}): evaluate {name} again") from None
+        raise InputError(f"{answers_path(folder, name)} cannot be read ({fault}): evaluate {name} again") from None
     score = Score(
         metric=task["metric"],
         parts=parts,
@@ -128,18 +129,18 @@ def read_score(folder: Path, name: str, task: dict[str, Any], contestant: str) -
 
 
 def answers_path(folder: Path, name: str) -> Path:
-    """Where the answers to a task lie."""
+    """Return the path of the per-clip data of a task."""
     return folder / ANSWERS / f"{re.sub(r'[^A-Za-z0-9=.-]+', '-', name).strip('-')}.npz"
 
 
 def table(results: Sequence[Result]) -> str:
-    """A Markdown table, a row for each task and contestant; figures and differences in percent."""
+    """Return a Markdown table, one row for each task and contestant. Scores and differences are in percent."""
     head = ("task", "metric", "encoder", "%", "95 % interval", "n", "folds", "encoder minus this")
     return markdown(head, [_row(result, name, score) for result in results for name, score in result.scores.items()])
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table with its columns in line."""
+    """Return a Markdown table with aligned columns."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     rule = tuple("-" * width for width in widths)
     return "\n".join(
@@ -167,7 +168,7 @@ def _row(result: Result, name: str, score: Score) -> tuple[str, ...]:
 
 
 def percent(interval: Interval, form: str) -> str:
-    """Both bounds in percent."""
+    """Return both bounds of an interval in percent."""
     return " to ".join(format(100 * bound, form) for bound in interval)
 
 

@@ -1,0 +1,5 @@
+"""Run `python -m synpat`."""
+
+from .cli import main
+
+main(prog_name="synpat")

@@ -1,0 +1,1 @@
+"""The commands of `synpat`, one file a group."""

@@ -1,0 +1,134 @@
+"""Commands that show patterns and statistics: families, show, sheet, stats, preview."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from synpat.families import FAMILIES
+from synpat.inspection.preview import preview_images, preview_page, preview_picture
+from synpat.inspection.sheet import contact_sheet
+from synpat.inspection.statistics import set_statistics
+from synpat.inspection.statistics_table import picture, table
+from synpat.rendering.sampling import paint, parameter_ranges, parse_parameters
+from synpat_shards import Store, encode_png, write_atomically
+
+from .options import (
+    FamilyNames,
+    StoreType,
+    family_option,
+    mode_option,
+    parameter_option,
+    picture_option,
+    seed_option,
+    set_argument,
+    size_option,
+)
+
+
+@click.command()
+def families() -> None:
+    """List the families: name, description, source, and the parameters that --param sets.
+
+    \b
+    Example:
+      synpat families
+    """
+    width = max(map(len, FAMILIES))
+    for name, family in FAMILIES.items():
+        click.echo(f"{name:{width}}  {(family.__doc__ or '').splitlines()[0]} [{family.source}]")
+        if known := parameter_ranges(name):
+            click.echo(f"{'':{width}}  --param {', '.join(known)}")
+
+
+@click.command()
+@family_option
+@seed_option
+@click.option("--index", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the sample.")
+@size_option
+@parameter_option
+@mode_option
+@picture_option()
+def show(
+    family: str, seed: int, index: int, size: tuple[int, int], assignments: tuple[str, ...], mode: str, out: Path
+) -> None:
+    """Paint one sample and print its parameters as JSON.
+
+    \b
+    Example:
+      synpat show --family perlin --seed 0 --index 7 --size 80x208 --out x.png
+    """
+    sample = paint(family, seed, index, *size, mode=mode, parameters=parse_parameters(family, assignments))
+    write_atomically(out, encode_png(sample.image))
+    identity = {"family": family, "version": FAMILIES[family].version, "seed": seed, "index": index, "size": list(size)}
+    outcome = {"category": sample.category, "rejects": sample.rejects, "parameters": sample.parameters}
+    click.echo(json.dumps(identity | outcome))
+
+
+@click.command()
+@click.option(
+    "--family",
+    "names",
+    type=FamilyNames(),
+    default="all",
+    show_default=True,
+    metavar="NAME,...|all",
+    help="Families to show. all leaves out the expensive ones.",
+)
+@click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True, help="Samples of each family.")
+@size_option
+@seed_option
+@picture_option()
+def sheet(names: list[str], columns: int, size: tuple[int, int], seed: int, out: Path) -> None:
+    """Paint a contact sheet with one row of samples for each family.
+
+    \b
+    Example:
+      synpat sheet --family all --out sheet.png
+    """
+    write_atomically(out, encode_png(contact_sheet(names, columns, *size, seed)))
+
+
+@click.command()
+@click.argument("stores", metavar="SET...", nargs=-1, required=True, type=StoreType())
+@click.option(
+    "--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Maximum number of images per set."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with histograms and spectra, instead of a table.")
+@picture_option(required=False, help="PNG file with plots of the statistics. Needs matplotlib.")
+def stats(stores: tuple[Store, ...], samples: int, as_json: bool, out: Path | None) -> None:
+    """Print statistics of the images of shard sets: grey levels, entropy, variation, spectrum, constant patches, bytes.
+
+    \b
+    Example:
+      synpat stats sets/perlin sets/fractaldb --out stats.png
+    """
+    statistics = {store.url: set_statistics(store, samples) for store in stores}
+    if out:
+        write_atomically(out, picture(statistics))
+    click.echo(json.dumps({name: asdict(set_) for name, set_ in statistics.items()}) if as_json else table(statistics))
+
+
+@click.command()
+@set_argument
+@picture_option(help="PNG or HTML file to write, by its suffix. The HTML page contains its images.")
+@click.option(
+    "--samples", type=click.IntRange(1, 1000), default=32, show_default=True, help="Maximum number of images."
+)
+@click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True, help="Images per row.")
+def preview(store: Store, out: Path, samples: int, columns: int) -> None:
+    """Show evenly spaced images of a shard set and its properties.
+
+    \b
+    Example:
+      synpat preview sets/perlin --out perlin.html
+      synpat preview s3://bucket/perlin --out perlin.png
+    """
+    if out.suffix not in (".png", ".html"):
+        raise click.BadParameter(f"{str(out)!r} must end in .png or .html", param_hint="'--out'")
+    manifest, images = preview_images(store, samples)
+    if out.suffix == ".png":
+        write_atomically(out, encode_png(preview_picture(manifest, images, columns)))
+    else:
+        write_atomically(out, preview_page(manifest, images).encode())

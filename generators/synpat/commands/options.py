@@ -1,0 +1,119 @@
+"""Options and argument types that several commands share."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from synpat.families import FAMILIES
+from synpat.rendering.slices import Slice
+from synpat_shards import InputError, Store, is_url, open_store
+
+LARGEST_SIDE = 16384
+FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
+
+
+class Size(click.ParamType):
+    """HEIGHTxWIDTH in pixels."""
+
+    name = "HxW"
+
+    def convert(
+        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        height, _, width = value.partition("x")
+        if not (height.isascii() and height.isdigit() and width.isascii() and width.isdigit()):
+            self.fail(f"{value!r} is not a valid size: write HEIGHTxWIDTH in pixels, such as 80x208", param, ctx)
+        if not (1 <= int(height) <= LARGEST_SIDE and 1 <= int(width) <= LARGEST_SIDE):
+            self.fail(f"{value!r} is out of range: each side must be between 1 and {LARGEST_SIDE} pixels", param, ctx)
+        return int(height), int(width)
+
+
+class SliceType(click.ParamType):
+    """I/N, auto or auto/N."""
+
+    name = "I/N"
+
+    def convert(self, value: str | Slice, param: click.Parameter | None, ctx: click.Context | None) -> Slice:
+        try:
+            return value if isinstance(value, Slice) else Slice.parse(value, os.environ)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+
+
+class FamilyNames(click.ParamType):
+    """Names of families, separated by commas, or all."""
+
+    name = "families"
+
+    def convert(self, value: str | list[str], param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        if isinstance(value, list):
+            return value
+        affordable = [name for name, family in FAMILIES.items() if not family.expensive]
+        names = affordable if value == "all" else list(dict.fromkeys(value.split(",")))
+        for name in names:
+            if name not in FAMILIES:
+                self.fail(f"{name!r} is not one of {', '.join(FAMILIES)}", param, ctx)
+        return names
+
+
+class StoreType(click.ParamType):
+    """A folder or a URL, as a store."""
+
+    name = "folder or URL"
+
+    def convert(self, value: str | Store, param: click.Parameter | None, ctx: click.Context | None) -> Store:
+        if isinstance(value, str) and not is_url(value) and Path(value).is_file():
+            self.fail(f"{value!r} is a file: give a folder or a URL", param, ctx)
+        return open_store(value)
+
+
+class ShardCount(click.ParamType):
+    """A number of shards, or all."""
+
+    name = "K|all"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if isinstance(value, int) or value == "all":
+            return value
+        if not (value.isascii() and value.isdigit() and int(value) >= 1):
+            self.fail(f"{value!r} is not valid: give a number of shards, 1 or more, or all", param, ctx)
+        return int(value)
+
+
+family_option = click.option(
+    "--family", type=click.Choice(list(FAMILIES)), required=True, metavar="NAME", help="One of `synpat families`."
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all parameters and pixels."
+)
+size_option = click.option(
+    "--size", type=Size(), default="80x208", show_default=True, help="Height (frequency) and width (time) in pixels."
+)
+parameter_option = click.option(
+    "--param",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Fix a parameter of the family instead of drawing it. May be repeated.",
+)
+mode_option = click.option(
+    "--mode", type=click.Choice(["L", "RGB"]), default="L", show_default=True, help="L is grey, RGB is colour."
+)
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Number of processes. The result is the same for any number.  [default: the available cores]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+set_argument = click.argument("store", metavar="SET", type=StoreType())
+
+
+def picture_option(required: bool = True, help: str = "PNG file to write.") -> Callable[[FC], FC]:
+    """Return the option --out for a picture."""
+    return click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=required, help=help)

@@ -1,0 +1,1 @@
+"""Looking at patterns and shard sets: contact sheets, previews, statistics."""

@@ -1,0 +1,83 @@
+"""Statistics of sets as a person reads them: a table, and a picture."""
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+
+from synpat_shards import MissingDependencyError
+
+from .statistics import Statistics, ring_frequencies
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+BINS = 16
+"""Columns of the small histogram in the table."""
+
+COLUMNS = {
+    "images": "images",
+    "mean": "mean",
+    "std": "std",
+    "entropy": "entropy, bits",
+    "total_variation": "total variation",
+    "slope": "spectral slope",
+    "constant_patches": "constant patches",
+    "png_bytes": "PNG bytes",
+}
+"""Fields of Statistics that are one number, and what people call them."""
+
+
+def table(sets: Mapping[str, Statistics]) -> str:
+    """A line for each set under a line of headings."""
+    lines = [["set", *COLUMNS.values(), "levels 0..255"]]
+    for name, figures in sets.items():
+        numbers = [getattr(figures, field) for field in COLUMNS]
+        lines.append([name, *("none" if n is None else _short(n) for n in numbers), _small_histogram(figures)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines
+    )
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if number == round(number) or number >= 1000 else f"{number:.3g}"
+
+
+def _small_histogram(figures: Statistics) -> str:
+    shares = np.reshape(figures.histogram, (BINS, -1)).sum(1)
+    heights = np.ceil(shares / shares.max() * (len(BLOCKS) - 1))
+    return "".join(BLOCKS[int(height)] for height in heights)
+
+
+def picture(sets: Mapping[str, Statistics]) -> bytes:
+    """Histograms, spectra and the other figures of some sets beside one another, as a PNG.
+
+    Raises MissingDependencyError, saying what to install, where matplotlib is missing.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as missing:
+        raise MissingDependencyError(
+            "--out draws with matplotlib, which is not installed: pip install matplotlib"
+        ) from missing
+    bars = [field for field in COLUMNS if field != "images"]
+    figure = Figure(figsize=(14, 6 + 0.35 * len(sets)), layout="constrained")
+    grid = figure.add_gridspec(2, len(bars), height_ratios=(5, 1 + 0.35 * len(sets)))
+    levels, spectra = figure.add_subplot(grid[0, :4]), figure.add_subplot(grid[0, 4:])
+    styles = [(f"C{number % 10}", "-" if number < 10 else "--") for number in range(len(sets))]
+    for (name, figures), (colour, line) in zip(sets.items(), styles, strict=True):
+        levels.plot(figures.histogram, color=colour, linestyle=line, label=name, linewidth=1)
+        # The scale of a spectrum is its contrast, which the table has: only the shape is compared here.
+        power = np.array(figures.spectrum)
+        spectra.plot(ring_frequencies()[1:], np.sqrt(power / max(power.sum(), 1e-9))[1:], color=colour, linestyle=line)
+    levels.set(title="grey levels", xlabel="level", ylabel="share of pixels", yscale="log")
+    levels.legend(fontsize="small", ncols=2)
+    spectra.set(title="spectrum", xlabel="cycles a pixel", ylabel="amplitude, of power 1", xscale="log", yscale="log")
+    for column, field in enumerate(bars):
+        chart = figure.add_subplot(grid[1, column])
+        values = [getattr(figures, field) or 0.0 for figures in sets.values()]
+        chart.barh(range(len(sets)), values, color=[colour for colour, _ in styles])
+        chart.set(title=COLUMNS[field], yticks=range(len(sets)), yticklabels=list(sets) if column == 0 else [])
+        chart.invert_yaxis()
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100)
+    return file.getvalue()

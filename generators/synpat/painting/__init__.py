@@ -1,0 +1,1 @@
+"""What several families share: drawing, transforms, pyramids, grey conversion and resizing."""

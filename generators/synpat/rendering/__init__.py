@@ -1,0 +1,1 @@
+"""Rendering: one sample, one shard, one shard set, on one machine or many."""

@@ -1,0 +1,170 @@
+"""One sample: a pure function of the family, its version, a seed, an index and a size."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from functools import lru_cache
+from typing import Any, get_type_hints
+
+import numpy as np
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import DTypeLike, NDArray
+
+from synpat.families import FAMILIES, Image, Rejected
+from synpat.painting.image import convert_mode, resized
+from synpat_shards import InputError, Sample
+
+ATTEMPTS = 100
+"""Draws after which a family that rejects every one is given up: far beyond what any prior of ours needs."""
+
+
+TRUTH = {"true": True, "false": False}
+"""How the command line writes a bool."""
+
+
+def sample(family: str, seed: int, index: int, height: int, width: int) -> Image:
+    """Paint sample `index` of a family: uint8 [height, width], the same for the same arguments on every machine.
+
+    family: a name in FAMILIES. seed, index: 0 or more. height (frequency) and width (time): pixels.
+    Raises KeyError for an unknown family, InputError for a size that the family cannot serve.
+    """
+    return paint(family, seed, index, height, width).image
+
+
+def paint(
+    family: str,
+    seed: int,
+    index: int,
+    height: int,
+    width: int,
+    *,
+    mode: str = "L",
+    render_size: tuple[int, int] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Sample:
+    """Like `sample`, in mode L or RGB, with all that is known about the picture.
+
+    via: height and width of a picture that is painted first and then resized. parameters: fields of the family that
+    take these values instead of drawn ones.
+    """
+    given = dict(parameters or {})
+    batch = given.get("batch", 1)
+    if batch == 1:
+        return _paint_batch(family, seed, range(index, index + 1), height, width, mode, render_size, given)[0]
+    first = index - index % batch
+    indices = range(first, first + batch)
+    batch_samples = _cached_batch(family, seed, indices, height, width, mode, render_size, tuple(given.items()))
+    return batch_samples[index - first]
+
+
+@lru_cache(maxsize=1)  # the samples of a batch are asked for one after the other
+def _cached_batch(
+    family: str,
+    seed: int,
+    indices: range,
+    height: int,
+    width: int,
+    mode: str,
+    render_size: tuple[int, int] | None,
+    given: tuple[tuple[str, Any], ...],
+) -> list[Sample]:
+    return _paint_batch(family, seed, indices, height, width, mode, render_size, dict(given))
+
+
+def _paint_batch(
+    family: str,
+    seed: int,
+    indices: range,
+    height: int,
+    width: int,
+    mode: str,
+    render_size: tuple[int, int] | None,
+    given: Mapping[str, Any],
+) -> list[Sample]:
+    """Paint samples side by side. If the parameters of one are rejected, those of all are drawn again."""
+    model = FAMILIES[family]
+    categories = [model.category_of(index, given) for index in indices]
+    for attempt in range(ATTEMPTS):
+        # Drawing more or fewer parameters must not change the painting: each has a generator of its own.
+        drawing, painting = zip(*(_generators(family, seed, index, attempt) for index in indices), strict=True)
+        drawn = (model.draw(rng, category or 0) for rng, category in zip(drawing, categories, strict=True))
+        patterns = [replace(pattern, **given) if given else pattern for pattern in drawn]
+        try:
+            images = model.render_batch(patterns, painting, *(render_size or (height, width)))
+        except Rejected:
+            continue
+        return [
+            Sample(
+                index=index,
+                image=convert_mode(resized(image, height, width), mode),
+                category=category,
+                parameters=vars(pattern),
+                rejects=attempt,
+            )
+            for index, image, pattern, category in zip(indices, images, patterns, categories, strict=True)
+        ]
+    raise _too_many_rejections(family, seed, indices[0])
+
+
+def _too_many_rejections(family: str, seed: int, index: int) -> InputError:
+    return InputError(
+        f"{family} rejected {ATTEMPTS} draws in a row for seed {seed}, index {index}: relax its parameters or take a "
+        "larger size"
+    )
+
+
+def _generators(family: str, seed: int, index: int, attempt: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """Two independent generators, one for drawing parameters and one for painting.
+
+    One BLAKE2 hash seeds both: numpy's own SeedSequence would cost as much as an octave of noise, twice.
+    """
+    digest = hashlib.blake2b(f"{family} {seed} {index} {attempt}".encode(), digest_size=64).digest()
+    state = np.frombuffer(digest, np.uint64)
+    drawing, painting = (
+        np.random.Generator(np.random.PCG64(_State(half)))  # pyright: ignore[reportArgumentType]  (its stub is too strict)
+        for half in (state[:4], state[4:])
+    )
+    return drawing, painting
+
+
+class _State(ISeedSequence):
+    """The 256 bits that numpy's PCG64 asks of a seed."""
+
+    def __init__(self, words: NDArray[np.uint64]) -> None:
+        self.words = words
+
+    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint64) -> NDArray[np.uint64]:
+        assert (n_words, dtype) == (4, np.uint64)
+        return self.words
+
+
+def parameter_ranges(family: str) -> list[str]:
+    """The fields of a family with what they may be, such as "octaves=1..16" and "folder=TEXT"."""
+    ranges = {name: f"{low}..{high}" for name, (low, high) in FAMILIES[family].bounds.items()}
+    words = {bool: "|".join(TRUTH), int: "0..", str: "TEXT"}
+    return [f"{name}={ranges.get(name) or words[kind]}" for name, kind in _kinds(family).items()]
+
+
+def parse_parameters(family: str, assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Turn "name=value" texts into values of a family's fields.
+
+    Raises InputError for a field that the family does not have and for a value of another type.
+    """
+    kinds = _kinds(family)
+    values = {}
+    for assignment in assignments:
+        name, _, text = assignment.partition("=")
+        if name not in kinds:
+            known = ", ".join(kinds) or "none"
+            raise InputError(f"{family} has no parameter {name!r}; it has: {known}")
+        try:
+            values[name] = TRUTH[text] if kinds[name] is bool else kinds[name](text)
+        except (ValueError, KeyError):
+            raise InputError(f"{name} of {family} must be {kinds[name].__name__}, got {text!r}") from None
+    return values
+
+
+def _kinds(family: str) -> dict[str, type]:
+    """The types of a family's fields, by their names."""
+    hints = get_type_hints(FAMILIES[family])
+    return {field.name: hints[field.name] for field in fields(FAMILIES[family])}

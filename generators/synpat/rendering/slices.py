@@ -1,0 +1,58 @@
+"""A part of a rendering, for schedulers that start the same command many times with a number of its own each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+from synpat_shards import InputError
+
+Task = TypeVar("Task")
+
+SLURM = "SLURM_ARRAY_TASK_ID"
+KUBERNETES = "JOB_COMPLETION_INDEX"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Every `count`-th task, from `index` on."""
+
+    index: int
+    """From 0 to count - 1."""
+    count: int
+
+    @classmethod
+    def parse(cls, text: str, environment: Mapping[str, str]) -> Self:
+        """Read "2/8", or "auto" and "auto/8", which take what is missing from Slurm's or Kubernetes' variables.
+
+        Raises InputError for anything else, and where these variables are missing or do not fit.
+        """
+        index, _, count = text.partition("/")
+        if index == "auto":
+            own, known = _of_scheduler(environment)
+            index, count = str(own), count or str(known or "")
+            if not count:
+                raise InputError(f"{KUBERNETES} tells no number of slices: write --slice auto/COUNT")
+        if not all(number.isascii() and number.isdigit() for number in (index, count)):
+            raise InputError(f"{text!r} is no slice: write INDEX/COUNT such as 0/8, or auto, or auto/8")
+        if int(index) >= int(count):
+            raise InputError(
+                f"slice {index}/{count} is out of range: the index counts from 0 and must be below {count}"
+            )
+        return cls(int(index), int(count))
+
+    def of(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        return tasks[self.index :: self.count]
+
+
+FULL_SLICE = Slice(0, 1)
+
+
+def _of_scheduler(environment: Mapping[str, str]) -> tuple[int, int | None]:
+    """Index of this process, from 0, and the number of processes where the scheduler tells it."""
+    if SLURM in environment:
+        # An array may start at any number and go in steps: --array=1-15:2 has eight tasks.
+        first, step = (int(environment.get(f"SLURM_ARRAY_TASK_{name}", one)) for name, one in (("MIN", 0), ("STEP", 1)))
+        return (int(environment[SLURM]) - first) // step, int(environment["SLURM_ARRAY_TASK_COUNT"])
+    if KUBERNETES in environment:
+        return int(environment[KUBERNETES]), None
+    raise InputError(f"--slice auto needs {SLURM} or {KUBERNETES} in the environment: write --slice INDEX/COUNT")

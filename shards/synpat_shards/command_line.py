@@ -1,0 +1,77 @@
+"""Command-line behaviour that all programs share: errors in one line, --debug, -h and --version."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from .errors import InputError
+
+BUG = "This is a bug in synpat. Please report it with the command and the traceback above."
+
+DEBUG = "--debug"
+
+INTERRUPTED = 130
+"""Exit code after SIGINT, as shells report it: 128 plus the number of the signal."""
+
+
+class Command(click.Command):
+    """A command with the option --debug."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(_debug_option())
+
+
+class Program(click.Group):
+    """The group of commands of one program.
+
+    An error that the user can correct ends in one line and exit code 1. Any other exception is a bug: its traceback is
+    printed, with a line that says so. --debug prints the traceback of either.
+    """
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["context_settings"] = {"help_option_names": ["-h", "--help"]} | kwargs.get("context_settings", {})
+        super().__init__(*args, **kwargs)
+        self.params.append(_debug_option())
+        click.version_option(package_name="synpat")(self)
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        args = sys.argv[1:] if args is None else list(args)
+        if not standalone_mode:
+            return super().main(args, *rest, standalone_mode=False, **extra)
+        try:
+            outcome = super().main(args, *rest, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.Abort:  # Ctrl-C
+            click.echo("Interrupted. Run the same command again to continue.", err=True)
+            sys.exit(INTERRUPTED)
+        except Exception as error:
+            message = user_message(error)
+            if message is None or DEBUG in args:
+                click.echo(traceback.format_exc(), err=True)
+            click.echo(f"Error: {message or BUG}", err=True)
+            sys.exit(1)
+        sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def user_message(error: Exception) -> str | None:
+    """Return the line that tells a user what to correct, or None if the error is a bug."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}. Correct this and run the same command again: it continues where it stopped"
+    if type(error).__name__ == "OutOfMemoryError":  # of torch, which need not be installed
+        return f"the GPU is out of memory: {error}".partition("\n")[0]
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("synpat"):
+        return f"{error.name} is not installed: pip install 'synpat[train]'"
+    return str(error) if isinstance(error, InputError | OSError) else None
+
+
+def _debug_option() -> click.Option:
+    return click.Option([DEBUG], is_flag=True, expose_value=False, help="Show the traceback of an error.")

@@ -1,0 +1,21 @@
+"""Mean and standard deviation from sums."""
+
+import math
+from collections.abc import Sequence
+
+
+def mean_and_std(count: float, total: float, squares: float) -> tuple[float, float]:
+    """Return mean and standard deviation of `count` values from their sum and the sum of their squares.
+
+    Rounding can make the variance of equal values slightly negative; it is then 0.
+    """
+    mean = total / count
+    return mean, math.sqrt(max(squares / count - mean**2, 0.0))
+
+
+def pooled_mean_and_std(groups: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
+    """Return mean and standard deviation of all values of some groups, each (weight, mean, standard deviation)."""
+    total = math.fsum(weight for weight, _, _ in groups)
+    mean = math.fsum(weight * mean for weight, mean, _ in groups) / total
+    square = math.fsum(weight * (std**2 + mean**2) for weight, mean, std in groups) / total
+    return mean, math.sqrt(max(square - mean**2, 0.0))

@@ -1,0 +1,38 @@
+"""Resources that this process may use, on Linux, in containers and on macOS."""
+
+import os
+from pathlib import Path
+
+CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Files with the memory limit of a container in bytes: cgroup version 2 and version 1."""
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may run on, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory_limit() -> int:
+    """Return the bytes of memory of the machine, or of the container if its limit is lower."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in map(Path, CGROUP_LIMITS):
+        text = path.read_text().strip() if path.exists() else ""
+        if text.isdigit():
+            limits.append(int(text))
+    return min(limits)
+
+
+def reserve_space(file: int, size: int) -> None:
+    """Allocate the disk space of an open file of `size` bytes.
+
+    Raises OSError if the disk is full. Without this, writing to a memory-mapped file on a full disk would end the
+    process. On systems without posix_fallocate the file is filled with zeros.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+        return
+    block = bytes(1 << 20)
+    for start in range(0, size, len(block)):
+        os.pwrite(file, block[: size - start], start)

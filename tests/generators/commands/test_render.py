@@ -1,0 +1,137 @@
+"""The `synpat` command as a user meets it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from synpat.cli import main
+from synpat.families import FAMILIES
+from synpat.rendering.sampling import sample
+from synpat_shards import decode_png, read_manifest
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def test_families_prints_each_with_its_name_first_and_what_may_be_fixed():
+    said = run("families").stdout
+    assert [line.split()[0] for line in said.splitlines() if not line.startswith(" ")] == list(FAMILIES)
+    assert "  --param rows=1..16384, columns=1..16384, octaves=1..16, persistence=0.001..1\n" in said
+
+
+def test_show_paints_the_sample_and_prints_its_parameters(tmp_path: Path):
+    result = run(
+        "show", "--family", "perlin", "--seed", 2, "--index", 7, "--size", "40x60", "--out", tmp_path / "x.png"
+    )
+    assert np.array_equal(decode_png((tmp_path / "x.png").read_bytes()), sample("perlin", 2, 7, 40, 60))
+    assert json.loads(result.stdout)["parameters"] == {"rows": 2, "columns": 9, "octaves": 2, "persistence": 0.5}
+
+
+def test_render_writes_a_set_and_says_so_in_one_line(tmp_path: Path):
+    result = run(
+        "render", "--family", "white-noise", "--n", 5, "--size", "8x8", "--workers", 1, "--out", tmp_path / "s"
+    )
+    assert result.exit_code == 0
+    assert result.stdout.count("\n") == 1
+    assert "5 images of white-noise in 1 shard" in result.stdout
+    assert read_manifest(tmp_path / "s").spec.n == 5
+
+
+def test_every_option_of_render_reaches_the_manifest(tmp_path: Path):
+    painting = "--family perlin --n 3 --size 8x12 --seed 4 --mode RGB --render-size 16x24 --param octaves=1"
+    writing = "--samples-per-shard 2 --params --workers 1"
+    assert run("render", *painting.split(), *writing.split(), "--out", tmp_path / "s").exit_code == 0
+    spec = read_manifest(tmp_path / "s").spec
+    assert (spec.n, spec.height, spec.width, spec.seed, spec.samples_per_shard) == (3, 8, 12, 4, 2)
+    assert (spec.mode, spec.render_size, spec.with_parameters, spec.parameters) == (
+        "RGB",
+        (16, 24),
+        True,
+        {"octaves": 1},
+    )
+
+
+def test_several_families_become_sets_side_by_side_like_those_of_one(tmp_path: Path):
+    options = "--n 4 --size 8x12 --seed 1 --workers 1 --samples-per-shard 3"
+    both = run("render", "--family", "perlin,white-noise,perlin", *options.split(), "--out", tmp_path / "both")
+    assert both.exit_code == 0
+    assert [line.split(":")[0] for line in both.stdout.splitlines()] == [
+        str(tmp_path / "both" / name) for name in ("perlin", "white-noise")
+    ]
+    assert "Rendered 8 images" in both.stderr
+    assert run("render", "--family", "perlin", *options.split(), "--out", tmp_path / "one").exit_code == 0
+    for path in (tmp_path / "one").glob("*.tar"):
+        assert path.read_bytes() == (tmp_path / "both" / "perlin" / path.name).read_bytes()
+
+
+def test_sheet_paints_a_row_for_each_family(tmp_path: Path):
+    command = ("sheet", "--family", "white-noise,perlin", "--columns", 3, "--size", "8x8", "--out", tmp_path / "x.png")
+    assert run(*command).exit_code == 0
+    assert decode_png((tmp_path / "x.png").read_bytes()).shape == (2 * (18 + 8 + 6) + 6, 3 * (8 + 6) + 6)
+
+
+RENDER = "render --family perlin --n 3 --size 8x8 --workers 1 --out OUT"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        ("render --family clouds --n 3 --out OUT", 2, "'clouds' is not one of dead-leaves-squares"),
+        ("render --family perlin --n 0 --out OUT", 2, "0 is not in the range x>=1"),
+        ("render --family perlin --n 3", 2, "Missing option '--out'"),
+        (RENDER + " --size 80", 2, "'80' is not a valid size: write HEIGHTxWIDTH"),
+        (RENDER + " --size 0x8", 2, "'0x8' is out of range"),
+        (RENDER + " --seed -1", 2, "-1 is not in the range x>=0"),
+        (RENDER + " --param octaves=99", 1, "octaves must lie between 1 and 16, got 99"),
+        (
+            RENDER + " --param clouds=1",
+            1,
+            "perlin has no parameter 'clouds'; it has: rows, columns, octaves, persistence",
+        ),
+        ("render --family perlin,clouds --n 3 --out OUT", 2, "'clouds' is not one of dead-leaves-squares"),
+        (
+            "render --family perlin,fractaldb --n 3 --size 4x8 --out OUT",
+            1,
+            "fractaldb needs 8 pixels a side or more, got 4x8",
+        ),
+        (
+            "render --family perlin,white-noise --n 3 --param octaves=1 --out OUT",
+            1,
+            "white-noise has no parameter 'octaves'; it has: none",
+        ),
+        ("sheet --family clouds --out OUT", 2, "'clouds' is not one of dead-leaves-squares"),
+        ("show --family perlin --index 0 --out NOWHERE/x.png", 1, "No such file or directory"),
+    ],
+)
+def test_bad_input_ends_in_one_line_that_names_it(command: str, code: int, words: str, tmp_path: Path):
+    result = run(*command.replace("OUT", str(tmp_path / "s")).split())
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert isinstance(result.exception, SystemExit)
+    assert result.stderr.strip().splitlines()[-1].startswith("Error: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    result = run(*RENDER.replace("OUT", str(tmp_path)).split())
+    assert (result.exit_code, [path.name for path in tmp_path.iterdir()]) == (1, ["thesis.tex"])
+    assert "is not empty and holds no shard set" in result.stderr
+
+
+def test_a_different_job_into_the_same_folder_is_refused(tmp_path: Path):
+    command = RENDER.replace("OUT", str(tmp_path / "s"))
+    assert run(*command.split()).exit_code == 0
+    result = run(*command.replace("--n 3", "--n 4").split())
+    assert result.exit_code == 1
+    assert "n is 3, not 4" in result.stderr
+
+
+@pytest.mark.parametrize("name", [None, *main.commands])
+def test_every_command_has_help_with_an_example(name: str | None):
+    output = run(*([name] if name else []), "--help").stdout
+    assert name is None or "Example:" in output

@@ -1,0 +1,96 @@
+"""What ExFractalDB promises: categories that are deep along every axis, and a camera that sees as geometry says."""
+
+import numpy as np
+import pytest
+
+from synpat.families.exfractaldb import (
+    LEAST_VARIANCE,
+    SEARCH_POINTS,
+    ExFractalDB,
+    _project,
+    _table,
+    candidate,
+    cloud,
+    is_category,
+    weight_vector,
+)
+from synpat.family import Rejected
+from synpat.rendering.sampling import paint
+
+CUBE = np.array([[0.5, 0, 0, e, 0, 0.5, 0, f, 0, 0, 0.5, g] for e in (0, 0.5) for f in (0, 0.5) for g in (0, 0.5)][:7])
+"""Seven of the eight half-size copies of a cube."""
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_the_search_finds_the_categories_that_are_shipped():
+    table = _table()
+    assert len(table) == len(set(table)) == ExFractalDB.categories
+    # The whole table takes tools/search_fractaldb.py a minute; its first ten take a second.
+    assert [number for number in range(table[9] + 1) if is_category(number)] == table[:10]
+
+
+def test_any_shipped_category_is_deep_along_every_axis(rng):
+    for number in _table()[::40]:
+        assert is_category(number)
+        points = cloud(candidate(number), rng, SEARCH_POINTS)
+        assert points.var(0).min() > 0.3 * LEAST_VARIANCE  # a far outlier among other points shrinks the rest
+        assert np.allclose(points.mean(0), 0, atol=1e-9)
+        assert np.ptp(points, axis=0).max() <= 2 + 1e-9
+
+
+def test_a_cube_without_a_corner_is_seven_cubes(rng):
+    points = cloud(CUBE, rng, 40_000)
+    octant = (points > points.min(0) + np.ptp(points, axis=0) / 2) @ [4, 2, 1]
+    share = np.bincount(octant, minlength=8) / len(octant)
+    assert np.allclose(share[:7], 1 / 7, atol=0.01)
+    assert share[7] < 0.001
+
+
+def test_the_25_weights_vary_one_parameter_each():
+    vectors = np.array([weight_vector(weight) for weight in range(25)])
+    assert len(np.unique(vectors, axis=0)) == 25
+    assert np.all((vectors != 1).sum(1) == [0] + [1] * 24)
+    assert sorted(set(vectors.ravel())) == [0.6, 1, 1.4]
+
+
+def test_the_camera_sees_a_point_where_perspective_puts_it():
+    # At 4 from a camera that sees 45 degrees on 200 pixels, a unit is 100 / tan(22.5) / 4 = 60.4 pixels.
+    reach = 100 / np.tan(np.pi / 8)
+    image = np.zeros((200, 200), np.uint8)
+    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0.5, 0, 1], [0.5, 0, -1]])
+    _project(image, points, 0.0, 1.0, reach, 100.5, 100.5)
+    expected = {(100, 100), (100, 160), (40, 100), (100, 140), (100, 124)}
+    assert set(zip(*(index.tolist() for index in np.nonzero(image)), strict=True)) == expected
+
+
+def test_a_quarter_turn_brings_the_front_to_the_side():
+    image = np.zeros((200, 200), np.uint8)
+    _project(image, np.array([[0.0, 0, 1]]), 1.0, 0.0, 100 / np.tan(np.pi / 8), 100.5, 100.5)
+    assert image[100, 160] == 255
+
+
+def test_an_exploding_system_is_rejected(rng):
+    with pytest.raises(Rejected):
+        cloud(3 * CUBE, rng, 1000)
+
+
+def test_few_draws_are_rejected(rng):
+    rejected = 0
+    for category in range(0, 1000, 10):
+        try:
+            image = ExFractalDB.draw(rng, category).render(rng, 80, 208)
+        except Rejected:
+            rejected += 1
+        else:
+            assert set(np.unique(image)) == {0, 255}
+    assert rejected < 15
+
+
+def test_the_thinnest_category_serves_large_images_too():
+    """Its attractor is a curve, whose share of the pixels falls as the sides grow."""
+    for side in (128, 256, 512):
+        assert paint("exfractaldb", 0, 12, side, side).rejects < 10

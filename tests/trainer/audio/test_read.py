@@ -1,0 +1,76 @@
+"""Any rate and any number of channels is read as 16 kHz mono; what gives no sound is refused by name and reason."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from synpat_train.audio.read import UnreadableAudio, read_audio
+
+
+def tone(hertz: float, seconds: float, rate: int, channels: int = 1) -> np.ndarray:
+    """A sine of amplitude 0.5: float64 [samples, channels]."""
+    time = np.arange(round(seconds * rate)) / rate
+    return np.repeat(0.5 * np.sin(2 * np.pi * hertz * time)[:, None], channels, axis=1)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_tone_stays_the_same_tone(tmp_path, rate, channels):
+    soundfile.write(tmp_path / "a.wav", tone(440, 1, rate, channels), rate)
+    waveform = read_audio(tmp_path / "a.wav")
+    assert waveform.dtype == np.float32
+    # Away from the ends, where a resampler has nothing to lean on.
+    np.testing.assert_allclose(waveform[1000:-1000], tone(440, 1, 16000)[1000:-1000, 0], atol=2e-3)
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = tone(440, 0.1, 16000), tone(900, 0.1, 16000)
+    soundfile.write(tmp_path / "a.wav", np.hstack([left, right]), 16000, subtype="FLOAT")
+    np.testing.assert_allclose(read_audio(tmp_path / "a.wav"), (left + right)[:, 0] / 2, atol=1e-6)
+
+
+def write_nothing(path):
+    pass
+
+
+def write_garbage(path):
+    path.write_bytes(b"this is not audio" * 100)
+
+
+def write_no_bytes(path):
+    path.touch()
+
+
+def write_no_samples(path):
+    soundfile.write(path, np.zeros(0), 16000)
+
+
+def write_silence(path):
+    soundfile.write(path, np.zeros(1600), 16000)
+
+
+def write_infinity(path):
+    soundfile.write(path, np.array([0.0, np.inf, 0.5]), 16000, subtype="FLOAT")
+
+
+def write_one_sample_in_many(path):
+    soundfile.write(path, np.array([[0.5], [0.1]]), 192_000)
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (write_nothing, "no such file"),
+        (write_garbage, "cannot be decoded"),
+        (write_no_bytes, "cannot be decoded"),
+        (write_no_samples, "empty"),
+        (write_silence, "silent"),
+        (write_infinity, "not finite"),
+        (write_one_sample_in_many, "too short"),
+    ],
+)
+def test_what_gives_no_sound_is_refused_by_name_and_reason(tmp_path, write, reason):
+    write(tmp_path / "a.wav")
+    with pytest.raises(UnreadableAudio, match=rf"a\.wav: .*{reason}") as refusal:
+        read_audio(tmp_path / "a.wav")
+    assert "\n" not in str(refusal.value)

@@ -1,0 +1,95 @@
+"""What a step of fine-tuning sees: each clip once an epoch, cut, padded and augmented as asked for."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from trainings import PLAIN, UNIT, context_of, short, task_of
+
+from synpat_train.audio.front_end import FRONT_ENDS
+from synpat_train.evaluation.finetuning.clips import Batch, augmented, normalised, training_batch
+from synpat_train.evaluation.finetuning.recipes import AUDIOMAE, M2D
+from synpat_train.evaluation.tasks.task import Split
+
+
+@pytest.mark.parametrize("clips", [2, 3, 15, 16, 17, 31, 33, 49, 65])
+def test_an_epoch_has_each_training_clip_once_in_batches_of_one_size(clips):
+    samples = np.repeat(np.arange(1, 81, dtype=np.int16)[:, None], UNIT, axis=1)
+    task = task_of(samples, ["a", "b"] * 40)
+    split = Split(name="some", train=np.arange(3, 3 + clips), test=np.arange(3))
+    context = context_of(task, short(M2D["spcv2"]), split)
+    epochs = []
+    for epoch in range(2):
+        batches = [training_batch(context, (epoch, step)) for step in range(context.steps)]
+        sizes = [len(batch.waveforms) for batch in batches]
+        assert 2 <= min(sizes) <= max(sizes) <= min(16, min(sizes) + 1)
+        epochs.append(torch.cat([batch.waveforms[:, 0] for batch in batches]) - 1)
+        assert sorted(epochs[-1].tolist()) == split.train.tolist()
+        wanted = torch.cat([batch.targets for batch in batches])
+        assert torch.equal(wanted.argmax(dim=1), torch.from_numpy(task.targets)[epochs[-1].long()])
+    assert clips == 2 or not torch.equal(*epochs)
+
+
+def test_training_clips_are_cut_elsewhere_in_each_epoch():
+    ramps = np.tile(np.arange(3 * UNIT, dtype=np.int16), (80, 1))
+    context = context_of(task_of(ramps, ["a", "b"] * 40), short(M2D["spcv2"]))
+    starts = []
+    for epoch in range(30):
+        batch = training_batch(context, (epoch, 0))
+        assert (batch.waveforms.int().diff(dim=1) == 1).all()
+        starts.append(batch.waveforms[:, 0])
+    starts = torch.cat(starts)
+    assert starts.min() < 0.1 * UNIT
+    assert starts.max() > 1.9 * UNIT
+    assert len(starts.unique()) > 0.9 * len(starts)
+
+
+def test_a_rolled_clip_goes_round():
+    ramps = np.tile(np.arange(1, UNIT // 2 + 1, dtype=np.int16), (80, 1))
+    batch = training_batch(context_of(task_of(ramps, ["a", "b"] * 40), short(AUDIOMAE["esc50"])), (0, 0))
+    assert (batch.waveforms[:, UNIT // 2 :] == 0).all()
+    assert len(batch.waveforms[:, 0].unique()) > 10
+    for waveform in batch.waveforms[:, : UNIT // 2].int():
+        np.testing.assert_array_equal(waveform.roll(int(waveform.argmin().neg())), ramps[0])
+
+
+def test_behind_a_short_clip_are_zeros_and_before_it_is_as_alone(low_or_high):
+    front_end, lengths = FRONT_ENDS[80], np.array([UNIT, 5000, 399])
+    waveforms = torch.randn(3, UNIT, generator=torch.Generator().manual_seed(0)) * 0.1
+    for waveform, length in zip(waveforms, lengths, strict=True):
+        waveform[length:] = 0
+    found = normalised(waveforms, lengths, context_of(low_or_high, M2D[""]))
+    for log_mel, waveform, length in zip(found, waveforms, lengths, strict=True):
+        alone = (front_end.spectrogram(waveform[:length]) + 6) / 4
+        frames = front_end.frames(length)
+        assert (log_mel[:, frames:] == 0).all()
+        torch.testing.assert_close(log_mel[:, : frames - 2], alone[:, : frames - 2], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"roll": True}, {"noise": 20}, {"mixup": 1}, {"frequency_mask": 30}, {"time_mask": 48}, {"resize_crop": True}],
+    ids=str,
+)
+def test_a_clip_is_changed_in_the_way_that_is_asked_for_and_in_no_other(low_or_high, asked):
+    context = context_of(low_or_high, PLAIN)
+    batch = training_batch(context, (0, 0))
+    plain = normalised(batch.waveforms / 32768, batch.lengths, context)
+    assert torch.equal(augmented(batch, context, context.dice(0, 0, 1))[0], plain)
+    changed, targets = augmented(batch, context_of(low_or_high, replace(PLAIN, **asked)), context.dice(0, 0, 1))
+    assert (changed != plain).any()
+    assert torch.equal(targets, batch.targets) == ("mixup" not in asked)
+
+
+def test_a_mixture_is_as_long_as_the_longer_clip(low_or_high):
+    context = context_of(low_or_high, replace(PLAIN, mixup=1))
+    lengths = np.array([2000, UNIT] * 8)
+    waveforms = torch.zeros(16, UNIT, dtype=torch.int16)
+    for waveform, length in zip(waveforms, lengths, strict=True):
+        waveform[:length] = 1000
+    log_mels, targets = augmented(Batch(waveforms, lengths, torch.eye(16)), context, np.random.default_rng(0))
+    frames = FRONT_ENDS[80].frames(2000)
+    for log_mel, clips in zip(log_mels, targets > 0, strict=True):
+        assert (log_mel[:, frames:].any() == (lengths[clips].max() == UNIT)).item()
+    assert ((targets > 0).sum(dim=1) == 2).any()

@@ -1,0 +1,260 @@
+"""Pre-training: it learns, it goes on where it stopped, and what comes out loads elsewhere."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from synpat.rendering.render import make_spec, render_set
+from synpat_shards import decode_png, locked
+from synpat_train.config import Config, make_config
+from synpat_train.data.batches import mask_noise
+from synpat_train.model.timm_compat import create_model
+from synpat_train.pretraining.cli import main
+from synpat_train.pretraining.log import read_log
+from synpat_train.pretraining.model_card import card
+from synpat_train.pretraining.status import run_status
+from synpat_train.pretraining.train import Objective, pretrain
+from synpat_train.schedule import learning_rate
+from synpat_train.settings import read_settings
+
+SETTINGS = {
+    "model": "tiny",
+    "decoder_width": 48,
+    "decoder_depth": 1,
+    "decoder_heads": 3,
+    "batch_size": 16,
+    "steps": 12,
+    "log_every": 2,
+    "checkpoint_every": 4,
+    "pictures_every": 6,
+    "base_lr": 1e-2,
+    "precision": "float32",
+}
+CONFIG = make_config("msm-mae", SETTINGS)
+
+
+def train(run: Path, shards: Path, config: Config = CONFIG) -> Path:
+    pretrain(run, [str(shards)], config, run.parent / "cache", workers=1)
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(perlin_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp("runs") / "straight", perlin_set)
+
+
+def log(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "encoder" / "model.safetensors")
+
+
+def test_the_loss_falls(run: Path):
+    losses = [line["loss"] for line in log(run)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize(("size", "fits", "pieces"), [(16, 4, 4), (14, 3, 7)])
+def test_a_batch_that_finds_no_memory_ends_with_the_pieces_that_do(
+    size: int, fits: int, pieces: int, perlin_set: Path, tmp_path: Path, monkeypatch
+):
+    class Hungry(Objective):
+        """As on a GPU with memory for so many images."""
+
+        def forward(self, images: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+            if len(images) > fits:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().forward(images, noise)
+
+    monkeypatch.setattr("synpat_train.pretraining.train.Objective", Hungry)
+    config = replace(CONFIG, batch_size=size)
+    with pytest.raises(ValueError, match=rf"for {size} samples at once; {fits} fit: --set accumulate={pieces} takes"):
+        train(tmp_path / "run", perlin_set, config)
+    train(tmp_path / "run", perlin_set, replace(config, accumulate=pieces))
+
+
+def test_a_run_that_another_process_is_at_is_left_alone(run: Path, perlin_set: Path):
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    with locked(run / ".lock"), pytest.raises(ValueError, match=r"another process is training into .*straight"):
+        train(run, perlin_set)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_skips_damage_goes_on_past_it_and_counts(perlin_set: Path, tmp_path: Path):
+    shards = Path(shutil.copytree(perlin_set, tmp_path / "set"))
+    damaged = shards / "perlin-000001.tar"
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    with pytest.raises(ValueError, match=r"perlin-000001\.tar"):
+        train(tmp_path / "stopped", shards)
+    run = train(tmp_path / "run", shards, make_config("msm-mae", SETTINGS | {"skip_damaged": True}))
+    assert 12 < log(run)[-1]["skipped"] < 12 * 16  # a quarter of the set, twice over
+    assert (run / "encoder" / "model.safetensors").exists()
+
+
+def test_the_run_folder_holds_what_it_should(run: Path):
+    names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    assert names - {name for name in names if name.startswith("tensorboard/events")} == {
+        "config.yaml",
+        "sets.json",
+        "log.jsonl",
+        "checkpoints/step-000000008.pt",
+        "checkpoints/step-000000012.pt",
+        "encoder/README.md",
+        "encoder/config.json",
+        "encoder/model.safetensors",
+        "reconstructions/step-000000006.png",
+        "reconstructions/step-000000012.png",
+    }
+    assert [line["step"] for line in log(run)] == [2, 4, 6, 8, 10, 12]
+    assert make_config("msm-mae", read_settings(run / "config.yaml")) == CONFIG
+
+
+def test_the_same_run_gives_the_same_weights(run: Path, perlin_set: Path, tmp_path: Path):
+    again = weights(train(tmp_path / "again", perlin_set))
+    assert all(torch.equal(tensor, again[name]) for name, tensor in weights(run).items())
+
+
+def test_a_resumed_run_ends_in_the_same_weights_and_log(run: Path, perlin_set: Path, tmp_path: Path):
+    stopped = train(tmp_path / "stopped", perlin_set)
+    # As a kill after step 8 leaves it: a later line in the log, half a line, no encoder yet.
+    (stopped / "checkpoints" / "step-000000012.pt").unlink()
+    shutil.rmtree(stopped / "encoder")
+    with (stopped / "log.jsonl").open("a") as file:
+        file.write('{"step": 1')
+    train(stopped, perlin_set)
+    assert all(torch.equal(tensor, weights(stopped)[name]) for name, tensor in weights(run).items())
+    assert [(line["step"], line["loss"], line["lr"]) for line in log(stopped)] == [
+        (line["step"], line["loss"], line["lr"]) for line in log(run)
+    ]
+
+
+def test_a_run_folder_of_another_configuration_is_refused(run: Path, perlin_set: Path):
+    other = make_config("msm-mae", SETTINGS | {"seed": 5})
+    with pytest.raises(ValueError, match=r"contains another run: seed is 0, not 5. Choose another --out"):
+        train(run, perlin_set, other)
+
+
+def test_a_run_that_came_to_nothing_may_try_again_with_other_settings(run: Path, perlin_set: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match="the loss is nan"):
+        train(tmp_path / "out", perlin_set, make_config("msm-mae", SETTINGS | {"base_lr": 1e30, "clip": None}))
+    again = weights(train(tmp_path / "out", perlin_set))
+    assert all(torch.equal(tensor, again[name]) for name, tensor in weights(run).items())
+
+
+def test_a_run_folder_of_other_shard_sets_is_refused(run: Path, tmp_path: Path):
+    render_set(tmp_path / "noise", make_spec("white-noise", 50), workers=1, progress=lambda *_: None)
+    with pytest.raises(ValueError, match="contains another run: it learned from other shard sets"):
+        train(run, tmp_path / "noise")
+
+
+def test_a_folder_with_other_things_is_refused(perlin_set: Path, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").touch()
+    with pytest.raises(ValueError, match="is not empty and holds no run"):
+        train(tmp_path / "out", perlin_set)
+
+
+def test_a_set_smaller_than_a_batch_is_refused(perlin_set: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match="the sets hold 100 samples, less than one batch of 256"):
+        train(tmp_path / "out", perlin_set, make_config("msm-mae", SETTINGS | {"batch_size": 256}))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(perlin_set: Path, tmp_path: Path):
+    with pytest.raises(
+        ValueError,
+        match=r"the loss is nan at step 3, on .*perlin-00000.\.tar:00000000.. and 15 other .* checkpoint is none",
+    ):
+        train(tmp_path / "out", perlin_set, make_config("msm-mae", SETTINGS | {"base_lr": 1e30, "clip": None}))
+
+
+def test_checkpoints_load_without_unpickling(run: Path):
+    state = torch.load(run / "checkpoints" / "step-000000012.pt", weights_only=True)
+    assert state["step"] == 12
+
+
+def test_timm_loads_the_encoder_to_the_bit(run: Path):
+    encoder = create_model(f"local-dir:{run / 'encoder'}", pretrained=True)
+    assert all(torch.equal(tensor, encoder.state_dict()[name]) for name, tensor in weights(run).items())
+    assert encoder(torch.zeros(2, 1, 80, 208)).shape == (2, 192)
+
+
+def test_transformers_loads_the_encoder_to_the_bit(run: Path):
+    from transformers import AutoModel
+
+    encoder = AutoModel.from_pretrained(run / "encoder").eval()
+    ours = create_model(f"local-dir:{run / 'encoder'}", pretrained=True).eval()
+    images = torch.randn(2, 1, 80, 208)
+    with torch.no_grad():
+        assert torch.equal(encoder(images).pooler_output, ours(images))
+
+
+def test_the_card_names_the_sets_and_the_recipe_and_after_an_evaluation_its_results(run: Path, perlin_set: Path):
+    [digest] = [record["digest"] for record in json.loads((run / "sets.json").read_text())["sets"]]
+    first = (run / "encoder" / "README.md").read_text()
+    assert f"| perlin | 100 | 1 | `{digest}` |" in first
+    assert "mask_ratio: 0.75" in first
+    assert "samples/s, MFU" in first
+    (run / "evaluation").mkdir()
+    scores = {"encoder": {"value": 0.5}, "random-init": {"value": 0.25}}
+    (run / "evaluation" / "results.json").write_text(json.dumps({"tasks": {"bells": {"scores": scores}}}))
+    assert "| bells | 50.0 | 25.0 |" in card(run)
+    shutil.rmtree(run / "evaluation")
+
+
+def test_inspect_says_where_a_run_stands_and_draws_its_loss(run: Path):
+    done = CliRunner().invoke(main, ["inspect", str(run)])
+    assert done.exit_code == 0
+    assert "step 12 of 12 (100.0%), loss" in done.stdout
+    assert "finished: encoder/ is exported" in done.stdout
+    assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
+    (run / "loss.png").unlink()
+
+
+def test_inspect_refuses_a_folder_without_a_run(tmp_path: Path):
+    assert "contains no run of synpat-train" in CliRunner().invoke(main, ["inspect", str(tmp_path)]).output
+
+
+def test_a_damaged_configuration_of_a_run_is_named(tmp_path: Path):
+    (tmp_path / "config.yaml").write_text("model: tiny\nheight: 80\npatch:")
+    with pytest.raises(ValueError, match=r"config\.yaml is corrupt, or was written by another .*width is missing"):
+        run_status(tmp_path)
+
+
+@pytest.mark.parametrize("line", [b"\0\0\xff\n", b"[1]\n", b'{"step": 4}\n'])
+def test_a_damaged_line_of_the_log_is_named(line: bytes, run: Path, tmp_path: Path):
+    first = (run / "log.jsonl").read_bytes().splitlines(keepends=True)[0]
+    (tmp_path / "log.jsonl").write_bytes(first + line + first)
+    with pytest.raises(ValueError, match=r"log\.jsonl is damaged at line 2: remove that line"):
+        read_log(tmp_path)
+
+
+def test_pictures_show_the_original_in_the_last_column(run: Path, perlin_set: Path):
+    from synpat.rendering.sampling import sample
+
+    sheet = decode_png((run / "reconstructions" / "step-000000012.png").read_bytes())
+    assert sheet.shape == (8 * 84, 3 * 212)
+    assert np.array_equal(sheet[:80, 424 : 424 + 208], sample("perlin", 0, 0, 80, 208))
+
+
+def test_masks_are_a_pure_function_of_seed_and_step():
+    assert torch.equal(mask_noise(CONFIG, 3), mask_noise(CONFIG, 3))
+    assert not torch.equal(mask_noise(CONFIG, 3), mask_noise(CONFIG, 4))
+
+
+def test_the_learning_rate_rises_then_follows_half_a_cosine_to_zero():
+    rates = [learning_rate(step, peak=2.0, warmup=10, total=110) for step in range(111)]
+    assert rates[0] == 0
+    assert rates[5] == 1
+    assert rates[10] == 2
+    assert rates[60] == pytest.approx(1)
+    assert rates[110] == pytest.approx(0)
+    assert rates[11:] == sorted(rates[11:], reverse=True)

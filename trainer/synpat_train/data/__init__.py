@@ -1,0 +1,1 @@
+"""Shard sets to batches of images."""

@@ -1,0 +1,69 @@
+"""Images of shard sets by number: the interface of `decoded_cache` and `streaming`, and what they share.
+
+Both return the same image for the same number, cropped or padded in time to the width of the model.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synpat_shards import InputError, pooled_mean_and_std
+
+from .shard_sets import Shard, ShardSet
+from .tar_index import index_shard
+
+
+class Images(Protocol):
+    """All images of the shard sets of a run, numbered consecutively."""
+
+    skipped: int
+    """Number of corrupt images that were replaced by others."""
+
+    def read(self, samples: NDArray[np.int64], shifts: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """Return images by their indices, uint8 [len(samples), height, width].
+
+        shifts: 0 <= shift < 1, the relative position of the crop if an image is wider than the model, or of the image
+        in the padded input if it is narrower.
+        """
+        ...
+
+    def prepare(self, samples: NDArray[np.int64]) -> None:
+        """Start to load images that are needed soon, and return immediately."""
+        ...
+
+
+def pixel_statistics(sets: Sequence[ShardSet]) -> tuple[float, float]:
+    """Return the mean and the standard deviation of the pixels of a run in grey levels."""
+    return pooled_mean_and_std([(s.weight * len(s), s.mean, s.std) for s in sets])
+
+
+def fit_in_time(image: NDArray[np.uint8], out: NDArray[np.uint8], shift: float, fill: int) -> None:
+    """Copy an image [height, any] to out [height, width], cropped if it is wider, padded with `fill` if it is
+    narrower."""
+    wide, width = image.shape[1], out.shape[1]
+    if wide >= width:
+        start = int(shift * (wide - width + 1))
+        out[:] = image[:, start : start + width]
+    else:
+        start = int(shift * (width - wide + 1))
+        out[:] = fill
+        out[:, start : start + wide] = image
+
+
+def index_key(shard: Shard, place: int) -> str:
+    """Return the key of a sample of a shard, or its number if the shard cannot be read."""
+    try:
+        return index_shard(shard.path)[place].key
+    except (InputError, OSError, IndexError):
+        return f"number {place}"
+
+
+def key_of(sets: Sequence[ShardSet], sample: int) -> str:
+    """Return the shard and the key of a sample."""
+    for shard in (shard for shard_set in sets for shard in shard_set.shards):
+        if sample < shard.count:
+            return f"{shard.path}:{index_key(shard, sample)}"
+        sample -= shard.count
+    raise IndexError(sample)

@@ -1,0 +1,234 @@
+"""Shard sets as training data: sets of synpat, described by a manifest, and any other WebDataset of images."""
+
+import hashlib
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from synpat_shards import (
+    MANIFEST,
+    InputError,
+    Manifest,
+    decode_png,
+    is_url,
+    open_set,
+    open_store,
+    read_manifest,
+)
+
+from .remote import Remote, fetch_tars
+from .tar_index import TarImage, index_shard
+
+LARGEST = 1 << 26
+"""Maximum number of pixels of an image, checked before memory is allocated."""
+LOOKED_AT = 1000
+"""Maximum number of images from which mean and standard deviation of a set without a manifest are estimated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A tar of images."""
+
+    path: Path
+    """Local path."""
+    count: int
+    """Number of images."""
+    sha256: str | None
+    """SHA-256 of the file; None if it is unknown."""
+    remote: Remote | None = None
+    """Where the shard is downloaded from; None for a local shard."""
+
+    def present(self) -> Path:
+        """Return the path, after downloading the shard if necessary. Raises as `Remote.fetch`."""
+        if self.remote is not None:
+            self.remote.fetch(self.path)
+        return self.path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardSet:
+    """A shard set as the trainer uses it: grey images of one size."""
+
+    name: str
+    """Path or URL as given by the user."""
+    family: str | None
+    """Family of a set of synpat; None for any other set."""
+    weight: float
+    """How often an epoch contains each sample."""
+    digest: str
+    """Digest that identifies the set: of all pixels if there is a manifest, else of the names, positions and sizes
+    of the images."""
+    height: int
+    width: int
+    resized: bool
+    """True if images of another size are resized instead of refused."""
+    shards: tuple[Shard, ...]
+    mean: float
+    """Mean of all pixels in grey levels 0..255."""
+    std: float
+    """Standard deviation of all pixels in grey levels."""
+
+    def __len__(self) -> int:
+        return sum(shard.count for shard in self.shards)
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """Decode an image file of the set to uint8 [height, width].
+
+        Raises InputError if the file is corrupt or has a size that the set does not allow.
+        """
+        image = decode_grey(data)
+        if image.shape == (self.height, self.width):
+            return image
+        if not self.resized:
+            raise InputError(f"{image.shape[0]}x{image.shape[1]} pixels instead of {self.height}x{self.width}")
+        resized = Image.fromarray(image).resize((self.width, self.height), Image.Resampling.BILINEAR)
+        return np.asarray(resized)
+
+
+def open_sets(given: Iterable[str], height: int, cache: Path, skip_damaged: bool = False) -> tuple[ShardSet, ...]:
+    """Open the sets of `--shards` for a model with this input height.
+
+    given: PATH or PATH=WEIGHT of each set. The path is a folder or a URL, with a set of synpat or any tars of images,
+    or one tar. cache: folder for shards behind a URL. skip_damaged: also open sets of synpat with missing shards.
+    Raises InputError, naming the path or file, if a set is incomplete, has another height or colour images, or if a
+    weight is not a positive number; OSError if a store cannot be reached.
+    """
+    return tuple(_open(place, weight, height, cache, skip_damaged) for place, weight in map(parse_weight, given))
+
+
+def parse_weight(given: str) -> tuple[str, float]:
+    """Split "sets/perlin=2" into path and weight. The default weight is 1."""
+    place, equals, number = given.rpartition("=")
+    if not equals or Path(given).exists():
+        return given, 1.0
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        raise InputError(f"{given}: the weight must be a positive number, got {number!r}")
+    return place, weight
+
+
+def _open(place: str, weight: float, height: int, cache: Path, skip_damaged: bool) -> ShardSet:
+    read = read_manifest if skip_damaged else open_set
+    path, fetched = Path(place), cache / "shards" / hashlib.sha256(place.encode()).hexdigest()[:16]
+    if is_url(place):
+        store = open_store(place)
+        if store.exists(MANIFEST):
+            return _open_synpat_set(place, weight, read(store), height, fetched)
+        tars = fetch_tars(store, fetched)
+    else:
+        tars = [path] if path.suffix == ".tar" else sorted(path.glob("*.tar"))
+    if (path / MANIFEST).parent.exists() or not tars:
+        return _open_synpat_set(place, weight, read(place), height, path)
+    return _open_foreign_set(place, weight, tars, height)
+
+
+def _open_synpat_set(place: str, weight: float, manifest: Manifest, height: int, folder: Path) -> ShardSet:
+    """Open a set with a manifest. folder: where the shards are, or will be downloaded to."""
+    spec, store = manifest.spec, open_store(place)
+    if spec.mode != "L":
+        raise InputError(
+            f"{place} contains images in mode {spec.mode}, but the model needs grey images: render with --mode L"
+        )
+    if spec.height != height:
+        raise InputError(
+            f"{place} contains images of {spec.height}x{spec.width}, but the model needs a height of {height}: render "
+            f"with --size {height}x{spec.width}, or train with --set height={spec.height}"
+        )
+    return ShardSet(
+        name=store.url if is_url(place) else place,
+        family=spec.family,
+        weight=weight,
+        digest=hashlib.sha256("".join(shard.pixels_sha256 for shard in manifest.shards).encode()).hexdigest(),
+        height=spec.height,
+        width=spec.width,
+        resized=False,
+        shards=tuple(
+            Shard(
+                path=folder / shard.file,
+                count=shard.count,
+                sha256=shard.sha256,
+                remote=Remote(store, shard.file, shard.bytes, shard.sha256) if is_url(place) else None,
+            )
+            for shard in manifest.shards
+        ),
+        mean=manifest.mean,
+        std=manifest.std,
+    )
+
+
+def _open_foreign_set(place: str, weight: float, tars: Sequence[Path], height: int) -> ShardSet:
+    """Open a set without a manifest.
+
+    The first image determines the width: images of another size are resized to the height of the model and to the
+    proportions of the first image. Corrupt images are skipped here and reported when they are read.
+    """
+    places = [(tar, place) for tar in tars for place in index_shard(tar)]
+    if not places:
+        raise InputError(
+            f"{place} contains no images: its tars have no members with the extension .png, .jpg, .jpeg or .webp"
+        )
+    few = [places[i] for i in np.linspace(0, len(places) - 1, min(len(places), LOOKED_AT), dtype=int)]
+    levels, shapes = np.zeros(256, np.int64), []  # a histogram, because the images may be large
+    for tar, where in few:
+        if (image := _whole(tar, where)) is not None:
+            levels += np.bincount(image.ravel(), minlength=256)
+            shapes.append(image.shape)
+    if not shapes:
+        raise InputError(f"{place} contains no readable image: {len(few)} were tried")
+    mean = float(np.average(np.arange(256), weights=levels))
+    std = math.sqrt(np.average((np.arange(256) - mean) ** 2, weights=levels))
+    counts = {tar: 0 for tar in tars}
+    for tar, _ in places:
+        counts[tar] += 1
+    known = "".join(f"{tar.name}/{place.key} {place.offset} {place.size}\n" for tar, place in places)
+    return ShardSet(
+        name=place,
+        family=None,
+        weight=weight,
+        digest=hashlib.sha256(known.encode()).hexdigest(),
+        height=height,
+        width=max(round(shapes[0][1] * height / shapes[0][0]), 1),
+        resized=True,
+        shards=tuple(Shard(path=tar, count=count, sha256=None) for tar, count in counts.items() if count),
+        mean=mean,
+        std=std or 1.0,
+    )
+
+
+def _whole(tar: Path, place: TarImage) -> NDArray[np.uint8] | None:
+    """Return an image, or None if it is corrupt."""
+    with tar.open("rb") as file:
+        file.seek(place.offset)
+        data = file.read(place.size)
+    try:
+        return decode_grey(data)
+    except InputError:
+        return None
+
+
+def decode_grey(data: bytes) -> NDArray[np.uint8]:
+    """Decode a PNG, JPEG or WebP file to uint8 [height, width]. Colours are converted to grey by ITU-R Rec. 601.
+
+    Raises InputError for any other file, and for a corrupt or too large image.
+    """
+    if data.startswith(b"\x89PNG"):
+        image = decode_png(data)
+        return image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L"))
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG", "WEBP"]) as image:
+            if image.width * image.height > LARGEST:
+                raise InputError(
+                    f"an image of {image.height}x{image.width} pixels is too large: the maximum is {LARGEST} pixels"
+                )
+            return np.asarray(image.convert("L"))
+    except (UnidentifiedImageError, OSError, SyntaxError, EOFError, Image.DecompressionBombError) as broken:
+        raise InputError(f"not a valid image: {broken}") from None

@@ -1,0 +1,90 @@
+"""Index of the images in a WebDataset shard, from the tar headers alone."""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from synpat_shards import InputError
+
+BLOCK = 512
+IMAGES = ("png", "jpg", "jpeg", "webp")
+"""Extensions of images, in any case. All other members are skipped."""
+LARGEST = 64 << 20
+"""Maximum size of an image in bytes. A larger one is refused before it is read."""
+
+_PLAIN = (b"0", b"\0")
+"""Types of a regular file in a ustar header. A tar with any other type is read by the standard library."""
+
+
+@dataclass(frozen=True, slots=True)
+class TarImage:
+    """An image in a tar file."""
+
+    key: str
+    """Key of its sample."""
+    offset: int
+    """Position of its first byte."""
+    size: int
+    """Size in bytes."""
+
+
+def index_shard(path: Path) -> list[TarImage]:
+    """Return the images of a tar file in order, the first image of each sample.
+
+    Raises InputError, naming the file, if the tar is truncated or has an image larger than LARGEST, and OSError if it
+    cannot be read.
+    """
+    end = path.stat().st_size
+    places: dict[str, TarImage] = {}
+    try:
+        with path.open("rb") as file:
+            for name, offset, size in _members(file):
+                folder, slash, base = name.rpartition("/")
+                key, _, extension = base.partition(".")  # as in WebDataset
+                if extension.lower() not in IMAGES:
+                    continue
+                if size > LARGEST:
+                    raise InputError(f"{path} has a member {name!r} of {size} bytes: the maximum is {LARGEST}")
+                if offset + size > end:
+                    raise InputError(f"{path} is truncated: {name!r} extends beyond its end")
+                places.setdefault(folder + slash + key, TarImage(folder + slash + key, offset, size))
+    except tarfile.TarError as torn:
+        raise InputError(f"{path} is not a valid tar file: {torn}") from None
+    return list(places.values())
+
+
+def _members(file: BinaryIO) -> Iterator[tuple[str, int, int]]:
+    """Yield name, offset and size of each regular file."""
+    plain = _plain_members(file)
+    if plain is not None:
+        yield from plain
+        return
+    file.seek(0)
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        yield from ((member.name, member.offset_data, member.size) for member in tar if member.isreg())
+        if not os.pread(file.fileno(), BLOCK, tar.offset):  # not checked by the standard library
+            raise tarfile.ReadError("it has no end marker")
+
+
+def _plain_members(file: BinaryIO) -> list[tuple[str, int, int]] | None:
+    """Return the members of a tar that has only regular files with short names, many times faster than the standard
+    library.
+
+    Return None for any other tar and for a corrupt one, for which the standard library reports the error.
+    """
+    members, offset = [], 0
+    while (header := os.pread(file.fileno(), BLOCK, offset)).strip(b"\0"):
+        if len(header) < BLOCK or header[156:157] not in _PLAIN or header[257:262] != b"ustar" or header[345]:
+            return None
+        try:
+            checksum, size = int(header[148:156].rstrip(b" \0"), 8), int(header[124:136].rstrip(b" \0"), 8)
+        except ValueError:  # a binary size, or not a header
+            return None
+        if checksum != sum(header) - sum(header[148:156]) + 8 * ord(" "):
+            return None
+        members.append((header[:100].rstrip(b"\0").decode("utf-8", "replace"), offset + BLOCK, size))
+        offset += BLOCK + -(-size // BLOCK) * BLOCK
+    return members if header else None  # truncated if there is no end marker

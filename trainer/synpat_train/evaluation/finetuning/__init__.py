@@ -1,0 +1,1 @@
+"""Fine-tuning of an encoder on a task."""

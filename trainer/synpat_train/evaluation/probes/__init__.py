@@ -1,0 +1,1 @@
+"""Probes: classifiers on the features of a frozen encoder."""

@@ -1,0 +1,1 @@
+"""Evaluation tasks: benchmarks, folders of audio and embedded data."""

@@ -1,0 +1,73 @@
+"""A task from any folder with a metadata.csv: one row for each audio file, with its label and its fold or split."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+from synpat_shards import InputError
+
+from .listing import Listing, task_from_listing
+from .task import LoadTask, Source
+
+
+def folder_task(source: Source) -> LoadTask:
+    """Read the listing of `source.data`, a folder with metadata.csv.
+
+    The task is named after the folder, and after its columns if they are not the default ones: folder:NAME/COLUMN. A
+    column with the values `train` and `test` is a split: train on one, test on the other, leave out the rest. Any other
+    column holds folds, each of which is tested once. Raises InputError if the folder, its columns, its labels or
+    (unless they are skipped) its files cannot be used.
+    """
+    if source.data is None:
+        raise InputError("the task 'folder' needs --data DIR, a folder with metadata.csv and audio files")
+    folder = source.data
+    columns = _columns(folder)
+    part = source.split or ("fold" if "fold" in columns else "split")
+    _require_columns(folder, columns, ["filename", source.label, part])
+    name = "folder:" + "/".join([folder.resolve().name, *_unusual(source.label, part)])
+    return task_from_listing(name, folder, read_metadata(folder, source.label, part), source)
+
+
+def read_metadata(folder: Path, label: str, part: str) -> Listing:
+    """Read the rows of `folder/metadata.csv`. label, part: names of existing columns."""
+    with (folder / "metadata.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = [
+            ((row["filename"] or "").strip(), (row[label] or "").strip(), (row[part] or "").strip())
+            for row in csv.DictReader(file)
+        ]
+    assigned = [row for row in rows if row[1] and row[2]]
+    if not assigned:
+        raise InputError(f"{folder / 'metadata.csv'} has no row with a {label} and a {part}")
+    twice = [file for file, count in Counter(row[0] for row in assigned).items() if count > 1]
+    if twice:
+        raise InputError(f"{folder / 'metadata.csv'} lists {len(twice)} files more than once, the first: {twice[0]}")
+    return Listing.of(assigned, unassigned=len(rows) - len(assigned))
+
+
+def _columns(folder: Path) -> list[str]:
+    if not (folder / "metadata.csv").is_file():
+        raise InputError(
+            f"{folder} has no metadata.csv with the columns filename, label, and fold or split. {_contents(folder)}"
+        )
+    with (folder / "metadata.csv").open(newline="", encoding="utf-8-sig") as file:
+        return next(csv.reader(file), [])
+
+
+def _contents(folder: Path) -> str:
+    if not folder.is_dir():
+        return "The folder does not exist."
+    names = sorted(path.name for path in folder.iterdir())
+    return f"It contains {len(names)} entries: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+
+
+def _require_columns(folder: Path, columns: list[str], needed: list[str]) -> None:
+    missing = [column for column in needed if column not in columns]
+    if missing:
+        raise InputError(
+            f"{folder / 'metadata.csv'} has no column {' and no column '.join(missing)}; it has {', '.join(columns)}. "
+            "Select columns with --label and --split."
+        )
+
+
+def _unusual(label: str, part: str) -> list[str]:
+    return ([label] if label != "label" else []) + ([part] if part not in ("fold", "split") else [])

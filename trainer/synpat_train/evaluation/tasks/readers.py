@@ -1,0 +1,231 @@
+"""Readers of the benchmarks as they are on disk after download. Each function turns a folder into a listing.
+
+Splits that are published freely are read from the files of the data set. Where only the lists of EVAR (Niizumi et al.,
+"BYOL for Audio", 2023) define the split, a copy of the list in the folder is read: a CSV file named after the task with
+the columns file_name, label, and fold or split. Without it, clips are split by a rule of synpat, which the listing
+records.
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from synpat_shards import InputError
+
+from .listing import TEST, TRAIN, VALID, Listing
+
+AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".au", ".mp3", ".aiff"})
+"""Suffixes of audio files."""
+
+Row = tuple[str, str, str]
+"""File, label, part."""
+
+
+def esc50(root: Path) -> Listing:
+    """Read meta/esc50.csv and audio/, with the five official folds."""
+    return Listing.of([(f"audio/{row['filename']}", row["category"], row["fold"]) for row in _rows(root, ESC50_META)])
+
+
+def esc10(root: Path) -> Listing:
+    """Read the ten categories of ESC-50 that form ESC-10."""
+    rows = [row for row in _rows(root, ESC50_META) if row["esc10"] == "True"]
+    return Listing.of([(f"audio/{row['filename']}", row["category"], row["fold"]) for row in rows])
+
+
+ESC50_META = "meta/esc50.csv"
+
+
+def us8k(root: Path) -> Listing:
+    """Read metadata/UrbanSound8K.csv and audio/fold1 to fold10, the ten official folds."""
+    rows = _rows(root, US8K_META)
+    return Listing.of(
+        [(f"audio/fold{row['fold']}/{row['slice_file_name']}", row["class"], row["fold"]) for row in rows]
+    )
+
+
+US8K_META = "metadata/UrbanSound8K.csv"
+
+
+def spcv2(root: Path) -> Listing:
+    """Read one folder for each word. validation_list.txt and testing_list.txt name the files that are not for
+    training."""
+    parts = dict.fromkeys(_lines(root / "validation_list.txt"), VALID) | dict.fromkeys(_lines(root / SPCV2_LIST), TEST)
+    files = [file for file in _audio(root) if file.count("/") == 1 and not file.startswith("_")]
+    # Listed files that do not exist are kept, so that they are reported as missing.
+    names = sorted({*files, *parts})
+    return Listing.of([(name, name.split("/")[0], parts.get(name, TRAIN)) for name in names])
+
+
+SPCV2_LIST = "testing_list.txt"
+
+
+def voxceleb1(root: Path) -> Listing:
+    """Read iden_split.txt with lines such as "3 id10001/x/00001.wav" (1 train, 2 valid, 3 test), and the clips in
+    wav/."""
+    parts = {"1": TRAIN, "2": VALID, "3": TEST}
+    folder = "wav/" if (root / "wav").is_dir() else ""
+    rows = [line.split() for line in _lines(root / VOXCELEB1_LIST)]
+    return Listing.of([(folder + file, file.split("/")[0], parts[part]) for part, file in rows])
+
+
+VOXCELEB1_LIST = "iden_split.txt"
+
+
+def nsynth(root: Path) -> Listing:
+    """Read nsynth-train, nsynth-valid and nsynth-test, each with examples.json and audio/. The label is the family."""
+    rows: list[Row] = []
+    for part in (TRAIN, VALID, TEST):
+        examples = json.loads((root / f"nsynth-{part}" / "examples.json").read_text())
+        rows += [
+            (f"nsynth-{part}/audio/{name}.wav", example["instrument_family_str"], part)
+            for name, example in examples.items()
+        ]
+    return Listing.of(rows)
+
+
+NSYNTH_META = "nsynth-test/examples.json"
+
+
+def as20k(root: Path) -> Listing:
+    """Read AudioSet's balanced_train_segments.csv and eval_segments.csv, and files named by video, with or without a Y.
+
+    Videos without a file are counted as unassigned, because every copy lacks other videos.
+    """
+    by_video: dict[str, str] = {}
+    for file in _audio(root):
+        stem = Path(file).stem
+        by_video[stem[:11]] = file
+        if stem.startswith("Y") and len(stem) >= 12:
+            by_video.setdefault(stem[1:12], file)
+    rows: list[Row] = []
+    lost = 0
+    for name, part in ((AS20K_TRAIN, TRAIN), ("eval_segments.csv", TEST)):
+        for line in _lines(root / name):
+            if line.startswith("#"):
+                continue
+            video, _, _, labels = line.split(", ", 3)
+            if video in by_video:
+                rows.append((by_video[video], labels.strip('"'), part))
+            else:
+                lost += 1
+    return Listing.of(rows, unassigned=lost)
+
+
+AS20K_TRAIN = "balanced_train_segments.csv"
+
+
+def fsd50k(root: Path) -> Listing:
+    """Read FSD50K.ground_truth with dev.csv and eval.csv, and the clips in FSD50K.dev_audio and FSD50K.eval_audio."""
+    parts = {"train": TRAIN, "val": VALID}
+    dev = [
+        (f"FSD50K.dev_audio/{row['fname']}.wav", row["labels"], parts[row["split"]]) for row in _rows(root, FSD50K_META)
+    ]
+    test = [
+        (f"FSD50K.eval_audio/{row['fname']}.wav", row["labels"], TEST)
+        for row in _rows(root, "FSD50K.ground_truth/eval.csv")
+    ]
+    return Listing.of([*dev, *test])
+
+
+FSD50K_META = "FSD50K.ground_truth/dev.csv"
+
+
+def fsdd(root: Path) -> Listing:
+    """Read recordings/ with digit_speaker_number.wav. Numbers 0 to 4 are the official test part."""
+    rows = []
+    for file in _audio(root, "recordings"):
+        digit, _, number = Path(file).stem.split("_")
+        rows.append((file, digit, TEST if int(number) < 5 else TRAIN))
+    return Listing.of(rows)
+
+
+def _listed(task: str, otherwise: Callable[[Path], Listing], root: Path) -> Listing:
+    """Read the benchmark's list if there is a copy of it, else apply a rule of synpat."""
+    if not (root / f"{task}.csv").is_file():
+        return otherwise(root)
+    rows = _rows(root, f"{task}.csv")
+    part = "fold" if "fold" in rows[0] else "split"
+    kept = [row for row in rows if row[part]]
+    return Listing.of([(row["file_name"], row["label"], row[part]) for row in kept], unassigned=len(rows) - len(kept))
+
+
+def _voxforge(root: Path) -> Listing:
+    """Split by archive: one folder for each language, with one folder for each archive, which is of one speaker."""
+    files = [file for file in _audio(root) if file.count("/") == 3]
+    if not files:
+        raise InputError("without voxforge.csv, the layout must be language/archive/wav/file")
+    return own_split("voxforge", [(file, file.split("/")[0], "/".join(file.split("/")[:2])) for file in files])
+
+
+def _cremad(root: Path) -> Listing:
+    """Split by speaker: 1001_DFA_ANG_XX.wav in the folder or in AudioWAV (speaker, sentence, emotion, intensity)."""
+    clips = []
+    for file in _audio(root):
+        if Path(file).stem.count("_") == 3:
+            speaker, _, emotion, _ = Path(file).stem.split("_")
+            clips.append((file, emotion, speaker))
+    return own_split("cremad", clips)
+
+
+def _gtzan(root: Path) -> Listing:
+    """Read genres/blues/blues.00000.wav or .au, with the lists train_filtered.txt, valid_ and test_ if they exist."""
+    folder = next((name for name in ("genres", "genres_original") if (root / name).is_dir()), ".")
+    by_name = {Path(file).stem: file for file in _audio(root, folder)}
+    lists = {part: root / f"{part}_filtered.txt" for part in (TRAIN, VALID, TEST)}
+    if all(path.is_file() for path in lists.values()):
+        named = [(Path(line).stem, part) for part, path in lists.items() for line in _lines(path)]
+        rows = [(by_name.get(stem, f"{folder}/{stem}.wav"), stem.split(".")[0], part) for stem, part in named]
+        return Listing.of(rows, unassigned=len(by_name.keys() - {stem for stem, _ in named}))
+    return own_split("gtzan", [(file, stem.split(".")[0], stem) for stem, file in sorted(by_name.items())])
+
+
+def _surge(root: Path) -> Listing:
+    """Split by preset: preset-velocity64/60.ogg, MIDI keys 21 to 108."""
+    files = [file for file in _audio(root) if file.count("/") == 1]
+    return own_split("surge", [(file, Path(file).stem, file.split("/")[0]) for file in files])
+
+
+voxforge, cremad, gtzan, surge = (
+    partial(_listed, task, otherwise)
+    for task, otherwise in (("voxforge", _voxforge), ("cremad", _cremad), ("gtzan", _gtzan), ("surge", _surge))
+)
+
+OWN_SPLIT: Mapping[str, tuple[float, float]] = {
+    "voxforge": (0.70, 0.15),
+    "cremad": (0.69, 0.10),
+    "gtzan": (0.48, 0.21),
+    "surge": (0.81, 0.09),
+}
+"""Shares of the training and the validation part in synpat's own splits, close to those of the benchmark. The rest
+is the test part."""
+
+
+def own_split(task: str, clips: Sequence[tuple[str, str, str]]) -> Listing:
+    """Split (file, label, group) so that each group is in one part. Groups are ordered by hash and divided by their
+    number."""
+    groups = sorted(
+        {group for _, _, group in clips}, key=lambda group: hashlib.sha256(f"{task} {group}".encode()).digest()
+    )
+    train, valid = OWN_SPLIT[task]
+    ends = round(train * len(groups)), round((train + valid) * len(groups))
+    parts = {group: TRAIN if n < ends[0] else VALID if n < ends[1] else TEST for n, group in enumerate(groups)}
+    return Listing.of([(file, label, parts[group]) for file, label, group in clips], own_split=True)
+
+
+def _rows(root: Path, name: str) -> list[dict[str, str]]:
+    with (root / name).open(newline="", encoding="utf-8-sig") as file:
+        return list(csv.DictReader(file))
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+
+
+def _audio(root: Path, folder: str = ".") -> Iterator[str]:
+    """Yield the audio files of a folder in order, as paths relative to the root."""
+    for path in sorted((root / folder).rglob("*")):
+        if path.suffix.lower() in AUDIO:
+            yield path.relative_to(root).as_posix()

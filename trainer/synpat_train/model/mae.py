@@ -1,0 +1,105 @@
+"""The masked autoencoder: an encoder of the visible patches and a small decoder that predicts the masked ones.
+
+He et al., "Masked Autoencoders Are Scalable Vision Learners", 2022, for one-channel images.
+
+Axes in this file: B samples, L patches of an image, K visible, M = L - K masked, P the side of a patch, D the width of
+the encoder, E the width of the decoder.
+"""
+
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from synpat_train.config import Config
+
+from .timm_compat import Block, PatchEmbed
+from .vit import build_vit, initialise, sincos_positions
+
+
+class MaskedAutoencoder(nn.Module):
+    """A model that predicts the masked patches of an image from the visible ones."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.patch, self.kept, self.norm_pix = config.patch, config.kept, config.norm_pix
+        self.encoder = build_vit(config.model, config.height, config.width, config.patch)
+        rows, columns = config.height // config.patch, config.width // config.patch
+        width, norm = config.decoder_width, cast(type[nn.Module], partial(nn.LayerNorm, eps=1e-6))
+        self.decoder_embed = nn.Linear(self.encoder.embed_dim, width)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.register_buffer("decoder_positions", sincos_positions(rows, columns, width, prefix=1), persistent=False)
+        self.decoder_blocks = nn.Sequential(
+            *(Block(width, config.decoder_heads, qkv_bias=True, norm_layer=norm) for _ in range(config.decoder_depth))
+        )
+        self.decoder_norm = nn.LayerNorm(width, eps=1e-6)
+        self.decoder_predict = nn.Linear(width, config.patch**2)
+        initialise(self)
+
+    def forward(self, images: Tensor, noise: Tensor) -> Tensor:
+        """Return the loss: the mean squared error over the pixels of the masked patches.
+
+        images: [B, 1, height, width], normalised. noise: [B, L], uniform; the K patches with the lowest noise are
+        visible.
+        """
+        patches = patchify(images, self.patch)  # [B, L, P * P]
+        kept, masked = split_patches(noise, self.kept)
+        guesses = self.decode(self.encode(patches, kept), kept, masked)
+        targets = gather_patches(patches, masked).float()
+        if self.norm_pix:
+            targets = standardise(targets)
+        return F.mse_loss(guesses.float(), targets)
+
+    def encode(self, patches: Tensor, kept: Tensor) -> Tensor:
+        """Return [B, 1 + K, D] from patches [B, L, P * P] and the indices of the visible ones [B, K]."""
+        projection = cast(nn.Conv2d, cast(PatchEmbed, self.encoder.patch_embed).proj)
+        positions = self.encoder.pos_embed
+        assert isinstance(positions, Tensor)
+        # Projecting only the visible patches equals the convolution of the image at these patches.
+        tokens = F.linear(gather_patches(patches, kept), projection.weight.flatten(1), projection.bias)
+        tokens = tokens + positions[0, 1:][kept]
+        first = (cast(Tensor, self.encoder.cls_token) + positions[:, :1]).expand(len(tokens), -1, -1)
+        return self.encoder.norm(self.encoder.blocks(torch.cat([first, tokens], dim=1)))
+
+    def decode(self, encoded: Tensor, kept: Tensor, masked: Tensor) -> Tensor:
+        """Return predictions [B, M, P * P] of the masked patches, in the order of their indices [B, M].
+
+        The patches need not be sorted: each token includes its position, and attention does not depend on the order.
+        """
+        positions = cast(Tensor, self.decoder_positions)
+        first, seen = self.decoder_embed(encoded).split([1, kept.shape[1]], dim=1)
+        tokens = [first + positions[:, :1], seen + positions[0, 1:][kept], self.mask_token + positions[0, 1:][masked]]
+        tokens = self.decoder_blocks(torch.cat(tokens, dim=1))
+        return self.decoder_predict(self.decoder_norm(tokens[:, -masked.shape[1] :]))
+
+
+def patchify(images: Tensor, patch: int) -> Tensor:
+    """Split images [B, 1, height, width] into patches [B, L, P * P], row by row from the first row of the image."""
+    batch, _, height, width = images.shape
+    tiles = images.reshape(batch, height // patch, patch, width // patch, patch)
+    return tiles.transpose(2, 3).reshape(batch, -1, patch * patch)
+
+
+def unpatchify(patches: Tensor, height: int, width: int) -> Tensor:
+    """Join patches [B, L, P * P] to images [B, 1, height, width]."""
+    patch = round(patches.shape[2] ** 0.5)
+    tiles = patches.reshape(len(patches), height // patch, width // patch, patch, patch)
+    return tiles.transpose(2, 3).reshape(len(patches), 1, height, width)
+
+
+def split_patches(noise: Tensor, kept: int) -> tuple[Tensor, Tensor]:
+    """Return the indices [B, K] of the patches with the lowest noise, and [B, M] of the others."""
+    order = noise.argsort(dim=1)
+    return order[:, :kept], order[:, kept:]
+
+
+def gather_patches(patches: Tensor, indices: Tensor) -> Tensor:
+    """Select the patches [B, n, ...] at indices [B, n] from [B, L, ...]."""
+    return patches.gather(1, indices.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
+
+
+def standardise(patches: Tensor) -> Tensor:
+    """Subtract the mean of each patch and divide by the root of its unbiased variance plus 1e-6."""
+    return (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()

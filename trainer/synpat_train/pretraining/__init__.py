@@ -1,0 +1,1 @@
+"""Pre-training: the loop, its run folder and the `synpat-train` command."""

@@ -1,0 +1,122 @@
+"""Checkpoints of pre-training: everything that a run needs to resume exactly.
+
+A checkpoint contains no state of a random generator: order, masks and crops are functions of seed and step, and the
+model draws no random numbers.
+"""
+
+import copy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from synpat_shards import InputError
+from synpat_train.config import Config, differences, stored_config
+from synpat_train.model.mae import MaskedAutoencoder
+from synpat_train.model.timm_compat import VisionTransformer
+from synpat_train.tensor_file import first_line, read_tensors, write_tensors
+
+FOLDER = "checkpoints"
+
+
+@dataclass
+class Training:
+    """State that changes during a run."""
+
+    model: MaskedAutoencoder
+    optimizer: Optimizer
+    average: VisionTransformer | None
+    """Exponential moving average of the encoder's weights; None if it is not requested."""
+    step: int = 0
+    """Number of updates so far."""
+    losses: list[Tensor] = field(default_factory=list)
+    """Losses of the steps since the last log line, on the device."""
+
+    def follow(self, decay: float) -> None:
+        """Update the moving average of the encoder's weights."""
+        if self.average is not None:
+            update = get_ema_multi_avg_fn(decay)
+            update(list(self.average.parameters()), list(self.model.encoder.parameters()), torch.empty(0))
+
+    def finite(self) -> bool:
+        """Return True if all weights are finite. This waits for the device."""
+        return bool(torch.stack([weight.isfinite().all() for weight in self.model.parameters()]).all().item())
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the model."""
+        return next(self.model.parameters()).device
+
+    @property
+    def encoder(self) -> VisionTransformer:
+        """The encoder that a run exports: the moving average if there is one."""
+        return self.model.encoder if self.average is None else self.average
+
+
+def begin(model: MaskedAutoencoder, optimizer: Optimizer, config: Config) -> Training:
+    """Return the state before the first step."""
+    average = None if config.ema is None else copy.deepcopy(model.encoder).requires_grad_(False)
+    return Training(model, optimizer, average)
+
+
+def save_checkpoint(run: Path, training: Training, config: Config, digests: list[str]) -> Path:
+    """Write a checkpoint, then remove all but the most recent ones.
+
+    Raises OSError if the disk is full. The existing checkpoints are then unchanged.
+    """
+    path = run / FOLDER / f"step-{training.step:09d}.pt"
+    state: dict[str, Any] = {
+        "step": training.step,
+        "config": asdict(config),  # pyright: ignore[reportArgumentType]
+        "sets": digests,
+        "model": training.model.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "average": training.average and training.average.state_dict(),
+        "losses": training.losses,
+    }
+    write_tensors(path, state)
+    for old in checkpoints(run)[: -config.keep_checkpoints]:
+        old.unlink()
+    return path
+
+
+def load_checkpoint(run: Path, training: Training, config: Config, digests: list[str]) -> None:
+    """Restore the most recent checkpoint, if there is one.
+
+    Raises InputError if it is corrupt, or if it belongs to another configuration, with the differences.
+    """
+    if not (there := checkpoints(run)):
+        return
+    path = there[-1]
+    try:
+        state = read_tensors(path)
+        faults = [text] if (text := differences(stored_config(state["config"]), config)) else []
+        if state["sets"] != digests:
+            faults.append("it was trained on other shard sets")
+        if not faults:
+            _restore(training, state)
+    except InputError as error:
+        raise InputError(f"{error}. Remove it to continue from the previous checkpoint") from None
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is corrupt: {first_line(error)}. Remove it to continue from the previous checkpoint"
+        ) from None
+    if faults:
+        raise InputError(f"{path} belongs to another run: {', '.join(faults)}. Choose another --out")
+
+
+def _restore(training: Training, state: dict[str, Any]) -> None:
+    training.model.load_state_dict(state["model"])
+    training.optimizer.load_state_dict(state["optimizer"])
+    if training.average is not None:
+        training.average.load_state_dict(state["average"])
+    training.step, training.losses = state["step"], [loss.to(training.device) for loss in state["losses"]]
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Return the checkpoints of a run, the most recent one last."""
+    return sorted((run / FOLDER).glob("step-*.pt"))

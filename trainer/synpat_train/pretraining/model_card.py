@@ -1,0 +1,117 @@
+"""The model card of an encoder, made from its run folder."""
+
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from synpat_shards import write_atomically
+from synpat_train.config import to_yaml
+
+from .log import read_log
+from .run_folder import CONFIG, TrainingData, read_config, read_data
+
+CARD = "encoder/README.md"
+RESULTS = "evaluation/results.json"
+"""File that `synpat-eval` writes into a run folder."""
+
+
+def write_card(run: Path) -> None:
+    """Write the model card of a finished run, with the current results."""
+    write_atomically(run / CARD, card(run).encode())
+
+
+def update_card(run: Path) -> None:
+    """Write the model card again; no-op for a folder that holds no run."""
+    if (run / CONFIG).exists():
+        write_card(run)
+
+
+def card(run: Path) -> str:
+    """Return the card as Markdown, with the YAML header of the Hugging Face Hub."""
+    config, data = read_config(run), read_data(run)
+    sets = "\n".join(
+        f"| {Path(s.path).name} | {s.family or 'unknown'} | {s.samples:,} | {s.weight:g} | `{s.digest}` |"
+        for s in data.sets
+    )
+    return f"""---
+license: {"other" if _unknown(data) else "apache-2.0"}
+library_name: timm
+tags: [audio, masked-autoencoder, synthetic-data, synpat, timm, transformers]
+---
+
+# A ViT-{config.model} encoder for log-mel spectrograms
+
+Pre-trained by synpat as a masked autoencoder. {_origin(data)} The input is one channel of
+{config.height}x{config.width} (frequency x time), standardised with the mean and standard deviation of the data that
+the encoder is used on.
+
+```python
+import timm                                  # on the Hub: "hf-hub:user/name"
+encoder = timm.create_model("local-dir:path/to/this/folder", pretrained=True)
+
+from transformers import AutoModel
+encoder = AutoModel.from_pretrained("path/to/this/folder")
+
+from synpat_train import load_encoder        # clips of any length
+embedding = load_encoder("path/to/this/folder").clip_embedding(log_mel)
+```
+
+## Trained on
+
+| shard set | family | samples | weight | digest |
+|---|---|--:|--:|---|
+{sets}
+
+{_throughput(run, data.device)}
+
+## Results
+
+{_results(run)}
+
+## Configuration
+
+```yaml
+{to_yaml(config).rstrip()}
+```
+"""
+
+
+def _unknown(data: TrainingData) -> list[str]:
+    """Return the names of the sets that have no manifest of synpat, whose origin is unknown."""
+    return [Path(record.path).name for record in data.sets if record.family is None]
+
+
+def _origin(data: TrainingData) -> str:
+    """Return what the manifests of the sets prove about the training images."""
+    families = ", ".join(dict.fromkeys(record.family for record in data.sets if record.family))
+    known = f"The manifests of its shard sets state that the images were rendered by synpat ({families})."
+    if not (unknown := _unknown(data)):
+        return f"{known} No recording and no photograph was used."
+    origin = f"The origin and the licence of the images in {', '.join(unknown)} are unknown to synpat."
+    return f"{known} {origin}" if families else origin
+
+
+def _throughput(run: Path, device: str) -> str:
+    lines = read_log(run)
+    if not lines:
+        return f"Trained on {device}. The run has no log."
+    rate, busy, wait = (median(line[name] for line in lines) for name in ("samples_per_s", "mfu", "data_wait"))
+    return (
+        f"{lines[-1]['step']:,} steps to a loss of {lines[-1]['loss']:.4f}, on {device}: {rate:,.0f} samples/s, "
+        f"MFU {busy:.1%}, {wait:.1%} of the time waiting for data (medians)."
+    )
+
+
+def _results(run: Path) -> str:
+    """Return a table of the results of every task, or how to get them."""
+    if not (run / RESULTS).exists():
+        return "Not evaluated yet: `synpat-eval --encoder RUN --task gm-instrument`."
+    tasks: dict[str, Any] = json.loads((run / RESULTS).read_bytes())["tasks"]
+    rows = [
+        f"| {task} | " + " | ".join(f"{100 * score['value']:.1f}" for score in result["scores"].values()) + " |"
+        for task, result in tasks.items()
+    ]
+    contestants = list(next(iter(tasks.values()))["scores"])
+    head = f"| % | {' | '.join(contestants)} |\n|---|{'--:|' * len(contestants)}"
+    return "\n".join([head, *rows])

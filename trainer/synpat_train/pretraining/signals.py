@@ -1,0 +1,38 @@
+"""Handling of SIGTERM and SIGINT: the run stops after the current step and writes a checkpoint."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Self
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignals:
+    """Context that records SIGTERM and SIGINT. A second SIGINT has its default effect.
+
+    Further SIGTERMs are ignored: a scheduler sends one to every process of a job, and torchrun forwards its own.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.before = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # only the main thread may set handlers
+            self.before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    @property
+    def requested(self) -> bool:
+        """True if the run should stop."""
+        return self.received is not None
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = self.received or number
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, self.before[signal.SIGINT])
