@@ -2,16 +2,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# tinysoundfont comes without its dependencies: it asks for pyaudio, which builds against PortAudio's headers and
-# serves live playback alone.
+# tinysoundfont is installed without its dependencies: pyaudio needs the headers of PortAudio and is only for live
+# playback.
+# The documentation imports the commands of the trainer.
+EXTRA_docs := ,train
+
 INSTALL = $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint check bench clean
+.PHONY: help demo test lint check bench docs clean
 
-help: ## this list
+help: ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
-demo: $(VENV)/demo ## from nothing to demo/report.html: render, pre-train, evaluate
+demo: $(VENV)/demo ## render, pre-train, evaluate; writes demo/report.html
 	$(BIN)/python tools/demo.py
 
 test: $(VENV)/test ## all tests
@@ -23,17 +26,21 @@ lint: $(VENV)/test ## format, lint, types, import contracts
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-check: lint test ## everything that must be green before a change lands
+check: lint test ## all checks of a change
 
-bench: $(VENV)/test ## time every family, into docs/bench_families.json; about ten minutes
+bench: $(VENV)/test ## time every family; writes docs/bench_families.json, about ten minutes
 	$(BIN)/python tools/bench_families.py
 
-$(VENV)/demo $(VENV)/test: $(VENV)/%: pyproject.toml constraints.txt
+docs: $(VENV)/docs ## build the documentation into site/
+	$(BIN)/python tools/make_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+$(VENV)/demo $(VENV)/test $(VENV)/docs: $(VENV)/%: pyproject.toml constraints.txt
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@echo "installing synpat[$*] into $(VENV), about two minutes the first time"
-	$(INSTALL) --editable ".[$*]"
+	$(INSTALL) --editable ".[$*$(EXTRA_$*)]"
 	$(INSTALL) --no-deps tinysoundfont
 	@touch $@
 
-clean: ## remove what the commands above made
-	rm -rf $(VENV) demo
+clean: ## remove the files made by the commands above
+	rm -rf $(VENV) demo site

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Numba's cache does not notice a change in another file: give each state of the sources a cache of its own. This must
-# come before numba is imported, and commands started by tests inherit it.
+# Numba's cache does not detect changes in imported files, so each state of the sources has its own cache. This must be
+# set before numba is imported. Commands started by tests inherit it.
 _families = Path(__file__).parents[1] / "generators"
 _state = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(_families.rglob("*.py")))).hexdigest()[:16]
 os.environ.setdefault("NUMBA_CACHE_DIR", f"{tempfile.gettempdir()}/synpat-numba-{_state}")
 
-# Small models gain nothing from a second thread, and lose much where another program has the core.
+# Small models do not run faster with a second thread, and much slower if another program uses the core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 sys.path.append(str(Path(__file__).parent))  # for `servers`, which tests import
@@ -23,7 +23,7 @@ sys.path.append(str(Path(__file__).parent))  # for `servers`, which tests import
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-# The first example compiles kernels; and the same examples each time, so that a red run is red again.
+# No deadline, because the first example compiles kernels. Examples are fixed, so that failures are reproducible.
 settings.register_profile("synpat", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("synpat")
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write the golden pictures instead of comparing")
+    parser.addoption("--update-golden", action="store_true", help="write the golden images instead of comparing")
 
 
 @pytest.fixture(scope="session")
 def perlin_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small finished set: 100 perlin patterns of 80x208 in 4 shards."""
+    """Return a small finished set: 100 perlin patterns of 80x208 in 4 shards."""
     from synpat.rendering.render import make_spec, render_set
 
     folder = tmp_path_factory.mktemp("sets") / "perlin"
@@ -47,7 +47,7 @@ def perlin_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[ObjectStore]":
-    """A real object store with an empty bucket, for the whole session."""
+    """Start a real object store with an empty bucket for the session."""
     from servers import ObjectStore, program
 
     binary = program("weed")
@@ -63,7 +63,7 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[ObjectSt
 
 @pytest.fixture
 def s3(object_store: "ObjectStore", monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """The URL of an empty place in the object store, with credentials in the environment."""
+    """Return the URL of an empty folder in the object store, with credentials in the environment."""
     from s3fs import S3FileSystem
 
     S3FileSystem.clear_instance_cache()
@@ -75,7 +75,7 @@ def s3(object_store: "ObjectStore", monkeypatch: pytest.MonkeyPatch, request: py
 
 @pytest.fixture(scope="session")
 def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SftpServer]":
-    """A real SFTP server on an empty folder, for the whole session."""
+    """Start a real SFTP server on an empty folder for the session."""
     from servers import SftpServer, program
 
     binary = program("rclone")
@@ -91,18 +91,20 @@ def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SftpServe
 
 @pytest.fixture
 def sftp(sftp_server: "SftpServer", monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """The URL of an empty place on the SFTP server, with the password where fsspec looks for it."""
+    """Return the URL of an empty folder on the SFTP server, with the password in fsspec's configuration."""
     from fsspec.config import conf
     from servers import PASSWORD
 
     monkeypatch.setenv("FSSPEC_SFTP_PASSWORD", PASSWORD)  # for commands that tests start
-    monkeypatch.setitem(conf, "sftp", {"password": PASSWORD})  # for this process, which has read the environment
+    monkeypatch.setitem(
+        conf, "sftp", {"password": PASSWORD}
+    )  # for this process, which has already read the environment
     return f"{sftp_server.url}/{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path):
-    """A file system of two megabytes."""
+    """Mount a file system of two megabytes and return its path."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True)

@@ -1,4 +1,4 @@
-"""What the tests of killed and spread renders share: an undisturbed set to compare with, and who runs under whom."""
+"""Helpers for tests of interrupted and distributed renders: a reference set, and child processes."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def undisturbed(folder: Path, n: int, per_shard: int) -> dict[str, bytes]:
-    """The files of a set of perlin patterns of 32x64, rendered by this process."""
+    """Render a set of perlin patterns of 32x64 in this process and return its files."""
     spec = make_spec("perlin", n, height=32, width=64, samples_per_shard=per_shard)
     render_set(folder, spec, workers=1, progress=lambda *_: None)
     return contents(folder)
 
 
 def children(pid: int) -> list[int]:
-    """Process ids of what any thread of a process has started."""
+    """Return the process ids of the children of a process."""
     return [int(one) for tree in Path(f"/proc/{pid}/task").glob("*/children") for one in tree.read_text().split()]

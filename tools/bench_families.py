@@ -1,7 +1,9 @@
-"""How fast every family is, kernel by kernel and as a whole, beside the published generators.
+#!/usr/bin/env python3
+"""Benchmark of all families, compared with the published generators.
 
-Families and encoders are timed on one thread by processor time, which other programs on the machine hardly add to; the
-whole `synpat render` by the clock, on all cores. A family whose extra or checkpoint is missing is named and left out.
+Families and encoders are timed on one thread by processor time, which other programs on the machine hardly affect. The
+complete `synpat render` is timed by wall time on all cores. A family without its extra or checkpoint is skipped with a
+message.
 """
 
 import json
@@ -34,18 +36,19 @@ from synpat_shards import decode_png, encode_png, shard_set
 REPORT = Path(__file__).parents[1] / "docs" / "bench_families.json"
 SMALL, LARGE = (80, 208), (128, 1024)
 SHORT = (32, 32)
-"""Where feature-vis, which takes a minute an image at its native size, is tried out."""
+"""Size for the warm-up of feature-vis, which takes a minute per image at its native size."""
 SECONDS = 1.0
-"""Processor time given to each family at each size; at least one sample is painted."""
+"""Processor time for each family at each size; at least one sample is painted."""
 PIPELINE_SECONDS = 4.0
-"""Processor time on each core that the rendering of the whole set should take."""
+"""Intended processor time per core for rendering a complete set."""
 KEPT = 300
-"""Images that the encoders are timed on, at most."""
+"""Maximum number of images for timing the encoders."""
 
-# Native side in pixels, and seconds an image of the published generator on one thread. Measured by running each at its
-# own settings on one machine: Baradad et al. 2021 (dead leaves, statistical, StyleGAN, feature visualisations), Kataoka
-# et al. 2020 (FractalDB, one file of the four that a rendering gives) and 2022 (RCDB), Takashima et al. 2023
-# (VisualAtom), Anderson and Farrell 2022 (IFS), Baradad et al. 2022 (shaders: 7 ms, and 8 ms to compile, on llvmpipe).
+# Native side in pixels, and seconds per image of the published generator on one thread. All were measured on one
+# machine with their published settings: Baradad et al. 2021 (dead leaves, statistical, StyleGAN, feature
+# visualisations), Kataoka et al. 2020 (FractalDB, one file of the four that a rendering gives) and 2022 (RCDB),
+# Takashima et al. 2023 (VisualAtom), Anderson and Farrell 2022 (IFS), Baradad et al. 2022 (shaders: 7 ms, and 8 ms to
+# compile, on llvmpipe).
 # fmt: off
 REFERENCE_RESULTS = {
     "dead-leaves-squares": (256, 1.14), "dead-leaves-oriented": (256, 1.32), "dead-leaves-shapes": (256, 1.43),
@@ -57,15 +60,20 @@ REFERENCE_RESULTS = {
 }
 # fmt: on
 UNPUBLISHED_SIDE = 256
-"""Side of the square that families without a published time are painted at."""
+"""Side of the square images for families without a published time."""
 
 
 @click.command()
-@click.option("--family", type=click.Choice(list(FAMILIES)), multiple=True, help="Measure these alone.  [default: all]")
-@click.option("--out", type=click.Path(path_type=Path), default=REPORT, show_default=True, help="JSON to write.")
-@click.option("--table", is_flag=True, help="Measure nothing: print the JSON as a Markdown table.")
+@click.option(
+    "--family",
+    type=click.Choice(list(FAMILIES)),
+    multiple=True,
+    help="Measure only this family. May be repeated.  [default: all]",
+)
+@click.option("--out", type=click.Path(path_type=Path), default=REPORT, show_default=True, help="JSON file to write.")
+@click.option("--table", is_flag=True, help="Do not measure: print the JSON file as a Markdown table.")
 def main(family: tuple[str, ...], out: Path, table: bool) -> None:
-    """Time families and write docs/bench_families.json. With --family, the others keep what is in it.
+    """Measure families and write docs/bench_families.json. With --family, results of other families are kept.
 
     \b
     Example:
@@ -83,8 +91,8 @@ def main(family: tuple[str, ...], out: Path, table: bool) -> None:
             click.echo(f"measuring {name}", err=True)
             try:
                 report["families"][name] = measure(name)
-            except (ValueError, ImportError, OSError) as refusal:
-                click.echo(f"left out: {name}: {refusal}", err=True)
+            except (ValueError, ImportError, OSError) as error:
+                click.echo(f"skipped: {name}: {error}", err=True)
         report["families"] = {name: report["families"][name] for name in FAMILIES if name in report["families"]}
         out.parent.mkdir(exist_ok=True)
         out.write_text(json.dumps(report, indent=1) + "\n")
@@ -92,26 +100,26 @@ def main(family: tuple[str, ...], out: Path, table: bool) -> None:
 
 
 def measure(family: str) -> dict[str, object]:
-    """All figures of one family: times in milliseconds, sizes in bytes."""
+    """Return all results of one family: times in milliseconds, sizes in bytes."""
     side, published = REFERENCE_RESULTS.get(family, (UNPUBLISHED_SIDE, None))
     native = sample_times(family, side, side)
     small = sample_times(family, *SMALL)
-    whole, lost = whole_times(family, small["render_ms"] + small["encode_ms"])
+    total, overhead = total_times(family, small["render_ms"] + small["encode_ms"])
     return {
         "first_start_s": first_start_seconds(family),
         "80x208": small,
         "128x1024": sample_times(family, *LARGE),
         "native": {"side": side, "published_ms": published and published * 1000} | native,
         "times_faster": published and published * 1000 / native["render_ms"],
-        "whole_ms": whole,
-        "lost_share": lost,
-        "images_per_s": images_per_second(family, whole),
+        "whole_ms": total,
+        "lost_share": overhead,
+        "images_per_s": images_per_second(family, total),
     }
 
 
 def sample_times(family: str, height: int, width: int) -> dict[str, float]:
-    """Means over images: of the family, rejected draws included, and of the PNG, ours and OpenCV's."""
-    paint(family, 0, 0, *(SHORT if family.startswith("feature-vis") else (height, width)))  # compiles
+    """Return means over images: times of the family with rejected draws, times and sizes of our and OpenCV's PNG."""
+    paint(family, 0, 0, *(SHORT if family.startswith("feature-vis") else (height, width)))  # compiles the kernels
     images, rejects = [], []
     with clocked_family(family) as times:
         while sum(times) < SECONDS:
@@ -132,7 +140,7 @@ def sample_times(family: str, height: int, width: int) -> dict[str, float]:
 
 @contextmanager
 def clocked_family(family: str) -> Iterator[list[float]]:
-    """Seconds of processor time of every drawing of parameters and every painting, while the context lasts."""
+    """Record the processor time in seconds of every call of `draw` and `render` in the context."""
     model, times = FAMILIES[family], []
     with (
         patch.object(model, "draw", clocked(model.draw, times)),
@@ -142,16 +150,16 @@ def clocked_family(family: str) -> Iterator[list[float]]:
 
 
 def clocked(function: Callable[..., Any], times: list[float]) -> Callable[..., Any]:
-    """The function, which notes how long each call took."""
+    """Return a function that appends the processor time of each call to `times`."""
 
-    def noting(*arguments: object) -> object:
+    def timed(*arguments: object) -> object:
         began = time.process_time()
         try:
             return function(*arguments)
         finally:
             times.append(time.process_time() - began)
 
-    return noting
+    return timed
 
 
 def mean_ms(function: Callable[[Any], object], items: list[Any]) -> float:
@@ -161,9 +169,11 @@ def mean_ms(function: Callable[[Any], object], items: list[Any]) -> float:
     return (time.process_time() - began) * 1000 / len(items)
 
 
-def whole_times(family: str, least_ms: float) -> tuple[float, float]:
-    """Of a set rendered by one worker: processor time of an image, and the share of it that goes neither into the
-    family nor into the encoder."""
+def total_times(family: str, least_ms: float) -> tuple[float, float]:
+    """Return the processor time per image in ms for a set rendered by one worker, and the share of the overhead.
+
+    The overhead is the time that is spent neither in the family nor in the PNG encoder.
+    """
     spec = make_spec(family, max(int(1000 * SECONDS / least_ms), 3), height=SMALL[0], width=SMALL[1])
     encoding: list[float] = []
     with (
@@ -173,26 +183,27 @@ def whole_times(family: str, least_ms: float) -> tuple[float, float]:
     ):
         began = time.process_time()
         render_set(Path(folder), spec, workers=1, progress=lambda *_: None)
-        whole = time.process_time() - began
-    return whole * 1000 / (spec.n + 1), 1 - sum(painting + encoding) / whole  # one is painted to try the family out
+        total = time.process_time() - began
+    # One more image than spec.n is painted, to check the specification.
+    return total * 1000 / (spec.n + 1), 1 - sum(painting + encoding) / total
 
 
-def images_per_second(family: str, whole: float) -> float:
-    """What `synpat render` says of itself on all cores, from the start of its workers to the finished set."""
-    n = max(int(1000 * PIPELINE_SECONDS / whole) * cores(), 4)
+def images_per_second(family: str, total_ms: float) -> float:
+    """Return the rate that `synpat render` prints on all cores, from the start of its workers to the finished set."""
+    n = max(int(1000 * PIPELINE_SECONDS / total_ms) * cores(), 4)
     options = (
         f"--family {family} --n {n} --size {SMALL[0]}x{SMALL[1]} --samples-per-shard {min(1000, -(-n // cores()))}"
     )
     with tempfile.TemporaryDirectory() as folder:
         command = [Path(sys.executable).with_name("synpat"), "render", *options.split(), "--out", folder]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    rate = re.search(r"([\d,.]+) images/s, [\d.]+ MB/s\n*$", said)
-    assert rate, said
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    rate = re.search(r"([\d,.]+) images/s, [\d.]+ MB/s\n*$", output)
+    assert rate, output
     return float(rate[1].replace(",", ""))
 
 
 def first_start_seconds(family: str) -> float:
-    """Until the first sample is painted, in a process that finds no compiled kernel."""
+    """Return the seconds until the first sample is painted in a process without compiled kernels."""
     code = f"import time; b = time.monotonic(); from synpat import sample; sample({family!r}, 0, 0, 80, 208); "
     with tempfile.TemporaryDirectory() as cache:
         environment = os.environ | {"NUMBA_CACHE_DIR": cache}
@@ -204,10 +215,10 @@ def first_start_seconds(family: str) -> float:
 
 
 def markdown(report: dict) -> str:
-    """The README's table of a report."""
+    """Return a report as a Markdown table."""
     lines = [
-        "| family | ms at 80x208 | ms at 128x1024 | native side | ms there | published ms | times faster "
-        "| PNG ms | PNG bytes | rejects | lost | images/s, all cores | first start, s |",
+        "| family | ms at 80x208 | ms at 128x1024 | native side | ms at native side | published ms | times faster "
+        "| PNG ms | PNG bytes | rejects | overhead | images/s, all cores | first start, s |",
         "|---|" + "--:|" * 12,
     ]
     for name, f in report["families"].items():

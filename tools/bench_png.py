@@ -1,8 +1,7 @@
-"""Ways to write a PNG, on every family: encode time, decode time and size. The reason why png.py writes as it does.
+#!/usr/bin/env python3
+"""Benchmark of PNG encoders on every family: encode time, decode time and size. It is the basis of png.py's settings.
 
-    python tools/bench_png.py --size 80x208
-
-One thread; milliseconds an image, best of several rounds over the same images.
+Uses one thread. Times are milliseconds per image, best of several rounds over the same images.
 """
 
 import struct
@@ -22,12 +21,12 @@ IMAGES, ROUNDS = 20, 5
 
 
 def opencv(*options: int) -> Callable[[Image], bytes]:
-    """OpenCV's writer with options of cv2.imencode."""
+    """Return OpenCV's encoder with options of cv2.imencode."""
     return lambda image: cv2.imencode(".png", image, options)[1].tobytes()
 
 
 def by_zlib(kind: int, level: int) -> Callable[[Image], bytes]:
-    """One filter for all rows (0 none, 2 up) over zlib."""
+    """Return an encoder with one filter for all rows (0 none, 2 up) and zlib."""
 
     def encode(image: Image) -> bytes:
         height, width = image.shape
@@ -51,7 +50,7 @@ WRITERS: dict[str, Callable[[Image], bytes]] = {
 
 
 def best(work: Callable[[], object]) -> float:
-    """Milliseconds of the fastest of several rounds, an image."""
+    """Return the milliseconds per image of the fastest of several rounds."""
     times = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
@@ -61,7 +60,7 @@ def best(work: Callable[[], object]) -> float:
 
 
 def measure(images: Sequence[Image], encode: Callable[[Image], bytes]) -> tuple[float, float, float]:
-    """Encode and decode time in milliseconds, and size in kilobytes, of an image."""
+    """Return encode time and decode time in milliseconds and size in kilobytes, per image."""
     files = [encode(image) for image in images]
     assert all(np.array_equal(decode_png(file), image) for file, image in zip(files, images, strict=True))
     arrays = [np.frombuffer(file, np.uint8) for file in files]
@@ -71,9 +70,14 @@ def measure(images: Sequence[Image], encode: Callable[[Image], bytes]) -> tuple[
 
 
 @click.command()
-@click.option("--size", default="80x208", show_default=True)
+@click.option("--size", default="80x208", show_default=True, help="Height and width in pixels.")
 def main(size: str) -> None:
-    """Print a Markdown table: encode ms / decode ms / KB for each family and writer."""
+    """Print a Markdown table: encode ms / decode ms / KB for each family and encoder.
+
+    \b
+    Example:
+      tools/bench_png.py --size 80x208
+    """
     cv2.setNumThreads(1)
     height, width = map(int, size.split("x"))
     print(f"| {size} | " + " | ".join(WRITERS) + " |\n" + "|---" * (1 + len(WRITERS)) + "|")

@@ -1,8 +1,7 @@
-#!/usr/bin/env python
-"""How fast the trainer is, in one call: decoding, streaming, the cache, and steps of every preset beside plain code.
+#!/usr/bin/env python3
+"""Benchmark of the trainer: decoding, streaming, the cache, and training of every preset compared with plain code.
 
-Full sizes where there is a GPU, small ones without; the last thing printed is one table. Runs from a checkout too,
-without installing it.
+Uses large sets on a GPU and small ones without. It can also run from a checkout that is not installed.
 """
 
 import json
@@ -23,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / part) for part in ("generators", "shards", "trainer")]
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command sets it
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in the command synpat-train
 
 from synpat_train.entry_points import keep_memory  # noqa: E402
 
@@ -57,19 +56,19 @@ except ImportError:  # checkouts before 2026-11-26
 train()
 """
 READ_SECONDS = 2.0
-"""Time given to each way of reading."""
+"""Time for each way of reading."""
 SETTLED = 2
-"""Lines of a log that are left out: there the first steps are, and with them whatever is slow once."""
+"""Number of log lines at the start that are ignored, because the first steps are slow."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of training: a preset with settings over it."""
+    """One row of the table: a preset with changed settings."""
 
     name: str
     preset: str
     batch: int
-    """Samples in a step on a GPU."""
+    """Samples per step on a GPU."""
     settings: Mapping[str, Any]
 
 
@@ -81,20 +80,25 @@ ROWS = (
     Row("audiomae, mask .75", "audiomae", 256, {"mask_ratio": 0.75}),
 )
 SAMPLES = {(80, 208): 16384, (80, 608): 8192, (128, 1024): 4096}
-"""Rendered at each size for a GPU; a 32nd of it without."""
+"""Number of rendered samples of each size on a GPU; a 32nd of it without."""
 
 
 @click.command()
-@click.option("--model", help="Encoder.  [default: base on a GPU, tiny without]")
-@click.option("--only", multiple=True, type=click.Choice([r.name for r in ROWS]), help="Only these rows of training.")
-@click.option("--steps", type=int, help="Steps of each row.  [default: 120 on a GPU, 12 without]")
+@click.option("--model", help="Size of the encoder.  [default: base on a GPU, tiny without]")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice([r.name for r in ROWS]),
+    help="Measure only this row of training. May be repeated.",
+)
+@click.option("--steps", type=int, help="Training steps per row.  [default: 120 on a GPU, 12 without]")
 @click.option(
     "--against",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Compare with another checkout on the CPU instead: alternating runs of the command.",
 )
 def main(model: str | None, only: tuple[str, ...], steps: int | None, against: Path | None) -> None:
-    """Measure, then print one table.
+    """Measure reading and training, and print one Markdown table.
 
     \b
     Examples:
@@ -114,17 +118,17 @@ def main(model: str | None, only: tuple[str, ...], steps: int | None, against: P
             rows += reading(Path(folder), size)
         for row in ROWS:
             if row.name in (only or [r.name for r in ROWS]):
-                say(f"training {row.name}")
+                log(f"training {row.name}")
                 rows += training(Path(folder), row, model or ("base" if gpu else "tiny"), steps or (120 if gpu else 12))
     print(table(rows, gpu))
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 def render(folder: Path, size: tuple[int, int], n: int) -> None:
-    say(f"rendering {n} samples of {size[0]}x{size[1]}")
+    log(f"rendering {n} samples of {size[0]}x{size[1]}")
     spec = make_spec(FAMILY, n, height=size[0], width=size[1], samples_per_shard=max(n // 16, 1))
     render_set(set_of(folder, size), spec, workers=len(os.sched_getaffinity(0)), progress=lambda *_: None)
 
@@ -137,8 +141,8 @@ def set_of(folder: Path, size: tuple[int, int]) -> Path:
 
 
 def reading(folder: Path, size: tuple[int, int]) -> list[tuple[str, ...]]:
-    """Rates of decoding, streaming and the cache; one thread, so one core."""
-    say(f"reading {size[0]}x{size[1]}")
+    """Return the rates of decoding, streaming and the cache."""
+    log(f"reading {size[0]}x{size[1]}")
     sets = open_sets([str(set_of(folder, size))], size[0], folder / "cache")
     shard = sets[0].shards[0].path
     data = shard.read_bytes()
@@ -153,23 +157,23 @@ def reading(folder: Path, size: tuple[int, int]) -> list[tuple[str, ...]]:
         ),
         "cache": batches(CachedImages(sets, size[1], folder / "cache"), order),
     }
-    return [(f"{name}, {size[0]}x{size[1]}", f"{found:,.0f}", "", "", "", "", "") for name, found in read.items()]
+    return [(f"{name}, {size[0]}x{size[1]}", f"{speed:,.0f}", "", "", "", "", "") for name, speed in read.items()]
 
 
 def batches(images: Images, order: SampleOrder, batch: int = 256) -> float:
-    """Samples a second in batches, in the order of an epoch."""
-    batch, place = min(batch, len(order)), 0
+    """Return the samples per second when reading batches in the order of an epoch."""
+    batch, position = min(batch, len(order)), 0
 
     def read() -> None:
-        nonlocal place
-        images.read(order.samples(0, place, place + batch), np.zeros(batch))
-        place = (place + batch) % (len(order) - batch + 1)
+        nonlocal position
+        images.read(order.samples(0, position, position + batch), np.zeros(batch))
+        position = (position + batch) % (len(order) - batch + 1)
 
     return rate(read, batch)
 
 
 def rate(work: Callable[[], object], samples: int) -> float:
-    """Samples a second, at best: other programs only ever add to a time."""
+    """Return the samples per second of the fastest call: other programs can only make a call slower."""
     work()
     times, until = [], time.monotonic() + READ_SECONDS
     while time.monotonic() < until:
@@ -183,7 +187,7 @@ def rate(work: Callable[[], object], samples: int) -> float:
 
 
 def training(folder: Path, row: Row, model: str, steps: int) -> list[tuple[str, ...]]:
-    """The command's own figures of a run, and those of plain code for the same model."""
+    """Return the row of a run from its log, and rows of plain code for the same model."""
     gpu = torch.cuda.is_available()
     small = {} if gpu else {"decoder_width": 96, "decoder_depth": 2, "decoder_heads": 3}
     settings = dict(
@@ -210,7 +214,7 @@ def training(folder: Path, row: Row, model: str, steps: int) -> list[tuple[str, 
     if "stream" in row.settings:
         return rows
     for precision in (torch.float32, torch.bfloat16)[: 1 + uses_bfloat16("auto", device())]:
-        say(f"plain code for {row.name}, {precision}")
+        log(f"plain code for {row.name}, {precision}")
         plain, held = plain_rate(config, precision, max(steps // 6, 3))
         rows.append(
             (
@@ -231,10 +235,11 @@ def device() -> torch.device:
 
 
 def plain_rate(config: Config, precision: torch.dtype, steps: int) -> tuple[float, float]:
-    """Samples a second, and gigabytes, of the same model trained as public code does: eager, every patch embedded by a
-    convolution, all patches put back in order and predicted, a default AdamW, and the loss fetched in every step.
+    """Return samples per second and gigabytes of memory when the same model is trained as in public implementations.
 
-    Its images are on the device already, as floating-point numbers: it never waits for data.
+    That is: eager mode, every patch embedded by a convolution, all patches restored to their order and predicted, a
+    default AdamW, and the loss copied to the host in every step. The images are already on the device as floating-point
+    numbers, so no time is spent on loading data.
     """
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -261,7 +266,7 @@ def plain_rate(config: Config, precision: torch.dtype, steps: int) -> tuple[floa
 
 
 def plain_loss(model: Any, images: Tensor, config: Config) -> Tensor:
-    """He et al. 2022, in the order of the paper."""
+    """Return the loss of He et al., "Masked autoencoders are scalable vision learners", 2022, as in the paper."""
     encoder = model.encoder
     tokens = encoder.patch_embed.proj(images).flatten(2).transpose(1, 2) + encoder.pos_embed[:, 1:]
     batch, patches, width = tokens.shape
@@ -305,7 +310,7 @@ def comparison(folder: Path, other: Path, model: str, steps: int) -> str:
                     f"| {threads} | {batch} | {precision} | {theirs[0]:,.1f} | {ours[0]:,.1f} "
                     f"| {ours[0] / theirs[0]:.2f} | {losses} |"
                 )
-                say(lines[-1])
+                log(lines[-1])
     return "\n".join([*lines, "", f"{processor()}, torch {torch.__version__}; medians of {ROUNDS} alternating runs."])
 
 
@@ -340,12 +345,10 @@ def command_rate(
 
 
 def table(rows: list[tuple[str, ...]], gpu: bool) -> str:
-    head = ("", "samples/s", "GFLOP a sample", "MFU", "waiting for data", "GB", "ours is faster by")
+    head = ("", "samples/s", "GFLOP per sample", "MFU", "waiting for data", "GB", "speed-up of synpat-train")
     lines = ["| " + " | ".join(row) + " |" for row in (head, ("---", *["--:"] * 6), *rows)]
     where = torch.cuda.get_device_name() if gpu else f"{processor()}, {torch.get_num_threads()} threads"
-    note = (
-        "" if gpu else " Without a GPU: a small decoder, a small batch; MFU is of what a product of matrices reaches."
-    )
+    note = "" if gpu else " Without a GPU: a small decoder and a small batch; MFU is relative to a matrix product."
     return "\n".join([*lines, "", f"{where}, torch {torch.__version__}, Python {platform.python_version()}.{note}"])
 
 

@@ -1,8 +1,10 @@
-"""The whole road on one small machine: render every family, pre-train, evaluate on recorded instruments, report.
+#!/usr/bin/env python3
+"""Demo on a small machine: render every family, pre-train, evaluate on recorded instruments, and write a report.
 
-A driver over the three commands, with no logic of its own. What is done already is not done again.
+The script only runs the three commands. Finished stages are not repeated.
 """
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -13,17 +15,18 @@ from synpat.families import FAMILIES
 
 DEMO = Path(__file__).parents[1] / "demo"
 SAMPLES = 1000
-"""Of each family."""
+"""Number of samples of each family."""
 CONTROL = "white-noise"
-"""Rendered and shown, but not trained on: it has no structure to learn."""
+"""Family that is rendered and shown but not used for training, because it has no structure to learn."""
 ENCODER = "--model tiny --batch-size 32 --steps 600"
-# Many small steps, and a decoder as small as the encoder: on two cores there is time for no more than a glimpse.
+# Many small steps and a decoder as small as the encoder, so that the demo takes minutes on two cores.
 DECODER = "--set decoder_width=128 --set decoder_depth=2 --set decoder_heads=4 --set base_lr=4e-3"
 TASKS = ("gm-instrument", "gm-pitch")
 
 
 def main() -> None:
-    """Run every stage, then write demo/report.html."""
+    """Run all stages and write demo/report.html."""
+    argparse.ArgumentParser(description=__doc__, epilog="Example: tools/demo.py").parse_args()
     families = [name for name, family in FAMILIES.items() if not family.expensive]
     stage(f"rendering {len(families)} families")
     run("synpat", "render", "--family", "all", "--n", SAMPLES, "--out", DEMO / "sets")
@@ -54,7 +57,7 @@ def stage(name: str) -> None:
 
 
 def run(*command: object) -> None:
-    """Run one of our commands; if it fails, so does the demo."""
+    """Run a command of synpat. If it fails, exit with its exit code."""
     program = Path(sys.executable).with_name(str(command[0]))
     if code := subprocess.run([program, *map(str, command[1:])]).returncode:
         sys.exit(code)

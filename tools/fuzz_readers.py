@@ -1,11 +1,12 @@
-"""Throw mutated tars, manifests and images at the readers: each must be read, or refused with a ValueError in a line.
+#!/usr/bin/env python3
+"""Fuzz the readers of tar files, manifests and PNG images.
 
-    pip install atheris
-    python tools/fuzz_readers.py tar 600        # or manifest, png; seconds
-
-What the tar reader accepts, the standard library must list the same, and reading in pieces must give the same.
+Each input must either be read or be rejected by a ValueError with a one-line message.
+Members that the tar reader accepts must equal those of the standard library, and reading in pieces must give the same
+result. Needs atheris: pip install atheris
 """
 
+import argparse
 import io
 import json
 import random
@@ -15,8 +16,21 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import atheris  # pyright: ignore[reportMissingImports]
-import numpy as np
+TARGETS = ("tar", "manifest", "png")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, epilog="Example: tools/fuzz_readers.py tar 600")
+    parser.add_argument("target", choices=TARGETS, help="reader to fuzz")
+    parser.add_argument("seconds", type=int, help="duration")
+    return parser.parse_args()
+
+
+# Before the imports below, so that --help works without atheris.
+ARGUMENTS = arguments()
+
+import atheris  # noqa: E402  # pyright: ignore[reportMissingImports]
+import numpy as np  # noqa: E402
 
 with atheris.instrument_imports(include=["synpat_shards", "json"]):  # pyright: ignore[reportAttributeAccessIssue]
     from synpat_shards import decode_png, encode_png, scan
@@ -26,12 +40,12 @@ with atheris.instrument_imports(include=["synpat_shards", "json"]):  # pyright: 
 
 
 def one_line(read: Callable[[], object]) -> object:
-    """What was read; None if it was refused as it should be."""
+    """Return the result of `read`, or None if it raised a ValueError with a one-line message."""
     try:
         return read()
-    except ValueError as refusal:
-        if "\n" in str(refusal) or len(str(refusal)) > 1000:
-            raise AssertionError("more than a line") from refusal
+    except ValueError as error:
+        if "\n" in str(error) or len(str(error)) > 1000:
+            raise AssertionError("the message is longer than a line") from error
         return None
 
 
@@ -41,8 +55,8 @@ def fuzz_tar(data: bytes) -> None:
     assert members == one_line(lambda: list(scan(Stream(pieces), "a.tar", len(data))))
     if isinstance(members, list) and members:
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            theirs = [(entry.name, entry.offset_data, entry.size) for entry in tar]
-        assert theirs == [(f"{m.key}.{m.extension}", m.offset, m.size) for m in members]
+            expected = [(entry.name, entry.offset_data, entry.size) for entry in tar]
+        assert expected == [(f"{m.key}.{m.extension}", m.offset, m.size) for m in members]
 
 
 def fuzz_manifest(data: bytes) -> None:
@@ -98,7 +112,7 @@ def manifest_seed() -> bytes:
     return json.dumps(json.loads(to_json(summarise(spec, shards, {"synpat": "1"})))).encode()
 
 
-TARGETS = {
+FUZZERS = {
     "tar": (fuzz_tar, tar_seed()),
     "manifest": (fuzz_manifest, manifest_seed()),
     "png": (fuzz_png, encode_png(np.arange(96, dtype=np.uint8).reshape(8, 12))),
@@ -106,7 +120,7 @@ TARGETS = {
 
 
 def with_right_checksums(data: bytes) -> bytes:
-    """A tar whose every header says its own checksum, so that mutations get past it."""
+    """Correct the checksums of all headers of a tar, so that mutations are not rejected by the checksum."""
     blocks = bytearray(data)
     for start in range(0, len(blocks) - 511, 512):
         if blocks[start + 257 : start + 262] == b"ustar":
@@ -116,26 +130,26 @@ def with_right_checksums(data: bytes) -> bytes:
 
 
 def mutate(data: bytes, most: int, seed: int) -> bytes:
-    """Atheris's own mutation, mended in half of the cases."""
+    """Mutate data with atheris. In half of the cases the checksums are corrected afterwards."""
     changed = atheris.Mutate(data, most)
     return with_right_checksums(changed)[:most] if random.Random(seed).random() < 0.5 else changed
 
 
 def main() -> None:
-    name, seconds = sys.argv[1], sys.argv[2]
-    target, seed = TARGETS[name]
+    name = ARGUMENTS.target
+    target, seed = FUZZERS[name]
     with tempfile.TemporaryDirectory() as corpus:
         (Path(corpus) / "seed").write_bytes(seed)
-        arguments = [
+        options = [
             sys.argv[0],
-            f"-max_total_time={seconds}",
+            f"-max_total_time={ARGUMENTS.seconds}",
             "-max_len=8192",
             "-rss_limit_mb=512",
             "-timeout=2",
             corpus,
         ]
-        options = {"custom_mutator": mutate} if name == "tar" else {}
-        atheris.Setup(arguments, target, **options)
+        mutator = {"custom_mutator": mutate} if name == "tar" else {}
+        atheris.Setup(options, target, **mutator)
         atheris.Fuzz()
 
 

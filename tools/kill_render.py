@@ -1,10 +1,5 @@
-"""Kill a render at random moments, its parent or a worker, and run it again, until so many kills were survived.
-
-    python tools/kill_render.py --kills 200
-    python tools/kill_render.py --kills 200 --out s3://bucket/killed
-
-Then the set must be byte for byte that of an undisturbed run, with nothing beside it.
-"""
+#!/usr/bin/env python3
+"""Kill the parent or a worker of a render at random times, continue it, and compare it with an undisturbed run."""
 
 import hashlib
 import os
@@ -37,12 +32,18 @@ def workers_of(pid: int) -> list[int]:
 
 
 @click.command()
-@click.option("--kills", default=200, show_default=True)
-@click.option("--n", default=20_000, show_default=True, help="Samples of a set; another is begun when one is whole.")
+@click.option("--kills", default=200, show_default=True, help="Number of kills.")
+@click.option("--n", default=20_000, show_default=True, help="Samples per set. When a set is complete, another starts.")
 @click.option("--out", help="Folder or URL; a number is added for each set.  [default: a temporary folder]")
-@click.option("--seed", default=0, show_default=True, help="Of the moments and the victims.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the times and the killed processes.")
 def main(kills: int, n: int, out: str | None, seed: int) -> None:
-    """Kill a render at random moments and see that no byte changes."""
+    """Kill a render at random times and check that the bytes do not change.
+
+    \b
+    Example:
+      tools/kill_render.py --kills 200
+      tools/kill_render.py --kills 200 --out s3://bucket/killed
+    """
     dice, began = random.Random(seed), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         spec = make_spec("perlin", n, height=32, width=64, samples_per_shard=50)
@@ -62,17 +63,17 @@ def main(kills: int, n: int, out: str | None, seed: int) -> None:
                 if process.poll() is None:
                     os.kill(dice.choice(workers) if who == "worker" else process.pid, signal.SIGKILL)
                     done[who] += 1
-            _, said = process.communicate()
+            _, errors = process.communicate()
             if process.returncode == 0 or sum(done.values()) == kills:
                 render_set(place, spec, workers=2, progress=lambda *_: None)
                 assert digests(place) == expected, f"{place} differs from an undisturbed run"
-                begin_set(open_store(place), spec)  # it is a set that anybody may take up
+                begin_set(open_store(place), spec)  # raises an error if the set cannot be continued
                 sets += 1
-            elif process.returncode != -signal.SIGKILL and b"took its process down" not in said:
-                raise SystemExit(f"a run ended with {process.returncode}: {said.decode().strip()}")
+            elif process.returncode != -signal.SIGKILL and b" terminated " not in errors:
+                raise SystemExit(f"a run ended with {process.returncode}: {errors.decode().strip()}")
         print(
             f"{sum(done.values())} kills ({done['parent']} of the parent, {done['worker']} of workers) in {runs} runs, "
-            f"{time.monotonic() - began:.0f} s; {sets} sets of {len(expected)} files, all byte for byte as undisturbed"
+            f"{time.monotonic() - began:.0f} s; {sets} sets of {len(expected)} files, all with the expected bytes"
         )
 
 

@@ -1,5 +1,5 @@
-#!/usr/bin/env python
-"""Kill a training run again and again at random moments, and compare what it ends in with one that was left alone."""
+#!/usr/bin/env python3
+"""Kill a training run repeatedly at random times, and compare its result with that of an undisturbed run."""
 
 import json
 import random
@@ -20,15 +20,15 @@ SETTINGS = (
     "--model tiny --set width=48 --set decoder_width=48 --set decoder_depth=1 --set decoder_heads=3 --set ema=0.99 "
     "--set accumulate=2 --set base_lr=1e-2 --set precision=float32 --set log_every=1 --set pictures_every=1000000"
 )
-LIVES_BETWEEN_WORDS = 10
+KILLS_PER_MESSAGE = 10
 
 
 @click.command()
-@click.option("--kills", default=50, show_default=True)
-@click.option("--seed", default=0, show_default=True, help="Of the moments.")
+@click.option("--kills", default=50, show_default=True, help="Number of kills.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the times.")
 @click.option("--stream/--cache", default=True, show_default=True, help="How images are read.")
 def main(kills: int, seed: int, stream: bool) -> None:
-    """Train once straight and once with kills; exit with 1 unless weights and losses are equal to the bit.
+    """Train once undisturbed and once with kills. Exit with 1 unless weights and losses are bit-identical.
 
     \b
     Example:
@@ -46,14 +46,14 @@ def main(kills: int, seed: int, stream: bool) -> None:
             wait_for(killed, dice.randint(0, 9), process)
             time.sleep(dice.random() * 0.1)
             if process.poll() is not None:
-                sys.exit(f"it ended by itself before kill {kill}: {process.communicate()[1]}")
+                sys.exit(f"the run ended before kill {kill}: {process.communicate()[1]}")
             process.kill()
             process.communicate()
-            if kill % LIVES_BETWEEN_WORDS == 0:
+            if kill % KILLS_PER_MESSAGE == 0:
                 print(f"{kill} kills, {log_length(killed)} of {steps} steps", file=sys.stderr, flush=True)
         finish(start(folder, killed, steps, stream, workers=2))
         equal = same_weights(straight, killed) and curve(straight) == curve(killed)
-    print(f"{kills} kills in {steps} steps: weights and losses are {'equal to the bit' if equal else 'NOT EQUAL'}")
+    print(f"{kills} kills in {steps} steps: weights and losses are {'bit-identical' if equal else 'NOT EQUAL'}")
     sys.exit(not equal)
 
 
@@ -66,9 +66,9 @@ def start(folder: Path, run: Path, steps: int, stream: bool, workers: int) -> su
 
 
 def finish(process: subprocess.Popen[str]) -> None:
-    said = process.communicate()[1]
+    errors = process.communicate()[1]
     if process.returncode:
-        sys.exit(said)
+        sys.exit(errors)
 
 
 def log_length(run: Path) -> int:
@@ -76,7 +76,7 @@ def log_length(run: Path) -> int:
 
 
 def wait_for(run: Path, steps: int, process: subprocess.Popen[str]) -> None:
-    """Until this process has taken so many steps. It starts by writing the log anew, up to the last checkpoint."""
+    """Wait until a process has taken `steps` steps. A process starts by rewriting the log up to the last checkpoint."""
     born = time.time_ns()
     while process.poll() is None and not ((run / "log.jsonl").exists() and written(run) > born):
         time.sleep(0.002)
@@ -90,8 +90,8 @@ def written(run: Path) -> int:
 
 
 def same_weights(run: Path, other: Path) -> bool:
-    ours, theirs = (load_file(folder / "encoder" / "model.safetensors") for folder in (run, other))
-    return all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    weights, other_weights = (load_file(folder / "encoder" / "model.safetensors") for folder in (run, other))
+    return all(torch.equal(tensor, other_weights[name]) for name, tensor in weights.items())
 
 
 def curve(run: Path) -> list[tuple[int, float, float]]:

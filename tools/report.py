@@ -1,4 +1,4 @@
-"""The demo's report: one HTML page that needs nothing beside it."""
+"""The report of the demo: one HTML page that contains its images. This is a module of demo.py, not a script."""
 
 import base64
 import html
@@ -27,12 +27,12 @@ tr + tr td { border-top: 1px solid #d8dee4 }
 
 
 def write_report(demo: Path, families: Sequence[str]) -> Path:
-    """Write report.html from what the demo's commands left, and return its path."""
+    """Write report.html from the results of the demo's commands, and return its path."""
     results = json.loads((demo / "evaluation" / "results.json").read_text())
     sections = (
         "<h1>synpat: from patterns to recorded sound</h1>",
-        "<p>An audio encoder that has never heard a sound: it learned to complete the patterns below, and was then "
-        "frozen and asked about recordings through a linear probe.</p>",
+        "<p>An audio encoder that was trained without audio: it was pre-trained to reconstruct masked parts of the "
+        "patterns below. Then its weights were frozen, and a linear probe was trained on recordings.</p>",
         "<h2>The patterns</h2>",
         _picture(encode_png(contact_sheet(families, 4, 80, 208, seed=0)), "Four samples of each family."),
         _set_table(demo, families),
@@ -40,14 +40,14 @@ def write_report(demo: Path, families: Sequence[str]) -> Path:
         _loss_curve(demo / "run" / "log.jsonl"),
         _picture(
             max((demo / "run" / "reconstructions").glob("*.png")).read_bytes(),
-            "What the encoder saw, what the decoder guessed, and the original.",
+            "Visible patches, reconstruction by the decoder, and original.",
         ),
-        "<h2>On real sound</h2>",
+        "<h2>Results on recorded sound</h2>",
         *(_task(name, task) for name, task in results["tasks"].items()),
-        '<p class="note">Accuracy of a linear probe on clips it was not trained on; the black line is the 95 % '
-        "interval. random-init is the same encoder before pre-training, mean of three seeds; log-mel is the mean "
-        "and standard deviation of each mel band. The demo trains for minutes on some ten thousand patterns, which "
-        "need not be enough to beat a random encoder; RESULTS.md tells what a longer run does.</p>",
+        '<p class="note">Accuracy of a linear probe on test clips; the black line is the 95 % confidence interval. '
+        "random-init is the same encoder before pre-training, mean of three seeds; log-mel is the mean and standard "
+        "deviation of each mel band. The demo trains for minutes on about ten thousand patterns, which may not be "
+        "enough to exceed a random encoder; see RESULTS.md for longer runs.</p>",
     )
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>synpat demo</title><style>{STYLE}</style>'
     path = demo / "report.html"

@@ -1,7 +1,8 @@
-"""The paper's table: families x encoders x tasks, from nothing to RESULTS.md, at four scales.
+#!/usr/bin/env python3
+"""Reproduce the paper's table (families x encoders x tasks) and write RESULTS.md, at one of four scales.
 
-A driver over the commands, with no logic of its own but the ranking at the end. What is done already is not done again,
-and what was killed goes on.
+The script runs the commands and computes the ranking at the end. Finished steps are not repeated, and interrupted ones
+are continued.
 """
 
 import json
@@ -24,14 +25,15 @@ from synpat_train.evaluation.tasks.benchmarks import BENCHMARKS
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How much of the paper's work is done."""
+    """Size of a reproduction."""
 
     families: Sequence[str]
     images: int
+    """Number of images of each family."""
     training: str
     """Options of synpat-train."""
     protocols: Sequence[str]
-    """Of synpat-eval; the paper's for each task if it is empty."""
+    """Protocols of synpat-eval; if empty, those of the paper for each task."""
 
 
 CHEAP = tuple(name for name, family in FAMILIES.items() if not family.expensive)
@@ -71,29 +73,39 @@ STATISTICS = {
     "constant_patches": "share of constant patches",
     "png_bytes": "bytes of a PNG",
 }
-"""Of `synpat stats`, which transfer is set against."""
+"""Statistics of `synpat stats` with which the gain is compared, and their labels."""
 
 
 @click.command()
-@click.option("--scale", type=click.Choice(list(SCALES)), required=True)
-@click.option("--family", "families", type=click.Choice(list(FAMILIES)), multiple=True, help="These alone.")
+@click.option("--scale", type=click.Choice(list(SCALES)), required=True, help="Size of the reproduction.")
+@click.option(
+    "--family",
+    "families",
+    type=click.Choice(list(FAMILIES)),
+    multiple=True,
+    help="Use only this family. May be repeated.  [default: those of the scale]",
+)
 @click.option(
     "--task",
     "tasks",
     multiple=True,
     metavar="TASK[=DIR[:SPLIT]]",
-    help="What to evaluate on, and where it lies; see synpat-eval tasks.",
+    help="Task, and folder of its data if it needs one: see `synpat-eval tasks`. May be repeated.",
     default=("gm-instrument", "gm-pitch"),
     show_default=True,
 )
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("reproduction"), show_default=True
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("reproduction"),
+    show_default=True,
+    help="Folder for all results.",
 )
 def main(scale: str, families: tuple[str, ...], tasks: tuple[str, ...], out: Path) -> None:
     """Render, pre-train and evaluate one encoder for each family, then compare them.
 
-    smoke takes minutes and shows that the road is whole; cpu half an hour a family and core; gpu about 20 minutes a
-    family on an H100; paper a day of one, and the data sets.
+    smoke takes minutes and checks that all steps work. cpu takes half an hour per family on one core. gpu takes about
+    20 minutes per family on an H100. paper takes a day per family on an H100 and needs the data sets.
 
     \b
     Example:
@@ -118,13 +130,13 @@ def main(scale: str, families: tuple[str, ...], tasks: tuple[str, ...], out: Pat
 
 
 def published_protocols(task: str) -> Sequence[str]:
-    """Those by which the paper uses a task."""
+    """Return the protocols with which the paper evaluates a task."""
     benchmark = BENCHMARKS.get(task.partition("=")[0])
     return benchmark.protocols if benchmark and benchmark.protocols else ("linear",)
 
 
 def evaluate(out: Path, family: str, task: str, protocol: str) -> None:
-    """One encoder, task and protocol, unless it is done already."""
+    """Evaluate one encoder on one task with one protocol, unless this has already been done."""
     done = out / "done" / "-".join((family, task.replace("/", "-"), protocol))
     if done.exists():
         return
@@ -138,7 +150,7 @@ def evaluate(out: Path, family: str, task: str, protocol: str) -> None:
 
 
 def run(*command: object) -> str:
-    """Run one of our commands and give what it prints; if it fails, so does this."""
+    """Run a command of synpat and return its output. If it fails, exit with its exit code."""
     click.echo(f"== {' '.join(map(str, command))}", err=True)
     program = Path(sys.executable).with_name(str(command[0]))
     process = subprocess.run([program, *map(str, command[1:])], stdout=subprocess.PIPE, text=True)
@@ -148,33 +160,33 @@ def run(*command: object) -> str:
 
 
 def gain(run: Path) -> tuple[float, float]:
-    """Mean over the tasks of the encoder's lead over random-init, and half of its 95 % interval, in percent."""
+    """Return the gain over random-init, mean over the tasks, and half of its 95 % interval, in percentage points."""
     results = json.loads((run / "evaluation" / "results.json").read_text())["tasks"].values()
-    leads = [task["scores"]["random-init"]["encoder_minus_this"] for task in results]
-    halves = [(lead["interval95"][1] - lead["interval95"][0]) / 2 for lead in leads]
-    mean, half = np.mean([lead["difference"] for lead in leads]), np.sqrt(np.sum(np.square(halves))) / len(leads)
+    gains = [task["scores"]["random-init"]["encoder_minus_this"] for task in results]
+    halves = [(gain["interval95"][1] - gain["interval95"][0]) / 2 for gain in gains]
+    mean, half = np.mean([gain["difference"] for gain in gains]), np.sqrt(np.sum(np.square(halves))) / len(gains)
     return 100 * float(mean), 100 * float(half)
 
 
 def report(table: str, gains: Mapping[str, tuple[float, float]]) -> str:
-    """The comparison, and the families in the order of their gain."""
+    """Return the comparison and a ranking of the families by gain, as Markdown."""
     ranking = sorted(gains.items(), key=lambda item: -item[1][0])
     rows = [f"| {name} | {mean:+.1f} | {mean - half:+.1f} to {mean + half:+.1f} |" for name, (mean, half) in ranking]
     return "\n".join(
         [
             f"# Encoders of {len(gains)} families\n",
             table,
-            "## Families by what pre-training gains\n",
-            "Points over random-init, mean over the tasks, with 95 % intervals.\n",
+            "## Families by gain of pre-training\n",
+            "Percentage points over random-init, mean over the tasks, with 95 % confidence intervals.\n",
             "| family | gain | interval |\n|---|--:|--:|",
             *rows,
-            "\n![Figures with intervals](comparison.png)\n\n![Gain against what the images are like](transfer.png)\n",
+            "\n![Figures with intervals](comparison.png)\n\n![Gain against statistics of the images](transfer.png)\n",
         ]
     )
 
 
 def draw_transfer(described: Sequence[Mapping[str, Any]], gains: Mapping[str, tuple[float, float]], path: Path) -> None:
-    """Draw the gain of each family against what its images are like, with Spearman's rank correlation."""
+    """Plot the gain of each family against the statistics of its images, with Spearman's rank correlation."""
     figure = Figure(figsize=(3.2 * len(STATISTICS), 3.4), layout="constrained")
     means, halves = np.array(list(gains.values())).T
     for axes, (name, words) in zip(figure.subplots(1, len(STATISTICS), sharey=True), STATISTICS.items(), strict=True):
@@ -182,8 +194,8 @@ def draw_transfer(described: Sequence[Mapping[str, Any]], gains: Mapping[str, tu
         axes.errorbar(values, means, yerr=halves, fmt="o", markersize=4)
         for family, value, mean in zip(gains, values, means, strict=True):
             axes.annotate(family, (value, mean), fontsize=7, xytext=(3, 3), textcoords="offset points")
-        found = stats.spearmanr(values, means, nan_policy="omit") if len(gains) > 2 else None
-        title = f"rank correlation {found.statistic:+.2f}, p = {found.pvalue:.2f}" if found else ""  # pyright: ignore
+        test = stats.spearmanr(values, means, nan_policy="omit") if len(gains) > 2 else None
+        title = f"rank correlation {test.statistic:+.2f}, p = {test.pvalue:.2f}" if test else ""  # pyright: ignore
         axes.set(xlabel=words)
         axes.set_title(title, fontsize=9)
         axes.axhline(0, color="0.8", zorder=0)

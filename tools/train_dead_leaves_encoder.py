@@ -1,12 +1,8 @@
-"""Train the encoder of feature-vis-dead-leaves: a ResNet-50 that tells each dead-leaves image from all others.
+#!/usr/bin/env python3
+"""Train the encoder of feature-vis-dead-leaves: a ResNet-50 trained by instance discrimination on dead-leaves images.
 
-Instance discrimination by contrast within a batch (Chen et al., "A simple framework for contrastive learning", 2020),
-in place of the published MoCo v2, whose weights cannot be fetched.
-
-Example:
-    synpat render --family dead-leaves-shapes --n 100000 --size 128x128 --mode RGB --out sets/leaves
-    python tools/train_dead_leaves_encoder.py sets/leaves encoder.pt
-    synpat render --family feature-vis-dead-leaves --param encoder=encoder.pt --n 1000 --out sets/feature-vis
+The loss is contrastive within a batch (Chen et al., "A simple framework for contrastive learning", 2020). The published
+encoder was trained with MoCo v2, but its weights are not available.
 """
 
 import os
@@ -24,20 +20,22 @@ from synpat.painting.image import convert_mode
 from synpat_shards import decode_png, open_set, read_members
 
 FEATURES = 128
-"""Of the head in which images are compared; it is thrown away."""
+"""Number of outputs of the projection head, which is discarded after training."""
 
 
-@click.command(epilog="Example: python tools/train_dead_leaves_encoder.py sets/leaves encoder.pt")
+@click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--steps", default=20_000, show_default=True, help="Batches to learn from.")
-@click.option("--batch-size", default=256, show_default=True, help="Images in a batch, each of which is seen twice.")
-@click.option("--side", default=112, show_default=True, help="Pixels along a side of what is cut out of an image.")
+@click.option("--steps", default=20_000, show_default=True, help="Number of batches.")
+@click.option("--batch-size", default=256, show_default=True, help="Images per batch; each gives two views.")
+@click.option("--side", default=112, show_default=True, help="Side of the random crops in pixels.")
 @click.option("--width", default=64, show_default=True, help="Channels of the first layer; 64 is ResNet-50.")
-@click.option("--lr", default=1e-3, show_default=True, help="Highest learning rate; it falls to 0 as a cosine.")
-@click.option("--temperature", default=0.2, show_default=True, help="Of the softmax over the images of a batch.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--device", default="cuda" if torch.cuda.is_available() else "cpu", show_default=True)
+@click.option("--lr", default=1e-3, show_default=True, help="Initial learning rate; cosine decay to 0.")
+@click.option("--temperature", default=0.2, show_default=True, help="Temperature of the softmax over a batch.")
+@click.option("--seed", default=0, show_default=True, help="Seed of weights, batches and crops.")
+@click.option(
+    "--device", default="cuda" if torch.cuda.is_available() else "cpu", show_default=True, help="Device of torch."
+)
 def main(
     folder: Path,
     out: Path,
@@ -50,7 +48,14 @@ def main(
     seed: int,
     device: str,
 ) -> None:
-    """Train on the set in FOLDER, and write the weights to OUT."""
+    """Train on the shard set in FOLDER and write the weights to OUT.
+
+    \b
+    Example:
+      synpat render --family dead-leaves-shapes --n 100000 --size 128x128 --mode RGB --out sets/leaves
+      tools/train_dead_leaves_encoder.py sets/leaves encoder.pt
+      synpat render --family feature-vis-dead-leaves --param encoder=encoder.pt --n 1000 --out sets/feature-vis
+    """
     images = _images(folder)
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -81,7 +86,7 @@ def main(
 
 
 def contrast(features: Tensor, temperature: float) -> Tensor:
-    """How badly a view's other view stands out among all views: features [2 n, d], the first n of the same images."""
+    """Return the contrastive loss of features [2 n, d]: rows i and n + i are the two views of image i."""
     similarity = features @ features.T / temperature
     similarity.fill_diagonal_(-torch.inf)
     other = torch.arange(len(features), device=features.device).roll(len(features) // 2)
@@ -89,7 +94,7 @@ def contrast(features: Tensor, temperature: float) -> Tensor:
 
 
 def _images(folder: Path) -> NDArray[np.uint8]:
-    """All images of a set, [n, height, width, 3]."""
+    """Return all images of a set: uint8 [n, height, width, 3]."""
     images = []
     for shard in open_set(folder).shards:
         data = (folder / shard.file).read_bytes()
@@ -100,7 +105,7 @@ def _images(folder: Path) -> NDArray[np.uint8]:
 
 
 def _views(rng: np.random.Generator, batch: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """A random cut of each image, mirrored or not, its colours in another order: [n, side, side, 3]."""
+    """Return a random crop of each image, randomly flipped and with permuted colours: uint8 [n, side, side, 3]."""
     _, height, width, _ = batch.shape
     views = []
     for image in batch:

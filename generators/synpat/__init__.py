@@ -2,8 +2,8 @@
 
 import os
 
-# OpenCV's Fourier transforms differ in their last bits between kinds of processor, unless held to the code that all
-# x86-64 processors run; it is as fast. OpenCV looks at this once, when first used.
+# By default, OpenCV's Fourier transforms differ in their last bits between processors. This setting selects the code
+# that all x86-64 processors can run, which is as fast. OpenCV reads it once, on first use.
 os.environ["OPENCV_IPP"] = "sse42"
 
 from .families import FAMILIES, Family

@@ -1,4 +1,4 @@
-"""What a family of patterns is: a prior over parameters, and a way to paint them."""
+"""The base class of all families: a prior over parameters, and a method that paints them."""
 
 import zlib
 from abc import ABC, abstractmethod
@@ -15,82 +15,86 @@ Image = NDArray[np.uint8]
 """Grey [height, width] or RGB [height, width, 3]; height is frequency, width is time."""
 
 Bounds = Mapping[str, tuple[float, float]]
-"""The least and the largest value of parameters, by their names."""
+"""Smallest and largest valid value of each parameter, by name."""
 
 
 class Rejected(Exception):
-    """The parameters at hand paint nothing worth keeping (empty, exploding, flat)."""
+    """The parameters paint an image that is not useful (empty, flat) or not defined (diverging)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family(ABC):
-    """A pattern of one family: its fields are its parameters, and `render` paints it."""
+    """A pattern of one family. Its fields are its parameters; `render` paints it."""
 
     source: ClassVar[str]
     """Author, title, year of the model."""
     version: ClassVar[int] = 1
-    """Raised whenever the same arguments paint other pixels."""
+    """Version of the pixels: increased whenever the same arguments paint other pixels."""
     categories: ClassVar[int] = 0
-    """How many classes the family knows; 0 when it has no notion of class."""
+    """Number of classes; 0 if the family has none."""
     class_run_length: ClassVar[int] = 1
-    """How many samples in a row are of the same class."""
+    """Number of consecutive samples of the same class."""
     expensive: ClassVar[bool] = False
-    """Whether an image takes about a second or more, or needs a file of the user's: `all` leaves such a family out."""
+    """True if an image takes about a second or more, or needs a file from the user. `--family all` omits the family."""
     bounds: ClassVar[Bounds] = {}
-    """What parameters may be, both ends included."""
+    """Valid ranges of the parameters, both ends included."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in self.bounds.items():
-            if not low <= getattr(self, name) <= high:  # neither is a value that is no number
-                raise InputError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
+            if not low <= getattr(self, name) <= high:  # also true for NaN
+                raise InputError(f"{name} must be between {low} and {high}, got {getattr(self, name)}")
 
     @classmethod
     def resolved_parameters(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What a set records of the given parameters: a family adds what pins down the files that they name.
+        """Return the parameters that a set records. Families add the checksums of files that the parameters name.
 
-        Raises InputError if such files are missing or broken.
+        Raises InputError if such a file is missing or invalid.
         """
         return dict(given)
 
     @classmethod
     def categories_with(cls, given: Mapping[str, Any]) -> int:
-        """How many classes there are when these parameters are given."""
+        """Return the number of classes when these parameters are given."""
         return cls.categories
 
     @classmethod
     def category_of(cls, index: int, given: Mapping[str, Any]) -> int | None:
-        """The class of a sample when these parameters are given; None if there are no classes."""
+        """Return the class of a sample when these parameters are given; None if there are no classes."""
         categories = cls.categories_with(given)
         return given.get("category", index // cls.class_run_length % categories) if categories else None
 
     @classmethod
     @abstractmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
-        """Pick parameters from the family's prior; category is 0 in a family without classes."""
+        """Draw parameters from the family's prior. `category` is 0 in a family without classes."""
 
     @abstractmethod
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        """Paint one image; the same arguments always paint the same pixels.
+        """Paint one image. The same arguments always paint the same pixels.
 
-        Raises Rejected when the parameters are degenerate, InputError when the model cannot serve the size.
+        Raises Rejected if the parameters are degenerate, InputError if the family does not support the size.
         """
 
     @classmethod
     def render_batch(
         cls, patterns: Sequence[Any], rngs: Sequence[np.random.Generator], height: int, width: int
     ) -> list[Image]:
-        """Paint samples in a row, as many as the parameter `batch` of a family that has one. Raises as `render`."""
+        """Paint consecutive samples, one for each pattern and generator. Raises the same errors as `render`.
+
+        Families with a parameter `batch` paint that many samples together.
+        """
         return [pattern.render(rng, height, width) for pattern, rng in zip(patterns, rngs, strict=True)]
 
 
 def category_generator(family: str, category: int) -> np.random.Generator:
-    """What a category's own parameters are drawn from: the same class in every set, whatever the set's seed."""
+    """Return the generator for the parameters of a category. It does not depend on the seed of the set."""
     return np.random.default_rng([zlib.crc32(family.encode()), category])
 
 
 def minimum_drawn(share: float, side: float, height: int, width: int) -> float:
-    """Pixels on which an image of thin lines must be drawn: a share of all while the shorter side is at most `side`.
+    """Return the minimum number of drawn pixels of an image of thin lines.
 
-    Beyond it the share falls as the side grows, as that of a line of one pixel does.
+    It is a fixed share of all pixels if the shorter side is at most `side`. In larger images the share is inversely
+    proportional to the shorter side, as it is for a line that is one pixel wide.
     """
     return share * min(side / min(height, width), 1) * height * width

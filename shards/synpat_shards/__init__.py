@@ -1,8 +1,9 @@
-"""The shard-set format: what `synpat` writes and `synpat-train` reads. Bytes in, bytes out."""
+"""The shard-set format, which `synpat` writes and `synpat-train` reads."""
 
+from .card import facts, title
 from .errors import InputError, MissingDependencyError, describe_differences
 from .files import atomic_file, locked, sole_process, write_atomically
-from .manifest import FOLDER, MANIFEST, Manifest, SetSpec, ShardRecord, read_manifest
+from .manifest import FOLDER, LARGEST_SIDE, MANIFEST, MODES, Manifest, SetSpec, ShardRecord, read_manifest
 from .moments import mean_and_std, pooled_mean_and_std
 from .png import ENCODING, decode_png, encode_png
 from .publish import publish
@@ -27,7 +28,9 @@ from .verify import Fault, Report, verify
 __all__ = [
     "ENCODING",
     "FOLDER",
+    "LARGEST_SIDE",
     "MANIFEST",
+    "MODES",
     "Fault",
     "InputError",
     "Location",
@@ -49,6 +52,7 @@ __all__ = [
     "decode_png",
     "describe_differences",
     "encode_png",
+    "facts",
     "finished_shards",
     "is_url",
     "lock_set",
@@ -67,6 +71,7 @@ __all__ = [
     "scan",
     "shard_members",
     "sole_process",
+    "title",
     "verify",
     "write_atomically",
     "write_shard",

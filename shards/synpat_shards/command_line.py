@@ -17,28 +17,23 @@ INTERRUPTED = 130
 """Exit code after SIGINT, as shells report it: 128 plus the number of the signal."""
 
 
-class Command(click.Command):
-    """A command with the option --debug."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.params.append(_debug_option())
-
-
 class Program(click.Group):
     """The group of commands of one program.
 
-    An error that the user can correct ends in one line and exit code 1. Any other exception is a bug: its traceback is
-    printed, with a line that says so. --debug prints the traceback of either.
+    For an error that the user can correct, one line is printed and the exit code is 1. Any other exception is a bug:
+    its traceback is printed, followed by a line that asks for a report. --debug prints the traceback of both.
     """
-
-    command_class = Command
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["context_settings"] = {"help_option_names": ["-h", "--help"]} | kwargs.get("context_settings", {})
         super().__init__(*args, **kwargs)
         self.params.append(_debug_option())
         click.version_option(package_name="synpat")(self)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command, with the option --debug."""
+        cmd.params.append(_debug_option())
+        super().add_command(cmd, name)
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         args = sys.argv[1:] if args is None else list(args)

@@ -5,18 +5,18 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """An argument, a file, a data set or an environment that cannot be used as it is.
+    """An argument, a file, a data set or an environment is not valid.
 
     The message names the value, the rule and the remedy. Commands print it as one line, without a traceback.
     """
 
 
 class MissingDependencyError(InputError, ImportError):
-    """An optional package that is not installed. The message says how to install it."""
+    """An optional package is not installed. The message contains the command that installs it."""
 
 
-def describe_differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
-    """Return the entries of two mappings that differ, as "seed is 0, not 5"; empty if they are equal."""
+def describe_differences(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """Return the differences between two mappings, such as "seed is 0, not 5"; an empty text if there are none."""
     return ", ".join(
-        f"{name} is {found.get(name)}, not {value}" for name, value in expected.items() if found.get(name) != value
+        f"{name} is {actual.get(name)}, not {value}" for name, value in expected.items() if actual.get(name) != value
     )

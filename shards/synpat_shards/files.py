@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are whole, and folders that one process at a time writes to."""
+"""Atomic writing of files, and locks that allow one process at a time to write to a folder."""
 
 import errno
 import os
@@ -16,23 +16,23 @@ except ImportError:  # Windows
     raise SystemExit("Error: synpat runs on Linux and macOS. On Windows, use WSL.") from None
 
 PARTIAL = ".*.partial"
-"""What a file that is still being written is called, as a pattern; a killed process leaves one behind."""
+"""Pattern of the temporary names of files that are being written. A killed process can leave such files."""
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""What writing ends in where there is no room: the system does not say for which file."""
+"""Errors of a full disk, which the system reports without the name of the file."""
 BUFFER = 1 << 20
-"""Bytes that are gathered before they are written: a shard comes in pieces of some kilobytes."""
+"""Size of the write buffer in bytes. Shards are written in pieces of a few kilobytes."""
 
 
 def partial_name(name: str) -> str:
-    """What a file is called while it is written: like no other process, thread or machine would call it."""
+    """Return a temporary name for a file that is being written, unique among processes, threads and machines."""
     return f".{name}.{secrets.token_hex(6)}.partial"
 
 
 @contextmanager
 def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
-    """A binary file to write, renamed to `path` once it is whole and on the disk; removed if an error comes first.
+    """Open a binary file for writing. It is renamed to `path` when it is complete, and removed after an error.
 
-    Raises FileExistsError, once it is written, if `path` is there and must not be overwritten.
+    Raises FileExistsError, after writing, if `path` exists and `overwrite` is False.
     """
     partial = path.with_name(partial_name(path.name))
     try:
@@ -53,19 +53,19 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a small file in one go; an earlier one under that name stays until the new one is whole."""
+    """Write a small file. An existing file of that name is replaced when the new one is complete."""
     with atomic_file(path) as file:
         file.write(data)
 
 
 @contextmanager
-def sole_process(path: Path, refusal: str) -> Iterator[None]:
-    """Hold a lock file, or raise InputError with the text `refusal` if another process holds it."""
+def sole_process(path: Path, message: str) -> Iterator[None]:
+    """Hold a lock file. Raises InputError with `message` if another process holds it."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(path))
         except BlockingIOError:
-            raise InputError(refusal) from None
+            raise InputError(message) from None
         yield
 
 
@@ -79,7 +79,7 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            raise BlockingIOError  # whoever held it has just finished, and taken the file away
+            raise BlockingIOError  # another process has just finished and removed the file
         try:
             yield
         finally:

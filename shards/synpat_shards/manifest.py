@@ -1,4 +1,4 @@
-"""What a shard set is: the recipe it was made by, a record of every shard, and the manifest that holds both."""
+"""The data of a shard set: its specification, a record of every shard, and the manifest, which contains both."""
 
 import json
 import math
@@ -14,30 +14,36 @@ from .moments import pooled_mean_and_std
 from .store import Location, open_store
 
 SCHEMA = 2
-"""Raised when a manifest changes its meaning; a reader refuses a later one."""
+"""Version of the manifest format, increased when its meaning changes. Readers reject other versions."""
 
 FOLDER = ".synpat"
-"""Where, inside a set, everything lies that is not a shard or for people."""
+"""Folder inside a set for all files other than shards, README and sidecar files of other tools."""
 MANIFEST = f"{FOLDER}/manifest.json"
+"""Name of the manifest inside a set."""
 LARGEST_MANIFEST = 8 << 20
-"""Bytes. One that is larger is refused before it is parsed."""
+"""Maximum size of a manifest in bytes. Larger ones are rejected before they are parsed."""
 MOST_SHARDS = 10_000
-"""In a set: more files a folder than this trouble stores, Hugging Face's among them."""
+"""Maximum number of shards of a set. Some stores, such as Hugging Face, do not support more files per folder."""
 LARGEST_SIDE = 16384
-"""Pixels."""
+"""Maximum height and width of an image in pixels."""
+MODES = ("L", "RGB")
+"""Modes of an image: grey and colour."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetSpec:
-    """All that decides the bytes of a set."""
+    """The specification of a set: everything that determines its bytes."""
 
     family: str
+    """Name of the family."""
     family_version: int
+    """Version of the family."""
     parameters: dict[str, Any]
-    """Fields of the family that were given instead of drawn."""
+    """Values of fields of the family that are fixed instead of drawn."""
     categories: int
-    """Number of classes; 0 if the family has none, and the samples no `cls` member."""
+    """Number of classes; 0 if the family has none. Samples have a `cls` member only if there are classes."""
     seed: int
+    """Seed of all samples."""
     n: int
     """Number of samples."""
     samples_per_shard: int
@@ -48,33 +54,35 @@ class SetSpec:
     mode: str
     """L (grey) or RGB."""
     render_size: tuple[int, int] | None
-    """Height and width that the patterns were painted at before they were resized; None if painted at their size."""
+    """Height and width at which the images were painted before they were resized; None if they were not resized."""
     with_parameters: bool
-    """Whether each sample has a `json` member with the parameters it was drawn with."""
+    """True if each sample has a `json` member with its parameters."""
     encoding: str
-    """How the images are stored."""
+    """Encoding of the images."""
     extended_at: tuple[int, ...] = ()
-    """Numbers of samples at which the set was whole with a last shard that was not full, before it was extended: that
-    shard stays as it is, and a new one begins there."""
+    """Numbers of samples at which the set was complete, with a last shard that was not full, before it was extended. A
+    new shard starts at each of these numbers."""
 
     def __post_init__(self) -> None:
         bounds = (0, *self.extended_at, self.n)
         rules = {
-            "family must be a word of a-z, 0-9 and -": re.fullmatch("[a-z0-9][a-z0-9-]{0,60}", self.family),
+            "family must consist of a-z, 0-9 and -": re.fullmatch("[a-z0-9][a-z0-9-]{0,60}", self.family),
             "n and samples_per_shard must be 1 or more": min(self.n, self.samples_per_shard) >= 1,
             "seed and categories must be 0 or more": min(self.seed, self.categories) >= 0,
-            f"height and width must lie between 1 and {LARGEST_SIDE}": all(
+            f"height and width must be between 1 and {LARGEST_SIDE}": all(
                 1 <= side <= LARGEST_SIDE for side in (self.height, self.width, *(self.render_size or ()))
             ),
-            "mode must be L or RGB": self.mode in ("L", "RGB"),
-            "extended_at must rise from above 0 to below n": all(low < high for low, high in pairwise(bounds)),
+            f"mode must be {' or '.join(MODES)}": self.mode in MODES,
+            "extended_at must be strictly increasing, above 0 and below n": all(
+                low < high for low, high in pairwise(bounds)
+            ),
         }
         if broken := [rule for rule, kept in rules.items() if not kept]:
             raise InputError(broken[0])
         if self.shard_count > MOST_SHARDS:
             raise InputError(
-                f"{self.n} samples in shards of {self.samples_per_shard} make {self.shard_count} shards, {MOST_SHARDS} "
-                "are the most: put more samples in each"
+                f"{self.n} samples in shards of {self.samples_per_shard} make {self.shard_count} shards, but the "
+                f"maximum is {MOST_SHARDS}: use more samples per shard"
             )
 
     @property
@@ -86,7 +94,7 @@ class SetSpec:
         return f"{self.family}-{number:06d}.tar"
 
     def shard_indices(self, number: int) -> range:
-        """Indices of the samples that lie in a shard."""
+        """Return the indices of the samples in a shard."""
         low = 0
         for high in (*self.extended_at, self.n):
             first = low + number * self.samples_per_shard
@@ -99,23 +107,26 @@ class SetSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardRecord:
-    """What a reader can check a shard against."""
+    """Properties of a shard, against which readers can check it."""
 
     file: str
+    """Name of the shard."""
     first_index: int
+    """Index of the first sample."""
     count: int
-    """Samples."""
+    """Number of samples."""
     bytes: int
+    """Size of the file."""
     sha256: str
-    """Of the file."""
+    """SHA-256 of the file, in hexadecimal."""
     pixels_sha256: str
-    """Of all pixels in order, height by width by channel: it does not depend on the encoder."""
+    """SHA-256 of all pixels in order, height by width by channel. It does not depend on the encoder."""
     rejects: int
-    """Draws that the family rejected on the way."""
+    """Number of draws that the family rejected."""
     mean: float
-    """Of all pixels, in grey levels 0..255."""
+    """Mean of all pixels, in grey levels 0..255."""
     std: float
-    """Of all pixels, in grey levels."""
+    """Standard deviation of all pixels, in grey levels."""
 
     def __post_init__(self) -> None:
         if min(self.first_index, self.count, self.bytes, self.rejects) < 0:
@@ -126,23 +137,27 @@ class ShardRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A finished set."""
+    """The manifest of a finished set."""
 
     spec: SetSpec
+    """Specification of the set."""
     shards: tuple[ShardRecord, ...]
+    """Records of all shards, in order."""
     mean: float
-    """Of all pixels of the set, in grey levels 0..255."""
+    """Mean of all pixels of the set, in grey levels 0..255."""
     std: float
+    """Standard deviation of all pixels of the set, in grey levels."""
     made_with: dict[str, str]
     """Versions of the programs that the bytes may depend on."""
     schema: int = SCHEMA
+    """Version of the manifest format."""
 
 
 Record = TypeVar("Record", bound=Manifest | SetSpec | ShardRecord)
 
 
 def summarise(spec: SetSpec, shards: Sequence[ShardRecord], made_with: dict[str, str]) -> Manifest:
-    """The manifest of a set whose shards are all there."""
+    """Return the manifest of a set from the records of all its shards."""
     mean, std = pooled_mean_and_std([(shard.count, shard.mean, shard.std) for shard in shards])
     return Manifest(spec=spec, shards=tuple(shards), mean=mean, std=std, made_with=made_with)
 
@@ -152,37 +167,41 @@ def to_json(record: Manifest | SetSpec | ShardRecord) -> bytes:
 
 
 def read_manifest(location: Location) -> Manifest:
-    """The manifest of a finished set in a folder or behind a URL.
+    """Read the manifest of a finished set in a folder or at a URL.
 
-    Raises InputError if there is none, if it is of a later schema, or if it is not what it should be.
+    Raises InputError if there is none, if it has another schema, or if it is invalid.
     """
     store = open_store(location)
     if not store.exists(MANIFEST):
-        raise InputError(f"{store.url} has no {MANIFEST}: it is no shard set, or its rendering has not finished")
+        raise InputError(
+            f"{store.url} has no {MANIFEST}: it is not a shard set, or its rendering has not finished. Check the "
+            "location, or run the same `synpat render` command again"
+        )
     return manifest_from_json(store.read(MANIFEST, LARGEST_MANIFEST), store.name(MANIFEST))
 
 
 def manifest_from_json(data: bytes, name: str) -> Manifest:
-    """A manifest out of its JSON. Raises InputError, with the name that was given, for anything that is not one."""
+    """Parse the JSON of a manifest. Raises InputError, with `name` in the message, if it is not valid."""
     content = _parse(data, name)
     schema = content.get("schema")
     if schema != SCHEMA:
-        raise InputError(f"{name} has schema {str(schema)[:20]}, this synpat reads {SCHEMA}: update synpat")
+        raise InputError(f"{name} has schema {str(schema)[:20]}, this synpat supports {SCHEMA}: update synpat")
     manifest = _checked(Manifest, content, name)
     spec = manifest.spec
     if len(manifest.shards) != spec.shard_count:
-        raise InputError(f"{name} is damaged: it lists {len(manifest.shards)} shards instead of {spec.shard_count}")
+        raise InputError(f"{name} is corrupt: it lists {len(manifest.shards)} shards instead of {spec.shard_count}")
     for number, shard in enumerate(manifest.shards):
         if not belongs(shard, spec, number):
             raise InputError(
-                f"{name} is refused: shard {number} should be {spec.shard_name(number)}, samples "
-                f"{spec.shard_indices(number)}; it is {shard.file[:100]!r}, {shard.count} from {shard.first_index}"
+                f"{name} is not valid: shard {number} must be {spec.shard_name(number)} with samples "
+                f"{spec.shard_indices(number)}, got {shard.file[:100]!r} with {shard.count} samples from "
+                f"{shard.first_index}"
             )
     return manifest
 
 
 def belongs(shard: ShardRecord, spec: SetSpec, number: int) -> bool:
-    """Whether a record is that of shard `number` of a recipe."""
+    """Return True if a record is that of shard `number` of a set."""
     indices = spec.shard_indices(number)
     return (shard.file, shard.first_index, shard.count) == (spec.shard_name(number), indices.start, len(indices))
 
@@ -196,15 +215,15 @@ def record_from_json(data: bytes, name: str) -> ShardRecord:
 
 
 def _parse(data: bytes, name: str) -> dict[str, Any]:
-    # Each shard is one object: what has many more would fill the memory with empty ones.
+    # Each shard is one JSON object. Many more objects would fill the memory, even if they are empty.
     if len(data) > LARGEST_MANIFEST or data.count(b"{") + data.count(b"[") > 2 * MOST_SHARDS:
-        raise InputError(f"{name} is refused: it is larger than that of {MOST_SHARDS} shards")
+        raise InputError(f"{name} is too large: it exceeds the size of a manifest of {MOST_SHARDS} shards")
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as fault:
-        raise InputError(f"{name} is no JSON: {str(fault)[:200]}") from None
+        raise InputError(f"{name} is not valid JSON: {str(fault)[:200]}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{name} is damaged: not an object")
+        raise InputError(f"{name} is corrupt: it must be a JSON object")
     return content
 
 
@@ -212,19 +231,19 @@ def _checked(kind: type[Record], content: dict[str, Any], name: str) -> Record:
     try:
         return _built(kind, content)
     except (TypeError, ValueError) as fault:
-        raise InputError(f"{name} is damaged: {fault}") from None
+        raise InputError(f"{name} is corrupt: {fault}") from None
 
 
 def _built(kind: type[Record], content: dict[str, Any]) -> Record:
-    """A dataclass out of what JSON gave, with every type as it is declared. Raises TypeError or ValueError."""
+    """Return a dataclass from parsed JSON, with the declared type of every field. Raises TypeError or ValueError."""
     kinds = get_type_hints(kind)
     if unknown := content.keys() - {field.name for field in fields(kind)}:
-        raise TypeError(f"unknown {', '.join(map(repr, sorted(unknown)))[:200]}")
+        raise TypeError(f"unknown field {', '.join(map(repr, sorted(unknown)))[:200]}")
     return kind(**{name: _value(kinds[name], value, name) for name, value in content.items()})
 
 
 def _value(kind: Any, value: Any, name: str) -> Any:
-    """A value of a declared type: lists become tuples, whole numbers may stand for floats, objects become records."""
+    """Convert a value to a declared type: lists to tuples, integers to floats, objects to records."""
     if get_origin(kind) is UnionType:
         if value is None:
             return value
@@ -240,4 +259,4 @@ def _value(kind: Any, value: Any, name: str) -> Any:
             return float(value)
         case (cls, _) if cls is Any or (type(value) is cls and cls in (int, str, bool)):
             return value
-    raise TypeError(f"{name} is {repr(value)[:100]}, which is no {kind if get_origin(kind) else kind.__name__}")
+    raise TypeError(f"{name} must be {kind if get_origin(kind) else kind.__name__}, got {repr(value)[:100]}")

@@ -14,7 +14,7 @@ def mean_and_std(count: float, total: float, squares: float) -> tuple[float, flo
 
 
 def pooled_mean_and_std(groups: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
-    """Return mean and standard deviation of all values of some groups, each (weight, mean, standard deviation)."""
+    """Return mean and standard deviation of all values of several groups, each (weight, mean, standard deviation)."""
     total = math.fsum(weight for weight, _, _ in groups)
     mean = math.fsum(weight * mean for weight, mean, _ in groups) / total
     square = math.fsum(weight * (std**2 + mean**2) for weight, mean, std in groups) / total

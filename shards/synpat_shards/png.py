@@ -1,9 +1,9 @@
-"""PNG, written for speed: filter Up on every row, over the deflate of Intel's ISA-L at level 1.
+"""Fast writing and reading of PNG files: filter Up on every row, and level 1 of the deflate in Intel's ISA-L.
 
-A PNG is a signature and three chunks. Filter Up costs a writer one subtraction a byte and a reader one addition; the
-usual adaptive filters cost several times as much and gain nothing on our patterns. Any reader opens the result (W3C,
-"Portable Network Graphics (PNG) Specification", 2003). The bytes depend on the image and the version of ISA-L alone:
-at level 1 its variants for different processors write the same.
+The files have a signature and three chunks and can be read by any PNG reader (W3C, "Portable Network Graphics (PNG)
+Specification", 2003). Filter Up takes one subtraction per byte when writing and one addition when reading. The usual
+adaptive filters take several times as long and do not make the files of our patterns smaller. The bytes depend only on
+the image and the version of ISA-L: at level 1 its variants for different processors write the same bytes.
 """
 
 import io
@@ -19,21 +19,21 @@ from .errors import InputError
 
 LEVEL = 1
 ENCODING = f"png, filter up, isal level {LEVEL}"
-"""What the manifest says about how images are stored."""
+"""Encoding of images, as recorded in the manifest."""
 LARGEST = 1 << 26
-"""Pixels. A header that asks for more is refused before anything is allocated."""
+"""Maximum number of pixels of an image. Larger sizes in a header are rejected before memory is allocated."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FILTER_UP = 2
 _COLOUR_TYPES = {1: 0, 3: 2}
-"""Channels, and PNG's number for grey and for RGB."""
+"""PNG's colour type by number of channels: grey and RGB."""
 _START = _SIGNATURE + b"\0\0\0\rIHDR"
 _CHANNELS = {bytes((8, colour_type, 0, 0, 0)): channels for channels, colour_type in _COLOUR_TYPES.items()}
-"""How the header of a file of ours goes on after width and height, and what it says about the channels."""
+"""Number of channels by the header bytes after width and height, for files of `encode_png`."""
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
-    """The PNG file of a uint8 image [height, width] or [height, width, 3]."""
+    """Return the PNG file of a uint8 image, [height, width] or [height, width, 3]."""
     height, width = image.shape[:2]
     rows = image.reshape(height, -1)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
@@ -47,7 +47,7 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
 
 @lru_cache(maxsize=8)  # the images of a set are of one size
 def _head(height: int, width: int, colour_type: int) -> bytes:
-    """What stands before the pixels."""
+    """Return the bytes before the pixels."""
     return _SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0))
 
 
@@ -60,21 +60,27 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 _END = _chunk(b"IEND", b"")
 
 
-def decode_png(data: bytes) -> NDArray[np.uint8]:
-    """The pixels of a PNG as uint8 [height, width], or [height, width, 3] if it has colour.
-
-    A file of `encode_png` takes a short way, any other goes through Pillow. Raises InputError for anything that is
-    not a whole PNG of a sensible size.
-    """
+def png_size(data: bytes) -> tuple[int, int]:
+    """Return height and width from the header of a PNG file; (0, 0) if the header is not complete."""
     width, height = struct.unpack(">II", data[16:24]) if len(data) >= 24 else (0, 0)
+    return height, width
+
+
+def decode_png(data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels of a PNG file: uint8 [height, width], or [height, width, 3] if it has colour.
+
+    Files of `encode_png` are decoded here, which is faster; other files are decoded by Pillow. Raises InputError if
+    the file is not a valid PNG or has more than LARGEST pixels.
+    """
+    height, width = png_size(data)
     if width * height > LARGEST:
-        raise InputError(f"a PNG of {height}x{width} pixels is refused: {LARGEST} pixels are the most")
-    ours = _decode_ours(data, height, width)
-    return _decode_any(data) if ours is None else ours
+        raise InputError(f"a PNG of {height}x{width} pixels is too large: the maximum is {LARGEST} pixels")
+    image = _decode_own(data, height, width)
+    return _decode_any(data) if image is None else image
 
 
-def _decode_ours(data: bytes, height: int, width: int) -> NDArray[np.uint8] | None:
-    """The pixels of a file in our own encoding; None for any other, and for a broken one."""
+def _decode_own(data: bytes, height: int, width: int) -> NDArray[np.uint8] | None:
+    """Return the pixels of a file of `encode_png`; None for other files and for invalid ones."""
     end = len(data) - len(_END)
     depth_and_type = data[24:29]
     if data[:16] != _START or data[37:41] != b"IDAT" or data[end:] != _END or depth_and_type not in _CHANNELS:
@@ -87,7 +93,7 @@ def _decode_ours(data: bytes, height: int, width: int) -> NDArray[np.uint8] | No
     expected = height * stride
     inflating = isal_zlib.decompressobj()
     try:
-        # One byte more than the header promises is the most that a bomb can make us hold.
+        # The limit of one byte more than expected prevents a decompression bomb from filling the memory.
         inflated = inflating.decompress(pixels, expected + 1)
     except isal_zlib.error:  # pyright: ignore[reportGeneralTypeIssues]
         return None
@@ -101,10 +107,10 @@ def _decode_ours(data: bytes, height: int, width: int) -> NDArray[np.uint8] | No
 
 
 def _add_up(rows: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
-    """Undo filter Up: every row becomes the sum of itself and all rows above it, modulo 256.
+    """Undo filter Up: replace every row by the sum of itself and all rows above it, modulo 256.
 
-    rows: uint8 [height * stride], filter bytes and all. Sums over 1, 2, 4 ... rows at a time are a few long additions
-    instead of one short one a row (Hillis and Steele, "Data parallel algorithms", 1986).
+    rows: uint8 [height * stride], with the filter bytes. Adding 1, 2, 4 ... rows at a time takes a few long additions
+    instead of one short addition per row (Hillis and Steele, "Data parallel algorithms", 1986).
     """
     summed = stride
     buffers = np.empty_like(rows), np.empty_like(rows)
@@ -117,15 +123,15 @@ def _add_up(rows: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
 
 
 def _checked(data: bytes, start: int, end: int) -> bool:
-    """Whether a chunk's checksum, which stands behind its name and content, is right."""
+    """Return True if the checksum of a chunk, which follows its name and content, is right."""
     return isal_zlib.crc32(memoryview(data)[start:end]) == int.from_bytes(data[end : end + 4])
 
 
 def _decode_any(data: bytes) -> NDArray[np.uint8]:
     try:
-        # Pillow leaves the checksums of pixels alone unless it is asked.
+        # Pillow checks the checksums of pixels only in verify().
         Image.open(io.BytesIO(data), formats=["PNG"]).verify()
         with Image.open(io.BytesIO(data), formats=["PNG"]) as png:
             return np.asarray(png.convert("L" if png.mode in ("1", "L", "I;16") else "RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, EOFError, IndexError, struct.error) as broken:
-        raise InputError(f"not a whole PNG: {broken}") from None
+        raise InputError(f"not a valid PNG: {broken}") from None

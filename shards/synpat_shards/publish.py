@@ -1,7 +1,7 @@
-"""Copying a finished set to where others find it: a store behind a URL, or another folder.
+"""Copying of a finished set to a URL or another folder.
 
-The manifest goes last, so that a reader never sees a set that is not whole. While it is on its way, a small file says
-which set it is: the same one is taken up where it was left, a different one is refused.
+The manifest is written last, so that a reader never sees an incomplete set. During the copy, a small file identifies
+the set. The same set can then be continued after an interruption; a different one is rejected.
 """
 
 import hashlib
@@ -28,24 +28,24 @@ from .sidecars import index_name, sidecars
 from .store import CHUNK, Location, Store, open_store
 
 UPLOADS = 4
-"""Shards on their way at once."""
+"""Number of simultaneous uploads of shards."""
 
 
 def publish(
     source: Location, target: Location, progress: Callable[[ShardRecord, bool], object] = lambda *_: None
 ) -> Manifest:
-    """Copy a finished set, shards that are there and verified left out, its manifest last.
+    """Copy a finished set and write its manifest last. Shards that exist with the right checksum are skipped.
 
-    progress: called with each shard, and whether it was there already. Raises InputError if the source is not what
-    its manifest says, or if the target holds anything else.
+    progress: called with each shard record, and True if the shard was already present. Raises InputError if the source
+    does not match its manifest, or if the target has other content.
     """
-    here, there = open_store(source), open_store(target)
-    manifest = open_set(here)
-    _claim(there, manifest)
-    sizes = there.sizes()
-    uploads = 1 if there.protocol == "hf" else UPLOADS  # each file is a commit there, and two at once collide
+    origin, destination = open_store(source), open_store(target)
+    manifest = open_set(origin)
+    _claim(destination, manifest)
+    sizes = destination.sizes()
+    uploads = 1 if destination.protocol == "hf" else UPLOADS  # on Hugging Face each file is a commit; two would collide
     with ThreadPoolExecutor(uploads) as threads:
-        copying = {threads.submit(_copy_shard, here, there, shard, sizes): shard for shard in manifest.shards}
+        copying = {threads.submit(_copy_shard, origin, destination, shard, sizes): shard for shard in manifest.shards}
         try:
             for copy in as_completed(copying):
                 progress(copying[copy], copy.result())
@@ -53,83 +53,87 @@ def publish(
             threads.shutdown(wait=False, cancel_futures=True)
             raise
     for name, data in sidecars(manifest).items():
-        if name not in sizes or there.read(name) != data:
-            there.put(name, data)
-    _confirm(there, manifest)
-    if MANIFEST not in sizes or read_manifest(there) != manifest:
-        there.put(MANIFEST, to_json(manifest))
-    remove_working_files(there)
+        if name not in sizes or destination.read(name) != data:
+            destination.put(name, data)
+    _confirm(destination, manifest)
+    if MANIFEST not in sizes or read_manifest(destination) != manifest:
+        destination.put(MANIFEST, to_json(manifest))
+    remove_working_files(destination)
     return manifest
 
 
-def _claim(there: Store, manifest: Manifest) -> None:
-    """Make the target ours. Raises InputError if it is another set's, or not empty."""
-    if there.exists(SPEC):
-        raise InputError(f"{there.url} is being filled by `synpat render`: finish that first, or choose another place")
-    _refuse_another(there, manifest)
-    filled = any(not name.startswith(f"{FOLDER}/") for name in there.sizes())
-    # Asked after the listing, and in this order: whoever filled it was there first, and is now, or left a manifest.
-    if filled and not (there.exists(PUBLISHING) or there.exists(MANIFEST)):
-        raise InputError(f"{there.url} is not empty and holds no shard set: choose another place")
-    digest = hashlib.sha256(to_json(manifest)).hexdigest()
-    claim = json.dumps({"set": _in_words(manifest), "manifest_sha256": digest}).encode()
-    if there.claim(PUBLISHING, claim) != claim:
+def _claim(target: Store, manifest: Manifest) -> None:
+    """Reserve the target for this set. Raises InputError if it belongs to another set or has other files."""
+    if target.exists(SPEC):
         raise InputError(
-            f"another set is being published to {there.url}: choose another place. If that was given up, remove it, "
-            f"{PUBLISHING} with it"
+            f"{target.url} is being written by `synpat render`: finish that first, or choose another target"
+        )
+    _reject_other_set(target, manifest)
+    filled = any(not name.startswith(f"{FOLDER}/") for name in target.sizes())
+    # These checks come after the listing and in this order. Another publisher writes PUBLISHING before its first file
+    # and MANIFEST before it removes PUBLISHING, so one of the two exists if the files are those of a set.
+    if filled and not (target.exists(PUBLISHING) or target.exists(MANIFEST)):
+        raise InputError(f"{target.url} is not empty and contains no shard set: choose another target")
+    digest = hashlib.sha256(to_json(manifest)).hexdigest()
+    claim = json.dumps({"set": _description(manifest), "manifest_sha256": digest}).encode()
+    if target.claim(PUBLISHING, claim) != claim:
+        raise InputError(
+            f"another set is being published to {target.url}: choose another target. If that upload was abandoned, "
+            f"remove its files and {PUBLISHING}"
         )
     try:
-        _refuse_another(there, manifest)  # which may have been finished, and its claim taken away, since we looked
+        _reject_other_set(target, manifest)  # another one may have been finished since the first check
     except InputError:
-        there.remove(PUBLISHING)
+        target.remove(PUBLISHING)
         raise
 
 
-def _refuse_another(there: Store, manifest: Manifest) -> None:
-    if not there.exists(MANIFEST):
+def _reject_other_set(target: Store, manifest: Manifest) -> None:
+    if not target.exists(MANIFEST):
         return
-    old = read_manifest(there)
-    if old.shards != manifest.shards[: len(old.shards)] or not _is_the_same_but_longer(old, manifest):
+    old = read_manifest(target)
+    if old.shards != manifest.shards[: len(old.shards)] or not _is_extension(old, manifest):
         raise InputError(
-            f"{there.url} holds another set ({_in_words(old)}; this one is {_in_words(manifest)}): "
-            "choose another place, or remove that one"
+            f"{target.url} contains another set ({_description(old)}; this one is {_description(manifest)}): "
+            "choose another target, or remove that set"
         )
 
 
-def _is_the_same_but_longer(old: Manifest, new: Manifest) -> bool:
+def _is_extension(old: Manifest, new: Manifest) -> bool:
+    """Return True if two sets have the same specification, except for the number of samples."""
     return old.spec == replace(new.spec, n=old.spec.n, extended_at=old.spec.extended_at)
 
 
-def _in_words(manifest: Manifest) -> str:
+def _description(manifest: Manifest) -> str:
     spec = manifest.spec
     digest = hashlib.sha256(to_json(manifest)).hexdigest()[:8]
     return f"{spec.n} samples of {spec.family} with seed {spec.seed}, digest {digest}"
 
 
-def _copy_shard(here: Store, there: Store, shard: ShardRecord, sizes: dict[str, int]) -> bool:
-    """Copy a shard and its index; whether both were there. The index comes first: it is worth nothing alone."""
-    index = here.read(index_name(shard.file))
-    if index_name(shard.file) not in sizes or there.read(index_name(shard.file)) != index:
-        there.put(index_name(shard.file), index)
-    with _opened(here, shard.file) as file:
+def _copy_shard(source: Store, target: Store, shard: ShardRecord, sizes: dict[str, int]) -> bool:
+    """Copy a shard after its index. Return True if the shard was already present."""
+    index = source.read(index_name(shard.file))
+    if index_name(shard.file) not in sizes or target.read(index_name(shard.file)) != index:
+        target.put(index_name(shard.file), index)
+    with _opened(source, shard.file) as file:
         sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         while piece := file.read(CHUNK):
             sha256.update(piece)
             md5.update(piece)
         if sha256.hexdigest() != shard.sha256:
-            raise InputError(f"{here.name(shard.file)} is damaged: render it again before it is published")
+            raise InputError(f"{source.name(shard.file)} is corrupt: render it again before publishing the set")
         if sizes.get(shard.file) == shard.bytes and (
-            there.md5(shard.file) == md5.hexdigest() or there.sha256(shard.file) == shard.sha256
+            target.md5(shard.file) == md5.hexdigest() or target.sha256(shard.file) == shard.sha256
         ):
             return True
         file.seek(0)
-        there.put(shard.file, file)
+        target.put(shard.file, file)
     return False
 
 
 @contextmanager
 def _opened(store: Store, name: str) -> Iterator[BinaryIO]:
-    """A file to read more than once; one behind a URL is fetched for that into a file without a name."""
+    """Open a file that can be read more than once. A remote file is copied to an unnamed temporary file."""
     if store.is_local:
         with Path(store.root, name).open("rb") as file:
             yield file
@@ -141,12 +145,12 @@ def _opened(store: Store, name: str) -> Iterator[BinaryIO]:
             yield file
 
 
-def _confirm(there: Store, manifest: Manifest) -> None:
-    """See that everything has arrived at its full size."""
-    sizes = there.sizes()
+def _confirm(target: Store, manifest: Manifest) -> None:
+    """Check that all shards exist with the right size. Raises InputError otherwise."""
+    sizes = target.sizes()
     for shard in manifest.shards:
         if sizes.get(shard.file) != shard.bytes:
             raise InputError(
-                f"{there.name(shard.file)} has {sizes.get(shard.file, 0)} bytes after {shard.bytes} were sent: "
-                "run the same command again"
+                f"{target.name(shard.file)} has {sizes.get(shard.file, 0)} bytes instead of {shard.bytes} after the "
+                "upload: run the same command again"
             )

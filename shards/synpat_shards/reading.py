@@ -1,4 +1,4 @@
-"""Reading a set wherever it lies: shards from end to end in one pass, or single images by their place."""
+"""Reading of sets in folders or at URLs: complete shards in one pass, or single images by position."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -15,26 +15,26 @@ from .tar import LARGEST_MEMBER, Member, scan
 
 
 class Stream:
-    """A file read forwards in pieces, as a tar is, that knows the checksum of what has passed."""
+    """A file that is read forwards in pieces, with a running checksum."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self.pieces, self.sha256, self.position = pieces, hashlib.sha256(), 0
         self._piece, self._used = b"", 0
 
     def read(self, size: int, /) -> bytes:
-        parts, wanted = [], size
-        while wanted:
+        parts, missing = [], size
+        while missing:
             if self._used == len(self._piece) and not self._next():
                 break
-            part = self._piece[self._used : self._used + wanted]
+            part = self._piece[self._used : self._used + missing]
             parts.append(part)
-            wanted -= len(part)
+            missing -= len(part)
             self._used += len(part)
-        self.position += size - wanted
+        self.position += size - missing
         return b"".join(parts)
 
     def seek(self, position: int, /) -> None:
-        """Go forward; what is passed over is hashed but not kept."""
+        """Move forward. The skipped bytes are included in the checksum."""
         while self.position < position:
             if self._used == len(self._piece) and not self._next():
                 return
@@ -43,7 +43,7 @@ class Stream:
             self.position += step
 
     def digest(self) -> str:
-        """The checksum of the whole file, whose rest is read for it."""
+        """Read the rest of the file and return the SHA-256 of the complete file."""
         while self._next():
             pass
         return self.sha256.hexdigest()
@@ -55,21 +55,21 @@ class Stream:
 
 
 def shard_members(store: Store, shard: ShardRecord) -> Iterator[tuple[Member, bytes]]:
-    """Every member of a shard with its data, in one pass over the file. Raises InputError as `scan` does."""
+    """Yield every member of a shard with its data, in one pass. Raises the same errors as `scan`."""
     stream = Stream(store.chunks(shard.file))
     for member in scan(stream, store.name(shard.file), shard.bytes):
         yield member, stream.read(member.size)
 
 
 def read_images(store: Store, manifest: Manifest, indices: Sequence[int]) -> Iterator[tuple[NDArray[np.uint8], int]]:
-    """The images at these indices, which must rise, each with the bytes of its file; nothing else is read of a shard.
+    """Yield the images at increasing indices, each with the size of its file in bytes. Only these images are read.
 
-    Raises InputError, naming the file, if an index or an image is not what it should be.
+    Raises InputError, with the name of the file, if an index file or an image is not valid.
     """
     for shard in manifest.shards:
-        here = [index for index in indices if shard.first_index <= index < shard.first_index + shard.count]
-        lines = store.read(index_name(shard.file)).decode("ascii", "replace").splitlines() if here else []
-        for index in here:
+        selected = [index for index in indices if shard.first_index <= index < shard.first_index + shard.count]
+        lines = store.read(index_name(shard.file)).decode("ascii", "replace").splitlines() if selected else []
+        for index in selected:
             yield _image(store, shard, index, lines[1 + index - shard.first_index : 2 + index - shard.first_index])
 
 
@@ -77,7 +77,10 @@ def _image(store: Store, shard: ShardRecord, index: int, line: list[str]) -> tup
     words = line[0].split() if line else []
     fits = words[:1] == ["png"] and words[3:4] == [f"{index:010d}.png"] and all(map(str.isdecimal, words[1:3]))
     if not fits or int(words[2]) > LARGEST_MEMBER:
-        raise InputError(f"{store.name(index_name(shard.file))} is damaged: it does not say where sample {index} lies")
+        raise InputError(
+            f"{store.name(index_name(shard.file))} is corrupt: it has no valid line for sample {index}. Render the "
+            "shard again"
+        )
     try:
         return decode_png(store.read_part(shard.file, int(words[1]), int(words[2]))), int(words[2])
     except InputError as fault:

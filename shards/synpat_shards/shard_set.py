@@ -1,7 +1,7 @@
-"""A set of shards in a folder or behind a URL: begun, filled shard by shard in any order, completed, opened.
+"""Writing and opening of a shard set in a folder or at a URL. The shards can be written in any order.
 
-While a set is being made, `.synpat/` holds its recipe and a record of each finished shard, so that the same command
-goes on where a killed one stopped. When all shards are there these give way to the manifest, which comes last.
+During rendering, `.synpat/` contains the specification of the set and a record of each finished shard, so that the same
+command can continue after an interruption. When all shards exist, the manifest is written and these files are removed.
 """
 
 import hashlib
@@ -44,45 +44,46 @@ SPEC = f"{FOLDER}/spec.json"
 RECORDS = f"{FOLDER}/shards"
 LOCK = f"{FOLDER}/lock"
 PUBLISHING = f"{FOLDER}/publishing.json"
-"""Says which set is being uploaded to a place."""
+"""File that identifies the set that is being uploaded to a location."""
 REQUESTS = 16
-"""Small files asked for at once from a store."""
+"""Number of simultaneous requests for small files from a store."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One sample: an image and how it was made."""
+    """A sample: an image, its class and its parameters."""
 
     index: int
+    """Index of the sample in the set."""
     image: NDArray[np.uint8]
-    """[height, width] or [height, width, 3]."""
+    """The pixels, [height, width] or [height, width, 3]."""
     category: int | None
-    """Class, the `cls` member of the shard; None in a family without classes."""
+    """Class, stored in the `cls` member of the shard; None in a family without classes."""
     parameters: Mapping[str, Any]
-    """Parameters that the image was painted with; the `json` member, if the set has one."""
+    """Parameters of the image, stored in the `json` member if the set has one."""
     rejects: int
     """Number of parameter draws that the family rejected before this one."""
 
 
 def check_target(store: Store, spec: SetSpec) -> None:
-    """Refuse a place that a recipe's shards must not go into.
+    """Check that the shards of a set can be written to a location.
 
-    Raises InputError if it holds another set or anything else.
+    Raises InputError if it contains another set or other files.
     """
-    there = read_spec(store)
-    if there is None:
+    existing = read_spec(store)
+    if existing is None:
         if store.exists(PUBLISHING):
             raise InputError(f"{store.url} is the target of a `synpat publish` that has not finished: finish it first")
         if any(not name.startswith(f"{FOLDER}/") for name in store.sizes()):
-            raise InputError(f"{store.url} is not empty and holds no shard set: choose another folder")
-    elif differences := describe_differences(asdict(there), asdict(spec)):
-        raise InputError(f"{store.url} holds another set: {differences}. Choose another folder, or remove that one")
+            raise InputError(f"{store.url} is not empty and contains no shard set: choose another folder")
+    elif differences := describe_differences(asdict(existing), asdict(spec)):
+        raise InputError(f"{store.url} contains another set: {differences}. Choose another folder, or remove that set")
 
 
 def begin_set(store: Store, spec: SetSpec) -> None:
-    """Make a place ready for a recipe's shards; one that holds something already must hold the same recipe.
+    """Write the specification of a set to a location. Existing content must be of the same set.
 
-    Raises InputError as `check_target` does.
+    Raises the same errors as `check_target`.
     """
     check_target(store, spec)
     if read_spec(store) is None:
@@ -92,9 +93,9 @@ def begin_set(store: Store, spec: SetSpec) -> None:
 
 @contextmanager
 def lock_set(store: Store) -> Iterator[None]:
-    """Keep other processes of this machine from writing into a folder; behind a URL nothing can, nor needs to.
+    """Prevent other processes on this machine from writing to the folder of a set. At a URL this does nothing.
 
-    Raises InputError if one is at it.
+    Raises InputError if another process is writing to the folder.
     """
     if not store.is_local:
         yield
@@ -104,66 +105,64 @@ def lock_set(store: Store) -> Iterator[None]:
 
 
 def begin_extension(store: Store, n: int) -> SetSpec:
-    """Note in a finished set that it shall have n samples, and give the recipe by which it is rendered further.
+    """Start the extension of a finished set to n samples. Return the specification for rendering the new samples.
 
-    The shards that are there stay as they are, a last one that is not full among them. Raises InputError if the set
-    has more samples already, or is on its way to another number.
+    Existing shards are not changed, even if the last one is not full. Raises InputError if the set has more than n
+    samples, or if an extension to another number has not finished.
     """
-    old, under_way = read_manifest(store).spec, read_spec(store)
+    old, current = read_manifest(store).spec, read_spec(store)
     if n < old.n:
-        raise InputError(f"{store.url} has {old.n} samples already: --n is the number that it shall have in all")
+        raise InputError(f"{store.url} already has {old.n} samples: --n is the total number and cannot be smaller")
     new = old if n == old.n else extended(old, n)
-    if under_way not in (old, new):
-        raise InputError(
-            f"{store.url} is being extended to {under_way.n if under_way else 0} samples: finish that first"
-        )
+    if current not in (old, new):
+        raise InputError(f"{store.url} is being extended to {current.n if current else 0} samples: finish that first")
     if new != old:
         store.put(SPEC, to_json(new))
     return new
 
 
 def extended(spec: SetSpec, n: int) -> SetSpec:
-    """The recipe of a set that goes on to n samples after all those it has."""
+    """Return the specification of a set that is extended to n samples."""
     start = spec.extended_at[-1] if spec.extended_at else 0
     is_full = (spec.n - start) % spec.samples_per_shard == 0
     return replace(spec, n=n, extended_at=spec.extended_at if is_full else (*spec.extended_at, spec.n))
 
 
 def read_spec(store: Store) -> SetSpec | None:
-    """What a place is being filled with, or holds; None if nothing says so."""
+    """Return the specification of the unfinished or finished set at a location; None if there is no set."""
     if store.exists(SPEC):
         return spec_from_json(store.read(SPEC, LARGEST_MANIFEST), store.name(SPEC))
     return read_manifest(store).spec if store.exists(MANIFEST) else None
 
 
 def finished_shards(store: Store, spec: SetSpec, numbers: Sequence[int] | None = None) -> dict[int, ShardRecord]:
-    """Records of the whole shards, by number: their files are as was written down. numbers: look at these alone.
+    """Return the records of the complete shards, by number. numbers: check only these shards.
 
-    In a folder their checksums are taken; behind a URL, where a shard appears only when it is whole and its record
-    after it, their sizes must do.
+    In a folder the checksums of the shards are compared with the records. At a URL only the sizes are compared, because
+    shards appear there only when they are complete, and their records after them.
     """
     numbers = range(spec.shard_count) if numbers is None else numbers
     sizes = store.sizes()
-    there = {number for number in numbers if _record_name(spec, number) in sizes}
+    recorded = {number for number in numbers if _record_name(spec, number) in sizes}
 
     def checked(number: int) -> ShardRecord | None:
         record = old.get(number)
-        if number in there:
+        if number in recorded:
             name = _record_name(spec, number)
             record = record_from_json(store.read(name), store.name(name))
         if record is None or not belongs(record, spec, number) or index_name(record.file) not in sizes:
             return None
-        is_whole = sizes.get(record.file) == record.bytes
-        return record if is_whole and (not store.is_local or store.sha256(record.file) == record.sha256) else None
+        is_complete = sizes.get(record.file) == record.bytes
+        return record if is_complete and (not store.is_local or store.sha256(record.file) == record.sha256) else None
 
     old = dict(enumerate(read_manifest(store).shards)) if MANIFEST in sizes else {}
     with ThreadPoolExecutor(REQUESTS if not store.is_local else available_cores()) as threads:
-        found = zip(numbers, threads.map(checked, numbers), strict=True)
-        return {number: record for number, record in found if record}
+        records = zip(numbers, threads.map(checked, numbers), strict=True)
+        return {number: record for number, record in records if record}
 
 
 def write_shard(store: Store, spec: SetSpec, number: int, samples: Iterable[Sample]) -> ShardRecord:
-    """Write one shard, its index and its record; each appears only when whole, and the record last."""
+    """Write one shard, its index and its record, in this order. Each file appears only when it is complete."""
     name, indices = spec.shard_name(number), spec.shard_indices(number)
     pixels, rejects, pixel_count, total, squares = hashlib.sha256(), 0, 0, 0.0, 0.0
     index = [INDEX_HEADER.format(len(indices))]
@@ -175,7 +174,7 @@ def write_shard(store: Store, spec: SetSpec, number: int, samples: Iterable[Samp
             write_sample(tar, key, members)
             pixels.update(np.ascontiguousarray(sample.image).data)
             rejects += sample.rejects
-            # Sums of whole numbers below 2**53 are exact in float64, so that the statistics are the same everywhere.
+            # Sums of integers below 2**53 are exact in float64, so the statistics are the same on every machine.
             levels = sample.image.astype(np.float64).ravel()
             pixel_count, total, squares = (
                 pixel_count + levels.size,
@@ -201,7 +200,7 @@ def write_shard(store: Store, spec: SetSpec, number: int, samples: Iterable[Samp
 
 
 class _Counted:
-    """A file that knows the size and the checksum of what was written to it."""
+    """A file for writing, with the size and the checksum of the written data."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.bytes, self.sha256 = file, 0, hashlib.sha256()
@@ -226,16 +225,16 @@ def _record_name(spec: SetSpec, number: int) -> str:
 
 
 def complete_set(store: Store, spec: SetSpec, records: Sequence[ShardRecord], made_with: dict[str, str]) -> Manifest:
-    """Turn a place where all shards are into a finished set. The manifest comes last, then the scaffold goes.
+    """Complete a set of which all shards are written: write its sidecar files, then its manifest.
 
-    made_with: versions of the programs; a set that was finished before and has not changed keeps those it has.
-    Raises InputError if a shard has gone since it was written.
+    Afterwards the working files are removed. made_with: versions of the programs; a finished set that has not changed
+    keeps its versions. Raises InputError if a shard has been removed or changed since it was written.
     """
     sizes = store.sizes()
     for record in records:
         if sizes.get(record.file) != record.bytes:
             raise InputError(
-                f"{store.name(record.file)} has gone or changed since it was written: run the command again"
+                f"{store.name(record.file)} was removed or changed after it was written: run the same command again"
             )
     manifest = summarise(spec, records, made_with)
     if MANIFEST in sizes and (before := read_manifest(store)) == replace(manifest, made_with=before.made_with):
@@ -248,24 +247,24 @@ def complete_set(store: Store, spec: SetSpec, records: Sequence[ShardRecord], ma
 
 
 def remove_working_files(store: Store) -> None:
-    """Remove from a finished set what was needed only while it was made, and what killed processes left."""
+    """Remove working files from a finished set, including temporary files of killed processes."""
     for name in store.sizes():
-        scaffold = name in (SPEC, PUBLISHING) or name.startswith(f"{RECORDS}/")
-        if scaffold or fnmatch(PurePosixPath(name).name, PARTIAL):
+        is_working_file = name in (SPEC, PUBLISHING) or name.startswith(f"{RECORDS}/")
+        if is_working_file or fnmatch(PurePosixPath(name).name, PARTIAL):
             store.remove(name)
     if store.is_local and Path(store.root, RECORDS).is_dir():
         Path(store.root, RECORDS).rmdir()
 
 
 def open_set(location: Location) -> Manifest:
-    """The manifest of a set whose shards are all there, at the sizes that it states.
+    """Read the manifest of a set and check that all its shards exist with the right size.
 
-    Raises InputError, naming the shard, for one that is missing or has another size.
+    Raises InputError, with the name of the shard, if one is missing or has another size.
     """
     store = open_store(location)
     manifest, sizes = read_manifest(store), store.sizes()
     for shard in manifest.shards:
         if (size := sizes.get(shard.file)) != shard.bytes:
             fault = "is missing" if size is None else f"has {size} bytes instead of {shard.bytes}"
-            raise InputError(f"{store.name(shard.file)} {fault}: render or fetch it again")
+            raise InputError(f"{store.name(shard.file)} {fault}: render or download it again")
     return manifest

@@ -1,30 +1,30 @@
-"""What lets other people's tools read a set unasked: small files beside the shards, made from the manifest alone.
+"""Sidecar files: small files with which other tools can read a set, made from the manifest alone.
 
-README.md             Hugging Face: a dataset card whose `configs` name the shards (card.py)
+README.md             Hugging Face: a dataset card with the names of the shards in `configs` (card.py)
 SHA256SUMS            coreutils: sha256sum -c
 _info.json            timm: create_dataset("wds/", root=SET, split="train")
-sizes.json            open_clip: samples of each shard
+sizes.json            open_clip: number of samples of each shard
 .synpat/index.json    wids: ShardListDataset("SET/.synpat/index.json")
-.synpat/croissant.json  mlcroissant, dataset searches: Croissant 1.0 with the checksum of each shard
-.synpat/*.idx         DALI: fn.readers.webdataset(index_paths=...); written with its shard
+.synpat/croissant.json  mlcroissant and dataset search engines: Croissant 1.0 with the checksum of each shard
+.synpat/*.idx         DALI: fn.readers.webdataset(index_paths=...); written together with the shard
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from .card import card, checksums
+from .card import card, checksums, title
 from .manifest import FOLDER, Manifest
 from .tar import BLOCK
 
 INDEX_HEADER = "v1.2 {}\n"
-"""First line of DALI's index: its version, and the number of samples."""
+"""First line of a DALI index: version and number of samples."""
 
 Json = dict[str, Any]
 
 
 def sidecars(manifest: Manifest) -> dict[str, bytes]:
-    """The files beside the shards of a finished set, by name, but for the DALI indexes."""
+    """Return the sidecar files of a finished set, by name, except for the DALI indexes."""
     return {
         "README.md": card(manifest).encode(),
         "SHA256SUMS": checksums(manifest).encode(),
@@ -36,14 +36,14 @@ def sidecars(manifest: Manifest) -> dict[str, bytes]:
 
 
 def index_name(shard: str) -> str:
-    """Where the DALI index of a shard lies."""
+    """Return the name of the DALI index of a shard."""
     return f"{FOLDER}/{shard.removesuffix('.tar')}.idx"
 
 
 def index_line(key: str, members: Mapping[str, bytes], start: int) -> str:
-    """A sample in DALI's index: extension, offset and size in bytes, and name of each member.
+    """Return the line of a sample in a DALI index: extension, offset, size in bytes, and name of each member.
 
-    start: where the header of the first member lies, in bytes.
+    start: position of the header of the first member, in bytes.
     """
     words = []
     for extension, data in members.items():
@@ -105,13 +105,12 @@ def _croissant(manifest: Manifest) -> Json:
         "@context": _CROISSANT_TERMS,
         "@type": "sc:Dataset",
         "name": f"synpat-{spec.family}-{spec.n}",
-        "description": f"{spec.n} synthetic patterns of the family {spec.family}, {spec.height}x{spec.width} "
-        f"pixels, rendered by synpat with seed {spec.seed}",
+        "description": f"{title(manifest)} of {spec.height}x{spec.width} pixels, rendered with seed {spec.seed}",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "license": "https://creativecommons.org/publicdomain/zero/1.0/",
         "url": "https://pypi.org/project/synpat/",
         "creator": {"@type": "sc:Organization", "name": "synpat"},
-        "citeAs": f"@misc{{synpat, title={{synpat: {spec.n} synthetic patterns of the family {spec.family}}}}}",
+        "citeAs": f"@misc{{synpat, title={{synpat {title(manifest)}}}}}",
         "version": f"{spec.family_version}.0.0",
         "distribution": [*shards, images],
         "recordSet": [
@@ -166,4 +165,4 @@ _CROISSANT_TERMS: Json = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-"""The @context of the Croissant 1.0 specification: which vocabulary each word is of."""
+"""The @context of the Croissant 1.0 specification."""

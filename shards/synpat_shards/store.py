@@ -1,9 +1,9 @@
-"""Where a set lies: a folder of this machine, or a URL that fsspec reaches, behind the few actions a set needs.
+"""Stores of sets: a folder on this machine or a URL that fsspec supports, with the few operations that sets need.
 
-A file appears under its name only when it is whole: by renaming in a folder and over SFTP or WebDAV, and because one
-PUT, or the completion of a multipart upload, is atomic on an object store. Credentials are found by each store's own
-library in its own places (AWS_* and ~/.aws, GOOGLE_APPLICATION_CREDENTIALS, HF_TOKEN, SSH keys, ~/.config/fsspec);
-no message of ours repeats them.
+A file appears under its name only when it is complete. In folders and over SFTP or WebDAV this is done by renaming; on
+object stores a PUT and the completion of a multipart upload are atomic. Credentials are read by the library of each
+store from its usual locations (AWS_* and ~/.aws, GOOGLE_APPLICATION_CREDENTIALS, HF_TOKEN, SSH keys,
+~/.config/fsspec). They never appear in messages.
 """
 
 import errno
@@ -28,17 +28,17 @@ from .errors import InputError, MissingDependencyError
 from .files import atomic_file, partial_name
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "sftp": "sftp", "ssh": "sftp"}
-"""The extra of synpat that brings what a protocol needs."""
+"""Extra of synpat that installs the library for a protocol."""
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "hf", "az", "abfs"}
-"""Where an upload shows only once it is whole; elsewhere we write beside the name and rename."""
+"""Protocols with atomic uploads. On other stores, files are written under a temporary name and renamed."""
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds before each further attempt at what failed for a reason that may pass."""
+"""Seconds to wait before each retry after a temporary error."""
 ONE_PUT = 16 << 20
-"""Bytes up to which a file goes up in one piece; a larger one goes in pieces of this size, to bound memory."""
+"""Maximum size in bytes of a file that is uploaded in one piece. Larger files are uploaded in pieces of this size."""
 CHUNK = 1 << 20
-"""Bytes read at once from a stream."""
+"""Number of bytes read at once from a stream."""
 LARGEST_SMALL_FILE = 64 << 20
-"""Bytes that `read` takes into memory, if it is not told another limit."""
+"""Default limit of the size of a file in `read`, in bytes."""
 
 PERMANENT = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
 PERMANENT += (ImportError, NotImplementedError, TypeError)
@@ -47,21 +47,21 @@ Result = TypeVar("Result")
 
 
 class StoreError(OSError):
-    """A store that cannot be reached, refuses us or answers nonsense, in one line without credentials."""
+    """A store is unreachable, denies access or sends an invalid response. The message is one line, without secrets."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """A folder, or what stands in for one behind a URL; names are relative to it and use forward slashes."""
+    """A folder, or its equivalent at a URL. Names of files are relative to it and use forward slashes."""
 
     url: str
-    """What people call it: the path or the URL, without a password."""
+    """The path or the URL without a password, for messages."""
     protocol: str
-    """fsspec's name for the kind of store; "file" for a folder."""
+    """fsspec's name of the type of store; "file" for a folder."""
     root: str
     """The path inside the store."""
     options: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
-    """What the URL says beside the path, such as a host."""
+    """Parts of the URL other than the path, such as the host."""
 
     @property
     def is_local(self) -> bool:
@@ -72,25 +72,25 @@ class Store:
         return replace(self, url=f"{self.url}/{name}", root=f"{self.root}/{name}")
 
     def name(self, name: str) -> str:
-        """What people call a file of it."""
+        """Return the path or URL of a file, for messages."""
         return f"{self.url}/{name}"
 
     def read(self, name: str, most: int = LARGEST_SMALL_FILE) -> bytes:
-        """The content of a small file of at most so many bytes.
+        """Return the content of a small file of at most `most` bytes.
 
-        Raises FileNotFoundError if there is none, InputError if it is larger.
+        Raises FileNotFoundError if it does not exist, InputError if it is larger.
         """
 
-        def whole(files: Any, path: str) -> bytes:
+        def content(files: Any, path: str) -> bytes:
             if (size := files.info(path)["size"] or 0) > most:
-                raise InputError(f"{self.name(name)} is refused: it has {size} bytes, {most} are the most")
+                raise InputError(f"{self.name(name)} is too large: it has {size} bytes, the maximum is {most}")
             with files.open(path, "rb") as file:
                 return file.read(most)
 
-        return self._try(name, whole)
+        return self._try(name, content)
 
     def read_part(self, name: str, start: int, size: int) -> bytes:
-        """Bytes of a file from a position on; fewer where it ends."""
+        """Return `size` bytes of a file, starting at a position; fewer at the end of the file."""
         return self._try(name, lambda files, path: files.cat_file(path, start=start, end=start + size))
 
     def exists(self, name: str) -> bool:
@@ -100,29 +100,29 @@ class Store:
             return False
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of every file in it, by name; empty where nothing is."""
+        """Return the sizes of all files in bytes, by name; empty if the folder does not exist."""
 
         def listed(files: Any, path: str) -> dict[str, int]:
             try:
-                found = files.find(path, detail=True)
+                details = files.find(path, detail=True)
             except (FileNotFoundError, NotADirectoryError):
                 return {}
             return {
                 location[len(path) :].lstrip("/"): info["size"] or 0
-                for location, info in found.items()
+                for location, info in details.items()
                 if location != path
             }
 
         return dict(sorted(self._try("", listed).items()))
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """The content of a file piece by piece; a fault on the way is not mended, as what came is gone."""
+        """Yield the content of a file in pieces. Errors after the first piece are not retried."""
         with self._try(name, _stream) as file:
             while piece := self._once(name, lambda: file.read(CHUNK)):
                 yield piece
 
     def sha256(self, name: str) -> str:
-        """Of a file's content, read in full."""
+        """Read a file and return its SHA-256 in hexadecimal."""
 
         def digest(files: Any, path: str) -> str:
             with _stream(files, path) as file:
@@ -131,31 +131,32 @@ class Store:
         return self._try(name, digest)
 
     def md5(self, name: str) -> str | None:
-        """The checksum that an object store keeps of a file; None where there is none, or of another kind."""
-        told = self._try(name, lambda files, path: files.info(path)).get("ETag")
-        found = re.fullmatch('"?([0-9a-f]{32})"?', told) if isinstance(told, str) else None
-        return found[1] if found else None
+        """Return the MD5 checksum that an object store reports for a file; None if it reports none."""
+        etag = self._try(name, lambda files, path: files.info(path)).get("ETag")
+        digest = re.fullmatch('"?([0-9a-f]{32})"?', etag) if isinstance(etag, str) else None
+        return digest[1] if digest else None
 
     def fetch(self, name: str, to: Path, size: int, sha256: str) -> None:
-        """Copy a file to a local path, which exists only once all of it has come and is what it should be.
+        """Copy a file to a local path. The local file appears only when it is complete and its checksum is right.
 
-        Raises InputError, naming the file, if its size (bytes) or checksum is another.
+        Raises InputError, with the name of the file, if it has another size (in bytes) or checksum.
         """
 
         def copied(files: Any, path: str) -> None:
-            if (there := files.info(path)["size"]) != size:
-                raise InputError(f"{self.name(name)} has {there} bytes instead of {size}: publish or render it again")
+            if (actual := files.info(path)["size"]) != size:
+                raise InputError(f"{self.name(name)} has {actual} bytes instead of {size}: publish or render it again")
             with atomic_file(to) as file:
                 files.get_file(path, file.name)
                 if _sha256(Path(file.name)) != sha256:
                     raise InputError(
-                        f"{self.name(name)} is damaged: its checksum is not the manifest's. Publish or render it again"
+                        f"{self.name(name)} is corrupt: its checksum differs from the manifest. Publish or render it "
+                        "again"
                     )
 
         self._try(name, copied)
 
     def put(self, name: str, content: bytes | BinaryIO) -> None:
-        """Write a file, in place of an earlier one of that name; nobody sees a part of it."""
+        """Write a file atomically. An existing file of that name is replaced."""
         source = io.BytesIO(content) if isinstance(content, bytes) else content
         if self.is_local:
             with self.writing(name) as file:
@@ -165,14 +166,14 @@ class Store:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        """A file to write, which appears under its name when the context ends well; behind a URL it is sent then."""
+        """Open a file for writing. It appears (at a URL: is uploaded) when the context ends without an error."""
         if self.is_local:
             path = Path(self.root, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(path) as file:
                 yield file
         else:
-            with TemporaryFile() as file:  # it has no name, so that nothing is left of it whatever happens
+            with TemporaryFile() as file:  # without a name, so that it is always removed
                 yield file
                 self.put(name, file)
 
@@ -193,9 +194,9 @@ class Store:
             raise
 
     def claim(self, name: str, content: bytes) -> bytes:
-        """Write a small file unless there is one, and give what is there now: ours, or that of whoever came first.
+        """Write a small file unless it exists, and return the content of the file: `content` or that of another writer.
 
-        Of two that try at once only one succeeds: in a folder, over SFTP, and on stores that know If-None-Match.
+        In a folder, over SFTP, and on stores that support If-None-Match, only one of several writers succeeds.
         """
         if self.is_local:
             path = Path(self.root, name)
@@ -203,15 +204,15 @@ class Store:
             with suppress(FileExistsError), atomic_file(path, overwrite=False) as file:
                 file.write(content)
         elif not self.exists(name):
-            waits = () if self.protocol in OBJECT_STORES else None  # what they cannot be asked, they refuse at once
+            waits = () if self.protocol in OBJECT_STORES else None  # a store without If-None-Match fails at once
             try:
                 self._try(name, lambda files, path: self._create(files, path, content), waits)
-            except (OSError, NotImplementedError, ValueError):  # somebody was first, or the store cannot be asked so
+            except (OSError, NotImplementedError, ValueError):  # the file exists, or If-None-Match is not supported
                 if not self.exists(name):
                     self.put(name, content)
         try:
             return self.read(name)
-        except FileNotFoundError:  # whoever came first has finished just now, and taken it away
+        except FileNotFoundError:  # the other writer has finished and removed the file
             return self.claim(name, content)
 
     def _create(self, files: Any, path: str, content: bytes) -> None:
@@ -220,8 +221,8 @@ class Store:
             return
         files.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
         try:
-            file = files.open(path, "wxb")  # as paramiko spells it
-        except OSError:  # SFTP has no word for it: it says "Failure"
+            file = files.open(path, "wxb")  # paramiko's mode for exclusive creation
+        except OSError:  # SFTP has no error code for an existing file: it returns "Failure"
             if files.exists(path):
                 raise FileExistsError(path) from None
             raise
@@ -229,7 +230,7 @@ class Store:
             file.write(content)
 
     def remove(self, name: str) -> None:
-        """Remove a file; it is no fault if it has gone."""
+        """Remove a file if it exists."""
         with suppress(FileNotFoundError):
             self._try(name, lambda files, path: files.rm_file(path))
 
@@ -239,7 +240,7 @@ class Store:
         action: Callable[[Any, str], Result],
         waits: Sequence[float] | None = None,
     ) -> Result:
-        """Act on a file, again after each of these waits (in seconds) while the fault is one that may pass."""
+        """Run an action on a file. After a temporary error, retry it after each of the waits (in seconds)."""
         path = f"{self.root.rstrip('/')}/{name}".rstrip("/")
         waits = WAITS if waits is None else waits
         for attempt, wait in enumerate((*waits, None), 1):
@@ -248,15 +249,13 @@ class Store:
                 files.invalidate_cache()
                 return action(files, path)
             except Exception as fault:
-                if self.is_local or isinstance(fault, ValueError) or _is_of_this_machine(fault):
+                if self.is_local or isinstance(fault, ValueError) or _is_local_disk_error(fault):
                     raise
-                if wait is None or not _may_pass(fault):
-                    raise self._in_words(name, fault) from None
-                log.warning(
-                    "%s; trying again in %g s (%d of %d)", self._in_words(name, fault), wait, attempt, len(waits)
-                )
+                if wait is None or not _is_temporary(fault):
+                    raise self._error(name, fault) from None
+                log.warning("%s; trying again in %g s (%d of %d)", self._error(name, fault), wait, attempt, len(waits))
                 if not fsspec.get_filesystem_class(self.protocol).async_impl:
-                    fsspec.get_filesystem_class(self.protocol).clear_instance_cache()  # its connection is dead
+                    fsspec.get_filesystem_class(self.protocol).clear_instance_cache()  # the connection is closed
                 time.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
@@ -266,24 +265,25 @@ class Store:
         except Exception as fault:
             if self.is_local:
                 raise
-            raise self._in_words(name, fault) from None
+            raise self._error(name, fault) from None
 
-    def _in_words(self, name: str, fault: Exception) -> OSError:
+    def _error(self, name: str, fault: Exception) -> OSError:
+        """Return an error whose message is one line, with the path or URL and without credentials."""
         where = self.name(name).rstrip("/")
         if isinstance(fault, FileNotFoundError):
-            return FileNotFoundError(f"{where} is not there, or its bucket or folder is not")
+            return FileNotFoundError(f"{where} does not exist, or its bucket or folder does not exist")
         if isinstance(fault, FileExistsError):
-            return FileExistsError(f"{where} is there already")
-        said = without_secrets((str(fault).strip() or type(fault).__name__).splitlines()[0])
+            return FileExistsError(f"{where} already exists")
+        text = without_secrets((str(fault).strip() or type(fault).__name__).splitlines()[0])
         if isinstance(fault, PermissionError) or _is_about_credentials(fault):
-            return StoreError(f"{where}: the store refuses us ({said}): look at its credentials and what they may do")
-        return StoreError(f"{where}: {said}")
+            return StoreError(f"{where}: access denied ({text}): check the credentials and their permissions")
+        return StoreError(f"{where}: {text}")
 
 
 def _stream(files: Any, path: str) -> Any:
-    """A file to be read from its beginning to its end."""
+    """Open a file for sequential reading."""
     file = files.open(path, "rb")
-    if hasattr(file, "prefetch"):  # paramiko would wait for the answer to each 32 kB
+    if hasattr(file, "prefetch"):  # otherwise paramiko waits for the response to each 32 kB
         file.prefetch()
     return file
 
@@ -294,13 +294,13 @@ def _sha256(path: Path) -> str:
 
 
 def _send(files: Any, path: str, source: BinaryIO) -> None:
-    """Upload a file; on a fault an object store is told to forget it, as closing would publish what has gone up."""
+    """Upload a file. After an error the upload is discarded, because closing the file would publish a part of it."""
     first = source.read(ONE_PUT)
     if len(first) < ONE_PUT:
         files.pipe_file(path, first)
         return
     file = files.open(path, "wb", block_size=ONE_PUT)
-    if hasattr(file, "set_pipelined"):  # paramiko again
+    if hasattr(file, "set_pipelined"):  # paramiko: do not wait for each response
         file.set_pipelined(True)
     try:
         file.write(first)
@@ -309,7 +309,7 @@ def _send(files: Any, path: str, source: BinaryIO) -> None:
     except BaseException:
         with suppress(Exception):
             if hasattr(file, "discard"):
-                file.closed = True  # or its destructor would close it, and so publish what has gone up
+                file.closed = True  # otherwise its destructor closes it, which publishes the uploaded part
                 file.discard()
             else:
                 file.close()
@@ -321,9 +321,10 @@ Location = str | Path | Store
 
 
 def open_store(location: Location) -> Store:
-    """The store behind a folder's path or a URL; nothing is asked of it yet. A store is given back as it is.
+    """Return the store of a folder or a URL, without accessing it. A Store is returned unchanged.
 
-    Raises InputError for a URL that is none of fsspec's, ImportError naming the extra for one that needs more.
+    Raises InputError for a URL that fsspec does not support, and MissingDependencyError, with the extra to install, if
+    its library is not installed.
     """
     if isinstance(location, Store):
         return location
@@ -332,17 +333,17 @@ def open_store(location: Location) -> Store:
         return Store(url=location, protocol="file", root=str(Path(location).absolute()))
     protocol, _ = split_protocol(location)
     if protocol is None or "::" in location:
-        raise InputError(f"{without_secrets(location)} is no URL of a shard set: write PROTOCOL://PATH")
+        raise InputError(f"{without_secrets(location)} is not a valid URL of a shard set: write PROTOCOL://PATH")
     try:
         kind = fsspec.get_filesystem_class(protocol)
     except ValueError:
-        raise InputError(f"{protocol}:// is unknown: use a folder, or {'://, '.join(EXTRAS)}://") from None
+        raise InputError(f"{protocol}:// is not supported: use a folder, or {'://, '.join(EXTRAS)}://") from None
     except ImportError as missing:
         remedy = f"pip install 'synpat[{EXTRAS[protocol]}]'" if protocol in EXTRAS else missing
         raise MissingDependencyError(f"{protocol}:// needs a library that is not installed: {remedy}") from None
     root = str(kind._strip_protocol(location)).rstrip("/")
     if not root:
-        raise InputError(f"{without_secrets(location)} names no folder: add a path to it")
+        raise InputError(f"{without_secrets(location)} has no path: write PROTOCOL://PATH")
     if protocol in ("file", "local"):
         return Store(url=root, protocol="file", root=root)
     return Store(
@@ -354,22 +355,22 @@ def open_store(location: Location) -> Store:
 
 
 def is_url(location: str | Path) -> bool:
-    """Whether a place is a URL, as against a folder of this machine."""
+    """Return True if a location is a URL, False if it is a folder on this machine."""
     return "://" in str(location)
 
 
-def _may_pass(fault: Exception) -> bool:
+def _is_temporary(fault: Exception) -> bool:
     return not isinstance(fault, PERMANENT) and not _is_about_credentials(fault)
 
 
-def _is_of_this_machine(fault: Exception) -> bool:
-    """Whether the disk that a file is fetched to is at fault."""
+def _is_local_disk_error(fault: Exception) -> bool:
+    """Return True if an error is about the disk of this machine, to which a file is copied."""
     return isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def _is_about_credentials(fault: Exception) -> bool:
-    # By name, as the libraries that raise them are not imported here: botocore's NoCredentialsError, ProfileNotFound;
-    # paramiko's AuthenticationException; google's DefaultCredentialsError.
+    # By name, because the libraries that raise them are not imported here: NoCredentialsError and ProfileNotFound of
+    # botocore, AuthenticationException of paramiko, DefaultCredentialsError of google-auth.
     return bool(re.search("Credential|Authenti|ProfileNotFound|TokenRetrieval", type(fault).__name__))
 
 
@@ -377,7 +378,7 @@ _SECRET_NAME = re.compile("SECRET|TOKEN|PASSWORD|CREDENTIAL|ACCESS_KEY|API_KEY",
 
 
 def without_secrets(text: str) -> str:
-    """A text without passwords of URLs, signatures, and what secret variables of the environment hold."""
+    """Remove passwords in URLs, signatures, and the values of secret environment variables from a text."""
     text = re.sub(r"(://[^/\s:@]*):[^/\s]*@", r"\1@", text)
     text = re.sub(r"(?i)((?:signature|credential|token|secret|password)[\w-]*=)[^&\s]+", r"\1***", text)
     for name, value in os.environ.items():

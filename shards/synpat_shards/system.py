@@ -24,15 +24,15 @@ def memory_limit() -> int:
     return min(limits)
 
 
-def reserve_space(file: int, size: int) -> None:
-    """Allocate the disk space of an open file of `size` bytes.
+def reserve_space(file: int, start: int, size: int) -> None:
+    """Allocate the disk space of `size` bytes of an open file from a position on.
 
     Raises OSError if the disk is full. Without this, writing to a memory-mapped file on a full disk would end the
-    process. On systems without posix_fallocate the file is filled with zeros.
+    process. On systems without posix_fallocate the bytes are filled with zeros.
     """
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, 0, size)
+        os.posix_fallocate(file, start, size)
         return
     block = bytes(1 << 20)
-    for start in range(0, size, len(block)):
-        os.pwrite(file, block[: size - start], start)
+    for position in range(start, start + size, len(block)):
+        os.pwrite(file, block[: start + size - position], position)

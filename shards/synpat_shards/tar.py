@@ -1,7 +1,7 @@
-"""Tar files in the layout of WebDataset: the members of a sample stand side by side and share a key.
+"""Tar files in the layout of WebDataset: the members of a sample are adjacent and have the same key.
 
-Headers are plain ustar with fixed owner, mode and time, so that the same samples always give the same bytes. The
-reader trusts nothing: it takes regular files alone, in the extensions it knows, and never writes a file.
+Headers are plain ustar with fixed owner, mode and time, so that the same samples always give the same bytes. The reader
+is safe for untrusted files: it accepts only regular files with known extensions, and it never writes a file.
 """
 
 import os
@@ -16,21 +16,21 @@ from .errors import InputError
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 EXTENSIONS = ("png", "cls", "json")
-"""The members that a sample may have, in this order; a tar with any other is refused."""
+"""Possible members of a sample, in this order. A tar file with other members is rejected."""
 LARGEST_MEMBER = 64 << 20
-"""Bytes. A header that promises more is refused before anything is read."""
+"""Maximum size of a member in bytes. Larger sizes in a header are rejected before data are read."""
 LARGEST_END = 64 << 10
-"""Bytes of zeros that a tar may close with; GNU tar fills up to 10 kB."""
+"""Maximum number of zero bytes at the end of a tar file. GNU tar pads to 10 kB."""
 
 
 class Writable(Protocol):
-    """What a tar is written to."""
+    """An output file for `write_sample` and `write_end`."""
 
     def write(self, data: bytes, /) -> object: ...
 
 
 class Readable(Protocol):
-    """What a tar is read from, never backwards."""
+    """An input file for `scan`, which reads it only forwards."""
 
     def read(self, size: int, /) -> bytes: ...
     def seek(self, position: int, /) -> object: ...
@@ -38,18 +38,20 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Member:
-    """Where a file of a sample lies inside a tar."""
+    """Name and position of a member of a tar file."""
 
     key: str
+    """Key of the sample."""
     extension: str
+    """Extension, one of EXTENSIONS."""
     offset: int
     """Position of the first byte of the data, in bytes."""
     size: int
-    """Bytes."""
+    """Size of the data in bytes."""
 
 
 def write_sample(file: Writable, key: str, parts: Mapping[str, bytes]) -> None:
-    """Append one sample: a member `key.extension` for each part, in the order given. Keys must rise in a tar."""
+    """Append one sample: a member `key.extension` for each part, in the given order. Keys must be increasing."""
     blocks = []
     for extension, data in parts.items():
         blocks += (_header(f"{key}.{extension}", len(data)), data, bytes(-len(data) % BLOCK))
@@ -57,105 +59,107 @@ def write_sample(file: Writable, key: str, parts: Mapping[str, bytes]) -> None:
 
 
 def write_end(file: Writable) -> None:
-    """Append what closes a tar."""
+    """Append the end of a tar file."""
     file.write(END_OF_ARCHIVE)
 
 
 def _header(name: str, size: int) -> bytes:
-    """A ustar header: name, mode, owner, group, size, time, checksum, type, link and magic; numbers in octal."""
-    named, length = name.encode(), b"%011o\0" % size
-    checksum = b"%06o\0 " % (_OTHER_BYTES + sum(named) + sum(length))
-    return b"".join((named.ljust(100, b"\0"), _MODE_AND_OWNER, length, _TIME, checksum, _REST))
+    """Return a ustar header: name, mode, owner, group, size, time, checksum, type, link and magic; numbers in octal."""
+    file_name, length = name.encode(), b"%011o\0" % size
+    checksum = b"%06o\0 " % (_OTHER_BYTES + sum(file_name) + sum(length))
+    return b"".join((file_name.ljust(100, b"\0"), _MODE_AND_OWNER, length, _TIME, checksum, _REST))
 
 
 _MODE_AND_OWNER, _TIME = b"0000444\0" + 2 * b"0000000\0", b"00000000000\0"
 _REST = (b"0" + bytes(100) + b"ustar\0" + b"00").ljust(BLOCK - 156, b"\0")
 _OTHER_BYTES = sum(_MODE_AND_OWNER) + sum(_TIME) + sum(b" " * 8) + sum(_REST)
-"""Their part of a header's checksum, which is taken with spaces in its own place: adding up all 512 costs the most."""
+"""Sum of the constant bytes of a header, for its checksum. The bytes of the checksum itself count as spaces."""
 
 
 def read_members(path: Path) -> Iterator[Member]:
-    """The members of a tar in their order, from its headers alone.
-
-    Raises InputError, naming the file, for anything that `scan` refuses.
-    """
+    """Yield the members of a tar file in their order, from its headers alone. Raises the same errors as `scan`."""
     with path.open("rb", buffering=0) as file:
         yield from scan(file, str(path), os.fstat(file.fileno()).st_size)
 
 
 def scan(file: Readable, name: str, size: int) -> Iterator[Member]:
-    """The members of a tar of `size` bytes, header by header; the data of one may be read before the next is asked for.
+    """Yield the members of a tar file of `size` bytes. The caller may read the data of a member before the next one.
 
-    Raises InputError, naming the tar, if it is torn or anything but samples of one kind: regular files with a plain
-    `key.extension` for a name, keys that rise, the same extensions in each, none beyond LARGEST_MEMBER.
+    Raises InputError, with the name of the file, if it is truncated or not a valid shard. All members of a shard are
+    regular files of at most LARGEST_MEMBER bytes, named `key.extension`. Keys are increasing, and all samples have the
+    same extensions.
     """
     samples, position = _Samples(name), 0
     while (header := file.read(BLOCK)) != _ZEROS:
         if len(header) < BLOCK:
-            raise InputError(f"{name} is torn: it ends without the blocks that close a tar")
+            raise InputError(f"{name} is truncated: the two zero blocks at the end are missing")
         member = _member(header, position + BLOCK, name)
         position = member.offset + member.size + -member.size % BLOCK
         if position > size:
-            raise InputError(f"{name} is torn: {member.key}.{member.extension} reaches beyond its end")
+            raise InputError(f"{name} is truncated: {member.key}.{member.extension} extends beyond its end")
         samples.take(member)
         yield member
         file.seek(position)
     samples.finish()
     rest = size - position - BLOCK
     if not BLOCK <= rest <= LARGEST_END or file.read(rest).strip(b"\0"):
-        raise InputError(f"{name} is refused: a tar closes with two empty blocks and nothing behind them")
+        raise InputError(f"{name} is not a valid shard: it must end with at least two zero blocks, and nothing else")
 
 
 class _Samples:
-    """What the members of a tar make up: it remembers only the sample that it is in."""
+    """Check that the members of a tar file form samples. It stores only the current sample."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.key, self.kind, self.found = name, "", [], 0
+        self.name, self.key, self.extensions, self.count = name, "", [], 0
         self.first = True
 
     def take(self, member: Member) -> None:
         if member.key != self.key:
             if member.key < self.key:
-                raise InputError(f"{self.name} is refused: key {member.key} comes after {self.key}, keys must rise")
+                raise InputError(
+                    f"{self.name} is not a valid shard: key {member.key} follows {self.key}, keys must be increasing"
+                )
             self.finish()
-            self.first, self.key, self.found = not self.key, member.key, 0
-        if self.first and member.extension not in self.kind:
-            self.kind.append(member.extension)
-        if self.kind[self.found : self.found + 1] != [member.extension]:
+            self.first, self.key, self.count = not self.key, member.key, 0
+        if self.first and member.extension not in self.extensions:
+            self.extensions.append(member.extension)
+        if self.extensions[self.count : self.count + 1] != [member.extension]:
             raise InputError(
-                f"{self.name} is refused: {member.key}.{member.extension} is there twice or out of order; each sample "
-                f"has {', '.join(self.kind)}"
+                f"{self.name} is not a valid shard: {member.key}.{member.extension} is duplicate or out of order; each "
+                f"sample must have {', '.join(self.extensions)}"
             )
-        self.found += 1
+        self.count += 1
 
     def finish(self) -> None:
-        if self.found != len(self.kind):
-            raise InputError(f"{self.name} is refused: sample {self.key} lacks {self.kind[self.found]}")
+        if self.count != len(self.extensions):
+            raise InputError(
+                f"{self.name} is not a valid shard: sample {self.key} has no member {self.extensions[self.count]}"
+            )
 
 
 def _member(header: bytes, offset: int, name: str) -> Member:
-    """What a header says, if it is that of a sample's member."""
+    """Parse a header. Raises InputError if it is not that of a member of a sample."""
     size, checksum = _octal(header[124:136]), _octal(header[148:156])
-    # The numbers that we do not need must be numbers too: other readers stop where they are not.
+    # Unused numbers must be valid too, because other readers would stop at invalid ones.
     numbers = [size, checksum, *(_octal(header[start:end].strip(b"\0 ") or b"0") for start, end in _UNUSED_NUMBERS)]
     sums_up = checksum == sum(header) - sum(header[148:156]) + 8 * ord(" ")
     if header[257:262] != b"ustar" or not sums_up or size is None or None in numbers:
-        raise InputError(f"{name} is no whole tar file: byte {offset - BLOCK} should begin a ustar header")
-    called = header[:100].rstrip(b"\0")
-    if header[156:157] not in (b"0", b"\0") or header[345:500].strip(b"\0") or not _NAME.fullmatch(called):
-        called = (header[345:500].rstrip(b"\0") + b"/" + called).lstrip(b"/") if header[345] else called
+        raise InputError(f"{name} is not a valid tar file: there is no ustar header at byte {offset - BLOCK}")
+    file_name = header[:100].rstrip(b"\0")
+    if header[156:157] not in (b"0", b"\0") or header[345:500].strip(b"\0") or not _NAME.fullmatch(file_name):
+        file_name = (header[345:500].rstrip(b"\0") + b"/" + file_name).lstrip(b"/") if header[345] else file_name
         raise InputError(
-            f"{name} holds {called[:100].decode('latin-1')!a}: only regular files named key.extension "
-            f"belong there, with an extension of {', '.join(EXTENSIONS)}"
+            f"{name} contains {file_name[:100].decode('latin-1')!a}: a shard may contain only regular files named "
+            f"key.extension with an extension of {', '.join(EXTENSIONS)}"
         )
     if size > LARGEST_MEMBER:
-        raise InputError(f"{name} holds {called.decode()!r} of {size} bytes; {LARGEST_MEMBER} is the most")
-    key, _, extension = called.decode().partition(".")
+        raise InputError(f"{name} contains {file_name.decode()!r} of {size} bytes: the maximum is {LARGEST_MEMBER}")
+    key, _, extension = file_name.decode().partition(".")
     return Member(key, extension, offset, size)
 
 
 def _octal(field: bytes) -> int | None:
-    """A number of a header; None for the binary ones of other formats, and for what is none."""
+    """Parse an octal number of a header. Return None for binary numbers of other formats and for invalid numbers."""
     digits = field.rstrip(b"\0 ").lstrip(b" ")
     return int(digits, 8) if _OCTAL.fullmatch(digits) else None
 
@@ -163,5 +167,5 @@ def _octal(field: bytes) -> int | None:
 _ZEROS = bytes(BLOCK)
 _NAME = re.compile(rb"[0-9A-Za-z_-]{1,80}\.(?:%s)" % "|".join(EXTENSIONS).encode())
 _UNUSED_NUMBERS = ((100, 108), (108, 116), (116, 124), (136, 148), (329, 337), (337, 345))
-"""Where mode, owner, group, time and device lie in a header."""
+"""Positions of mode, owner, group, time and device numbers in a header."""
 _OCTAL = re.compile(rb"[0-7]{1,12}")

@@ -1,8 +1,7 @@
-"""Whether a set is what its manifest says: every file, every byte, every sample."""
+"""Verification of a set against its manifest: every file, every byte, every sample."""
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,8 @@ from .manifest import (
     read_manifest,
     summarise,
 )
-from .png import decode_png
+from .moments import mean_and_std
+from .png import decode_png, png_size
 from .reading import Stream
 from .shard_set import LOCK, PUBLISHING, RECORDS, SPEC
 from .sidecars import INDEX_HEADER, index_line, index_name, sidecars
@@ -29,42 +29,46 @@ from .system import available_cores
 from .tar import BLOCK, scan
 
 FAULTS_OF_A_SHARD = 10
-"""How many faults of one shard are listed: one that is damaged throughout would fill the screen."""
+"""Maximum number of listed faults per shard."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is not as it should be."""
+    """A difference between a set and its manifest."""
 
     check: str
-    """Which of the checks found it."""
+    """Name of the check that found it."""
     file: str
-    """The file's name in the set."""
+    """Name of the file in the set."""
     words: str
+    """Description of the fault."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was looked at, and what was wrong with it."""
+    """Result of the verification of a set."""
 
     location: str
+    """Path or URL of the set."""
     manifest: Manifest | None
-    """None if the set has none that can be read."""
+    """Manifest of the set; None if it cannot be read."""
     checked: dict[str, int]
-    """How many things each check has looked at."""
+    """Number of checked items by name of the check."""
     faults: tuple[Fault, ...] = ()
+    """Faults found by all checks."""
 
     def plus(self, check: str, count: int, faults: list[Fault]) -> "Report":
-        """This report with a further check."""
+        """Return this report with the result of a further check."""
         return replace(self, checked=self.checked | {check: count}, faults=(*self.faults, *faults))
 
 
 def verify(
     location: Location, *, quick: bool = False, progress: Callable[[ShardRecord], object] = lambda _: None
 ) -> Report:
-    """Check a set in a folder or behind a URL.
+    """Verify a set in a folder or at a URL.
 
-    quick: look at the manifest and the files' sizes alone. progress: called with each shard that has been read.
+    quick: check only the manifest and the sizes of the files. progress: called with the record of each shard after it
+    has been read.
     """
     store = open_store(location)
     try:
@@ -80,60 +84,62 @@ def verify(
     report = report.plus("files", len(sizes), list(_file_faults(manifest, sizes)))
     if quick:
         return report
-    there = {name: data for name, data in sidecars(manifest).items() if name in sizes}
+    existing = {name: data for name, data in sidecars(manifest).items() if name in sizes}
     report = report.plus(
-        "sidecars", len(there), [f for name, data in there.items() for f in _differs(store, name, data)]
+        "sidecars", len(existing), [f for name, data in existing.items() for f in _differs(store, name, data)]
     )
-    whole = [shard for shard in manifest.shards if sizes.get(shard.file) == shard.bytes]
+    shards = [shard for shard in manifest.shards if sizes.get(shard.file) == shard.bytes]
     with ThreadPoolExecutor(available_cores()) as threads:
-        checks = [threads.submit(_check_shard, store, manifest.spec, shard) for shard in whole]
-        found: list[Fault] = []
+        checks = [threads.submit(_check_shard, store, manifest.spec, shard) for shard in shards]
+        faults: list[Fault] = []
         try:
-            for shard, check in zip(whole, checks, strict=True):
-                found += check.result()
+            for shard, check in zip(shards, checks, strict=True):
+                faults += check.result()
                 progress(shard)
         except BaseException:
             threads.shutdown(cancel_futures=True)
             raise
-    samples = sum(shard.count for shard in whole)
-    for check, count in {"checksums": len(whole), "samples": samples, "pixels": samples, "indexes": len(whole)}.items():
-        report = report.plus(check, count, [fault for fault in found if fault.check == check])
+    samples = sum(shard.count for shard in shards)
+    counts = {"checksums": len(shards), "samples": samples, "pixels": samples, "indexes": len(shards)}
+    for check, count in counts.items():
+        report = report.plus(check, count, [fault for fault in faults if fault.check == check])
     return report
 
 
 def _manifest_faults(manifest: Manifest) -> Iterator[Fault]:
     if summarise(manifest.spec, manifest.shards, manifest.made_with) != manifest:
-        yield Fault("manifest", MANIFEST, "its mean and std are not those of its shards")
+        yield Fault("manifest", MANIFEST, "its mean and std differ from those of its shards")
 
 
 def _file_faults(manifest: Manifest, sizes: dict[str, int]) -> Iterator[Fault]:
-    """Files that are missing, of another size, or not of the set."""
-    due: dict[str, int | None] = {MANIFEST: None}
-    due |= {name: len(data) for name, data in sidecars(manifest).items()}
-    due |= {index_name(shard.file): None for shard in manifest.shards}
-    due |= {shard.file: shard.bytes for shard in manifest.shards}
-    for name, size in due.items():
+    """Yield a fault for each file that is missing, has another size, or is not part of the set."""
+    expected: dict[str, int | None] = {MANIFEST: None}
+    expected |= {name: len(data) for name, data in sidecars(manifest).items()}
+    expected |= {index_name(shard.file): None for shard in manifest.shards}
+    expected |= {shard.file: shard.bytes for shard in manifest.shards}
+    for name, size in expected.items():
         if name not in sizes:
             yield Fault("files", name, "is missing")
         elif size is not None and sizes[name] != size:
             yield Fault("files", name, f"has {sizes[name]} bytes instead of {size}")
-    for name in sizes.keys() - due.keys() - {LOCK}:
-        scaffold = name in (SPEC, PUBLISHING) or name.startswith(f"{RECORDS}/")
-        words = "was left by a command that has not finished: run it again" if scaffold else "is not of the set"
+    for name in sizes.keys() - expected.keys() - {LOCK}:
+        is_working_file = name in (SPEC, PUBLISHING) or name.startswith(f"{RECORDS}/")
+        unfinished = "is a working file of a command that has not finished: run that command again"
+        words = unfinished if is_working_file else "is not part of the set"
         yield Fault("files", name, words)
 
 
 def _differs(store: Store, name: str, data: bytes) -> Iterator[Fault]:
     try:
         if store.read(name) != data:
-            yield Fault("sidecars", name, "does not agree with the manifest")
+            yield Fault("sidecars", name, "does not match the manifest")
     except (FileNotFoundError, InputError) as fault:
         yield Fault("sidecars", name, str(fault))
 
 
 @dataclass
 class _Seen:
-    """What one pass over a shard adds up."""
+    """Results of one pass over a shard."""
 
     count: int = 0
     pixels: Any = field(default_factory=hashlib.sha256)
@@ -145,22 +151,22 @@ class _Seen:
 
 
 def _check_shard(store: Store, spec: SetSpec, shard: ShardRecord) -> list[Fault]:
-    """Read a shard from its first byte to its last, once."""
+    """Read a shard once and return its faults."""
     seen, stream = _Seen(index=[INDEX_HEADER.format(shard.count)]), Stream(store.chunks(shard.file))
     try:
         _check_samples(stream, store.name(shard.file), spec, shard, seen)
         digest = stream.digest()
     except FileNotFoundError:
-        return [Fault("checksums", shard.file, "has gone while we looked")]
+        return [Fault("checksums", shard.file, "was removed during the verification")]
     if digest != shard.sha256:
         seen.faults.insert(0, Fault("checksums", shard.file, f"has sha256 {digest} instead of {shard.sha256}"))
     if not seen.faults:
         seen.faults += _pixel_faults(shard, seen)
         try:
             if store.read(index_name(shard.file)) != "".join(seen.index).encode():
-                seen.faults.append(Fault("indexes", index_name(shard.file), "does not agree with the shard"))
+                seen.faults.append(Fault("indexes", index_name(shard.file), "does not match the shard"))
         except FileNotFoundError:
-            pass  # said already, among the files
+            pass  # reported by the check of the files
     return seen.faults[:FAULTS_OF_A_SHARD]
 
 
@@ -172,21 +178,21 @@ def _check_samples(stream: Stream, name: str, spec: SetSpec, shard: ShardRecord,
         for member in scan(stream, name, shard.bytes):
             if member.extension != extensions[len(parts)]:
                 raise InputError(
-                    f"{name} has a member {member.extension!r} in sample {member.key}: {extensions} are due"
+                    f"{name} has a member {member.extension!r} in sample {member.key}: expected {extensions}"
                 )
             parts[member.extension] = stream.read(member.size)
             if len(parts) < len(extensions):
                 continue
             index = shard.first_index + seen.count
             if member.key != f"{index:010d}":
-                raise InputError(f"{name} has sample {member.key} in the place of {index:010d}")
+                raise InputError(f"{name} has sample {member.key} instead of {index:010d}")
             _check_sample(spec, parts, index, shard.file, seen)
             seen.index.append(index_line(member.key, parts, start))
             seen.count += 1
             start = member.offset + member.size + -member.size % BLOCK
             parts = {}
         if parts or seen.count != shard.count:
-            raise InputError(f"{name} has {seen.count} whole samples instead of {shard.count}")
+            raise InputError(f"{name} has {seen.count} complete samples instead of {shard.count}")
     except InputError as fault:
         seen.faults.append(Fault("samples", shard.file, str(fault).removeprefix(f"{name} ")))
 
@@ -200,27 +206,25 @@ def _check_sample(spec: SetSpec, parts: dict[str, bytes], index: int, file: str,
         seen.total += levels.sum()
         seen.squares += float(levels @ levels)
         if "cls" in parts and not (parts["cls"].isdigit() and int(parts["cls"][:20]) < spec.categories):
-            raise InputError(f"class {parts['cls'][:20]!r} is none of 0 to {spec.categories - 1}")
+            raise InputError(f"class {parts['cls'][:20]!r} is not between 0 and {spec.categories - 1}")
         if "json" in parts and not isinstance(json.loads(parts["json"]), dict):
-            raise InputError("its parameters are no JSON object")
+            raise InputError("its parameters are not a JSON object")
     except (ValueError, RecursionError) as fault:
         seen.faults.append(Fault("samples", file, f"sample {index}: {str(fault)[:200]}"))
 
 
 def _image(data: bytes, spec: SetSpec) -> NDArray[np.uint8]:
-    # The header first: what says that it is larger is not decoded at all.
-    width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
-    if (height, width) == (spec.height, spec.width):
+    # The header is checked first, so that an image of another size is not decoded.
+    if png_size(data) == (spec.height, spec.width):
         image = decode_png(data)
-        if image.shape == (height, width) + (3,) * (spec.mode == "RGB"):
+        if image.shape == (spec.height, spec.width) + (3,) * (spec.mode == "RGB"):
             return image
     raise InputError(f"its image is not {spec.height}x{spec.width} in mode {spec.mode}")
 
 
 def _pixel_faults(shard: ShardRecord, seen: _Seen) -> Iterator[Fault]:
-    mean = float(seen.total / seen.levels)
-    std = math.sqrt(max(float(seen.squares / seen.levels) - mean**2, 0.0))
+    mean, std = mean_and_std(seen.levels, float(seen.total), float(seen.squares))
     if seen.pixels.hexdigest() != shard.pixels_sha256:
-        yield Fault("pixels", shard.file, "its pixels have another digest than the manifest says")
+        yield Fault("pixels", shard.file, "the digest of its pixels differs from the manifest")
     if (mean, std) != (shard.mean, shard.std):
         yield Fault("pixels", shard.file, f"has mean {mean} and std {std} instead of {shard.mean} and {shard.std}")

@@ -1,4 +1,4 @@
-"""One set rendered by many machines: in slices, and on a real Dask cluster that loses its parts meanwhile."""
+"""Rendering of one set in slices, and on a real Dask cluster that loses workers, a host or its scheduler."""
 
 import os
 import signal
@@ -39,13 +39,13 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return undisturbed(tmp_path_factory.mktemp("straight") / "set", N, PER_SHARD)
 
 
-def test_slices_side_by_side_make_the_same_set(straight: dict[str, bytes], tmp_path: Path):
+def test_slices_in_parallel_write_the_same_bytes(straight: dict[str, bytes], tmp_path: Path):
     out, count = tmp_path / "set", {"SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "3"}
     slurm = [render(out, "--slice", "auto", SLURM_ARRAY_TASK_ID=str(task), **count) for task in (1, 2)]
     for process in slurm:
-        said, errors = process.communicate()
+        output, errors = process.communicate()
         assert process.returncode == 0, errors
-        assert f"synpat finalize {out}" in said
+        assert f"synpat finalize {out}" in output
     early = subprocess.run([*COMMAND, "finalize", out], capture_output=True, text=True)
     assert early.returncode == 1
     assert "40 of 120 shards" in early.stderr
@@ -57,7 +57,7 @@ def test_slices_side_by_side_make_the_same_set(straight: dict[str, bytes], tmp_p
 
 
 class Cluster:
-    """A Dask scheduler and its hosts, each a process with a nanny and a worker process under it."""
+    """A Dask scheduler and its hosts. Each host is a nanny process with a worker process."""
 
     def __init__(self, folder: Path) -> None:
         self.file, self.hosts = folder / "scheduler.json", list[subprocess.Popen[bytes]]()
@@ -75,12 +75,12 @@ class Cluster:
         self.hosts.append(self._start("worker", "--nthreads", "1", "--death-timeout", "5"))
 
     def workers(self) -> list[int]:
-        """Process ids of the workers, under all nannies."""
+        """Return the process ids of the workers of all nannies."""
         pids = [pid for host in self.hosts if host.poll() is None for pid in children(host.pid)]
         return [pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def kill_host(self, number: int) -> None:
-        """At once, with all that it had started: a machine whose plug is pulled."""
+        """Kill a host and all its processes at once, as in a power failure."""
         host = self.hosts[number]
         orphans = children(host.pid)
         host.kill()
@@ -109,7 +109,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="fi
 
 
 @needs_proc
-def test_a_dask_cluster_that_loses_workers_and_a_host_makes_the_same_set(
+def test_a_dask_cluster_that_loses_workers_and_a_host_writes_the_same_bytes(
     straight: dict[str, bytes], cluster: Cluster, tmp_path: Path
 ):
     out = tmp_path / "set"
@@ -126,7 +126,7 @@ def test_a_dask_cluster_that_loses_workers_and_a_host_makes_the_same_set(
 
 
 @needs_proc
-def test_a_dask_scheduler_that_dies_is_named_and_the_next_run_goes_on(
+def test_a_lost_dask_scheduler_is_reported_and_the_next_run_continues(
     straight: dict[str, bytes], cluster: Cluster, tmp_path: Path
 ):
     out = tmp_path / "set"
@@ -135,18 +135,18 @@ def test_a_dask_scheduler_that_dies_is_named_and_the_next_run_goes_on(
     cluster.scheduler.kill()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "is gone: run the same command again, it goes on" in errors
+    assert "was lost: run the same command again to continue" in errors
     assert "Traceback" not in errors
-    there = shards(out)
+    count = shards(out)
     again = render(out)
     assert (again.communicate(), again.returncode)[1] == 0
-    assert there >= 20
+    assert count >= 20
     assert contents(out) == straight
 
 
-def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path):
+def test_an_unreachable_dask_scheduler_is_reported(tmp_path: Path):
     process = render(tmp_path / "set", "--dask", "tcp://127.0.0.1:9")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert errors.startswith("Error: no Dask scheduler answers at tcp://127.0.0.1:9")
+    assert errors.startswith("Error: no Dask scheduler responds at tcp://127.0.0.1:9")
     assert not (tmp_path / "set").exists()

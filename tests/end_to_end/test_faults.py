@@ -1,4 +1,4 @@
-"""Killed, interrupted, out of disk: a render goes on where it was, and ends in the bytes of an undisturbed one."""
+"""Renders that are killed, interrupted or run out of disk space can be continued and give the same bytes."""
 
 import hashlib
 import json
@@ -36,8 +36,8 @@ def wait_for_shards(process: subprocess.Popen, folder: Path, count: int) -> None
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finding the workers needs /proc")
-def test_twenty_kills_at_random_moments_change_no_byte(straight: dict[str, bytes], tmp_path: Path):
-    """The parent or a worker is killed; run again until the set is whole. tools/kill_render.py does it 200 times."""
+def test_twenty_kills_at_random_times_do_not_change_the_bytes(straight: dict[str, bytes], tmp_path: Path):
+    """The parent or a worker is killed, then the command is run again. tools/kill_render.py does this 200 times."""
     dice, out, kills = random.Random(0), tmp_path / "set", 0
     while kills < 20:
         process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -59,41 +59,45 @@ def test_twenty_kills_at_random_moments_change_no_byte(straight: dict[str, bytes
 
 def test_a_killed_worker_does_not_stop_the_render(straight: dict[str, bytes], tmp_path: Path):
     process = subprocess.Popen(command(tmp_path / "set"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for place, shards in ((1, 2), (2, 8)):  # in place 0 is a helper of Python's
+    for child, shards in ((1, 2), (2, 8)):  # child 0 is a helper process of Python
         wait_for_shards(process, tmp_path / "set", shards)
-        os.kill(children(process.pid)[place], signal.SIGKILL)
+        os.kill(children(process.pid)[child], signal.SIGKILL)
     assert process.wait() == 0
     assert contents(tmp_path / "set") == straight
 
 
-def test_the_second_of_two_renders_into_a_folder_is_refused(straight: dict[str, bytes], tmp_path: Path):
+def test_a_second_render_to_the_same_folder_is_rejected(straight: dict[str, bytes], tmp_path: Path):
     first = subprocess.Popen(command(tmp_path / "set"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for_shards(first, tmp_path / "set", 1)
     second = subprocess.run(command(tmp_path / "set"), capture_output=True, text=True)
     assert first.wait() == 0
-    if second.returncode:  # else the first was done before the second asked
-        assert second.stderr.splitlines()[-1].startswith("Error: another process is writing into")
+    if second.returncode:  # otherwise the first had finished before the second started
+        assert second.stderr.splitlines()[-1].startswith("Error: another process is writing to")
     assert contents(tmp_path / "set") == straight
 
 
-def test_files_that_appear_or_vanish_are_noticed_and_mended(straight: dict[str, bytes], tmp_path: Path):
+def test_added_and_removed_files_are_reported_and_removed_ones_rendered_again(
+    straight: dict[str, bytes], tmp_path: Path
+):
     out = tmp_path / "set"
     process = subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for_shards(process, out, 6)
     shard = sorted(out.glob("*.tar"))[0]
     shard.unlink()
-    (out / "perlin-999999.tar").write_bytes(b"not one of ours")
-    _, said = process.communicate()
+    (out / "perlin-999999.tar").write_bytes(b"not part of the set")
+    _, errors = process.communicate()
     assert process.returncode == 1
-    assert f"{shard} has gone or changed since it was written: run the command again" in said.splitlines()[-1]
+    assert f"{shard} was removed or changed after it was written: run the same command" in errors.splitlines()[-1]
     assert subprocess.run(command(out), capture_output=True).returncode == 0
-    assert [(fault.file, fault.words) for fault in verify(out).faults] == [("perlin-999999.tar", "is not of the set")]
+    assert [(fault.file, fault.words) for fault in verify(out).faults] == [
+        ("perlin-999999.tar", "is not part of the set")
+    ]
     (out / "perlin-999999.tar").unlink()
     assert contents(out) == straight
 
 
-def test_a_clock_that_jumps_changes_no_byte(straight: dict[str, bytes], tmp_path: Path):
-    """Files from the future and from 1970 lie in the folder when it is taken up."""
+def test_file_times_do_not_change_the_bytes(straight: dict[str, bytes], tmp_path: Path):
+    """A render continues in a folder with files from 1970 and from the future."""
     out, dice = tmp_path / "set", random.Random(1)
     process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for_shards(process, out, 10)
@@ -106,28 +110,30 @@ def test_a_clock_that_jumps_changes_no_byte(straight: dict[str, bytes], tmp_path
     assert contents(out) == straight
 
 
-def test_ctrl_c_leaves_nothing_half_written_and_says_how_to_go_on(straight: dict[str, bytes], tmp_path: Path):
+def test_ctrl_c_leaves_no_partial_files_and_prints_how_to_continue(straight: dict[str, bytes], tmp_path: Path):
     process = subprocess.Popen(
         command(tmp_path / "set"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # What runs in the background of a script inherits a SIGINT that is ignored.
+        # Background processes of a script ignore SIGINT by default.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for_shards(process, tmp_path / "set", 3)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Run the same command again to go on." in said
-    assert "Traceback" not in said
+    assert "Run the same command again to continue." in errors
+    assert "Traceback" not in errors
     finished = {name: data for name, data in contents(tmp_path / "set").items() if name.endswith(".tar")}
     assert finished.items() <= straight.items()
     assert subprocess.run(command(tmp_path / "set"), capture_output=True).returncode == 0
     assert contents(tmp_path / "set") == straight
 
 
-def test_a_full_disk_ends_in_one_line_and_the_set_can_be_finished(straight: dict[str, bytes], small_disk: Path):
+def test_a_full_disk_gives_a_one_line_error_and_the_set_can_be_finished_later(
+    straight: dict[str, bytes], small_disk: Path
+):
     done = subprocess.run(command(small_disk / "set"), capture_output=True, text=True)
     assert done.returncode == 1
     assert ".tar: No space left on device" in done.stderr.splitlines()[-1]
@@ -141,7 +147,7 @@ def test_a_full_disk_ends_in_one_line_and_the_set_can_be_finished(straight: dict
     assert read_manifest(small_disk / "set").spec.n == N
 
 
-def test_a_read_only_folder_ends_in_one_line(straight: dict[str, bytes], small_disk: Path):
+def test_a_read_only_folder_gives_a_one_line_error(straight: dict[str, bytes], small_disk: Path):
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     done = subprocess.run(command(small_disk / "set"), capture_output=True, text=True)
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
@@ -151,8 +157,8 @@ def test_a_read_only_folder_ends_in_one_line(straight: dict[str, bytes], small_d
     assert not list(small_disk.iterdir())
 
 
-def hostile_tars() -> dict[str, bytes]:
-    """Shards that a stranger might send."""
+def malicious_tars() -> dict[str, bytes]:
+    """Return malicious shards by the kind of attack."""
 
     def tar(*entries: tuple[str, bytes, dict[str, object]]) -> bytes:
         blocks = []
@@ -175,16 +181,16 @@ def hostile_tars() -> dict[str, bytes]:
         "pickle": tar(("0000000000.pickle", pickled, {}), ("0000000000.pyd", pickled, {})),
         "duplicate": tar(("0000000000.png", b"x", {}), ("0000000000.png", b"y", {})),
         "mixed": tar(("0000000000.png", b"x", {}), ("0000000001.cls", b"0", {})),
-        "torn": tar(("0000000000.png", bytes(5000), {}))[:2000],
+        "truncated": tar(("0000000000.png", bytes(5000), {}))[:2000],
     }
 
 
-@pytest.mark.parametrize("kind", hostile_tars())
-def test_a_hostile_shard_is_refused_in_a_second_and_200_megabytes(kind: str, perlin_set: Path, tmp_path: Path):
-    """Under a manifest that vouches for its size and checksum."""
+@pytest.mark.parametrize("kind", malicious_tars())
+def test_a_malicious_shard_is_rejected_within_a_second_and_200_megabytes(kind: str, perlin_set: Path, tmp_path: Path):
+    """The manifest has the size and checksum of the malicious shard."""
     folder = tmp_path / "set"
     shutil.copytree(perlin_set, folder)
-    data = hostile_tars()[kind]
+    data = malicious_tars()[kind]
     (folder / "perlin-000000.tar").write_bytes(data)
     path = folder / ".synpat" / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -202,8 +208,8 @@ def test_a_hostile_shard_is_refused_in_a_second_and_200_megabytes(kind: str, per
     done = subprocess.run(
         [sys.executable, "-c", script, folder], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    refusal, *_, figures = done.stdout.splitlines()
-    assert refusal.startswith("perlin-000000.tar ")
+    fault, *_, figures = done.stdout.splitlines()
+    assert fault.startswith("perlin-000000.tar ")
     seconds, megabytes = map(float, figures.split())
     assert seconds < 1
     assert megabytes < 200

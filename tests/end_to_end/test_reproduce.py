@@ -1,4 +1,4 @@
-"""The driver over the three commands goes from nothing to a ranking, and does nothing twice."""
+"""tools/reproduce.py produces a ranking of families and does not repeat finished steps."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The whole road with the three commands, as a user walks it: patterns, an encoder, a score on sounds."""
+"""The three commands in sequence: render patterns, train an encoder, evaluate it on sounds."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ def command(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder: an encoder pre-trained for three steps on sets of two families."""
+    """Return a run folder: an encoder pre-trained for three steps on sets of two families."""
     folder = tmp_path_factory.mktemp("road")
     for family in ("perlin", "white-noise"):
         command("synpat", "render", "--family", family, "--n", 40, "--out", folder / "sets" / family)
@@ -34,22 +34,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_an_encoder_of_patterns_is_measured_on_sounds(run: Path, tmp_path: Path):
+def test_an_encoder_trained_on_patterns_is_evaluated_on_sounds(run: Path, tmp_path: Path):
     folder = ["--task", "folder", "--data", write_tones(tmp_path / "tones"), "--cache", tmp_path / "cache"]
-    said = command("synpat-eval", "--encoder", run, "--protocol", "logistic", *folder)
+    done = command("synpat-eval", "--encoder", run, "--protocol", "logistic", *folder)
     scores = json.loads((run / "evaluation" / "results.json").read_text())["tasks"]["tones (logistic)"]["scores"]
     assert set(scores) == {"encoder", "random-init", "log-mel mean/std"}
-    assert scores["encoder"]["value"] > 0.8  # low and high are easily told apart, whatever the weights
-    assert "tones" in said.stdout
+    assert scores["encoder"]["value"] > 0.8  # low and high tones are easily distinguished, for any weights
+    assert "tones" in done.stdout
 
 
-def test_timm_and_we_load_the_same_encoder(run: Path):
-    theirs: Any = create_model(f"local-dir:{run / 'encoder'}", pretrained=True).eval()
-    ours = load_encoder(run)
+def test_timm_and_load_encoder_give_the_same_features(run: Path):
+    timm_model: Any = create_model(f"local-dir:{run / 'encoder'}", pretrained=True).eval()
+    encoder = load_encoder(run)
     log_mel = torch.randn(2, 80, 208)
-    tokens = theirs.forward_features(log_mel.unsqueeze(1))[:, 1:]  # [2, 5 * 13, 192]
+    tokens = timm_model.forward_features(log_mel.unsqueeze(1))[:, 1:]  # [2, 5 * 13, 192]
     expected = tokens.unflatten(1, (5, 13)).transpose(1, 2).flatten(2)
-    assert torch.allclose(ours.patch_features(log_mel), expected, atol=1e-5)
+    assert torch.allclose(encoder.patch_features(log_mel), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_timm_and_we_load_the_same_encoder(run: Path):
         ("--shards nowhere", 1, "nowhere has no .synpat/manifest.json"),
     ],
 )
-def test_mistakes_end_in_one_line(words: str, code: int, mistake: str, run: Path, tmp_path: Path):
+def test_user_errors_are_reported_in_one_line(words: str, code: int, mistake: str, run: Path, tmp_path: Path):
     shards = ["--shards", run.parent / "sets" / "perlin"]
     done = command("synpat-train", *shards, "--out", tmp_path / "run", *words.split(), code=code)
     assert mistake in done.stderr.splitlines()[-1]

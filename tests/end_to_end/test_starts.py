@@ -1,4 +1,4 @@
-"""Each command starts without what only the other one needs."""
+"""Each program starts with only the packages that it needs, and on systems with fewer functions."""
 
 import subprocess
 import sys
@@ -14,6 +14,13 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 sys.argv = {arguments}
 """
+SLOW = ("torch", "torchvision", "timm", "sklearn", "scipy", "matplotlib", "transformers")
+"""Packages that take seconds to import."""
+MAINS = {
+    "synpat": "from synpat.cli import main; main()",
+    "synpat-train": "from synpat_train.entry_points import train; train()",
+    "synpat-eval": "from synpat_train.entry_points import evaluate; evaluate()",
+}
 
 
 def start(code: str, blocked: set[str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -23,34 +30,129 @@ def start(code: str, blocked: set[str], *arguments: str) -> subprocess.Completed
 
 @pytest.mark.parametrize("arguments", [("synpat", "families"), ("synpat", "render", "--help")])
 def test_synpat_starts_without_torch(arguments: tuple[str, ...]):
-    done = start("from synpat.cli import main; main()", {"torch", "torchvision", "timm", "synpat_train"}, *arguments)
+    done = start(MAINS["synpat"], {"torch", "torchvision", "timm", "synpat_train"}, *arguments)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_the_trainer_starts_without_numba_and_opencv(command: str):
-    code = f"from synpat_train.start import {command}; {command}()"
-    done = start(code, {"numba", "llvmlite", "cv2", "synpat"}, "synpat-train", "--help")
+@pytest.mark.parametrize("program", ["synpat-train", "synpat-eval"])
+def test_the_trainer_starts_without_numba_and_opencv(program: str):
+    done = start(MAINS[program], {"numba", "llvmlite", "cv2", "synpat"}, program, "--help")
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("command", "program"), [("train", "synpat-train"), ("evaluate", "synpat-eval")])
-def test_a_missing_extra_is_named_with_the_command_that_installs_it(command: str, program: str):
-    done = start(f"from synpat_train.start import {command}; {command}()", {"torch"}, program, "--help")
-    assert done.returncode == 1
-    assert done.stderr == f"Error: {program} needs torch, which is not installed: pip install 'synpat[train]'\n"
-
-
-def test_a_gpu_that_is_full_is_said_in_one_line():
-    code = """
-import torch
-import synpat_train.cli
-def full(prog_name):
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\\nAnd more of it")
-synpat_train.cli.main = full
-from synpat_train.start import train
-train()
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("synpat", "--help"), 0),
+        (("synpat", "-h"), 0),
+        (("synpat", "--version"), 0),
+        (("synpat", "render", "--n", "x"), 2),
+        (("synpat-train", "--help"), 0),
+        (("synpat-train", "-h"), 0),
+        (("synpat-train", "--version"), 0),
+        (("synpat-train", "--out", "run"), 2),
+        (("synpat-train", "--shards", "x", "--out", "run", "--set", "seed=-1"), 1),
+        (("synpat-eval", "--help"), 0),
+        (("synpat-eval", "-h"), 0),
+        (("synpat-eval", "--version"), 0),
+        (("synpat-eval", "tasks"), 0),
+        (("synpat-eval", "--encoder", "x", "--task", "esc51"), 2),
+        (("synpat-eval", "--encoder", "x", "--task", "gm-pitch", "--set", "epoch=3"), 1),
+    ],
+)
+def test_help_and_usage_errors_import_nothing_slow(arguments: tuple[str, ...], status: int):
+    code = f"""
+try:
+    {MAINS[arguments[0]].replace("; ", chr(10) + "    ")}
+finally:
+    print([name for name in {SLOW} if name in sys.modules])
 """
-    done = start(code, set(), "synpat-train")
+    if arguments[0] == "synpat":
+        code = code.replace("'scipy', ", "")  # numba imports the package scipy, without its submodules
+    done = start(code, set(), *arguments)
+    assert done.returncode == status, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_python_m_synpat_runs_the_command():
+    done = subprocess.run([sys.executable, "-m", "synpat", "--version"], capture_output=True, text=True)
+    assert done.stdout.startswith("synpat, version ")
+
+
+@pytest.mark.parametrize("program", ["synpat-train", "synpat-eval"])
+def test_a_missing_extra_is_reported_with_the_command_that_installs_it(program: str):
+    done = start(MAINS[program], {"pydantic"}, program, "--help")
     assert done.returncode == 1
-    assert done.stderr == "Error: the GPU's memory is full: CUDA out of memory. Tried to allocate 2.00 GiB.\n"
+    assert done.stderr == "Error: pydantic is not installed: pip install 'synpat[train]'\n"
+
+
+def test_an_extra_that_is_missing_later_is_reported_too():
+    done = start(MAINS["synpat-train"], {"torch"}, "synpat-train", "--shards", "x", "--out", "run", "--epochs", "1")
+    assert done.returncode == 1
+    assert done.stderr == "Error: torch is not installed: pip install 'synpat[train]'\n"
+
+
+GPU_IS_FULL = """
+import torch
+import synpat_train.pretraining.train
+def full(*_):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\\nAnd more of it")
+synpat_train.pretraining.train.pretrain = full
+"""
+
+
+def test_a_gpu_out_of_memory_is_reported_in_one_line():
+    done = start(GPU_IS_FULL + MAINS["synpat-train"], set(), "synpat-train", "--shards", "x", "--out", "run")
+    assert done.returncode == 1
+    assert done.stderr == "Error: the GPU is out of memory: CUDA out of memory. Tried to allocate 2.00 GiB.\n"
+
+
+BUG = """
+import synpat_train.pretraining.train
+def broken(*_):
+    raise ValueError("operands could not be broadcast together")
+synpat_train.pretraining.train.pretrain = broken
+"""
+
+
+def test_a_bug_shows_its_traceback_and_a_line_that_says_so():
+    done = start(BUG + MAINS["synpat-train"], set(), "synpat-train", "--shards", "x", "--out", "run")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "operands could not be broadcast together" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Error: This is a bug in synpat.")
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_debug_shows_the_traceback_of_a_mistake(debug: bool):
+    words = ["synpat", "verify", "nowhere://x/y", *(["--debug"] if debug else [])]
+    done = start(MAINS["synpat"], set(), *words)
+    assert done.returncode == 1
+    assert ("Traceback" in done.stderr) == debug
+    assert done.stderr.splitlines()[-1].startswith("Error: nowhere:// is unknown")
+
+
+OTHER_SYSTEM = """
+import os
+from pathlib import Path
+del os.sched_getaffinity, os.posix_fallocate
+exists = Path.exists
+Path.exists = lambda path, **options: not str(path).startswith(("/proc", "/sys")) and exists(path, **options)
+"""
+
+
+def test_it_runs_where_linux_functions_are_missing(tmp_path):
+    """macOS has no sched_getaffinity, posix_fallocate, /proc or /sys."""
+    out, run, cache = (str(tmp_path / name) for name in ("set", "run", "cache"))
+    done = start(OTHER_SYSTEM + MAINS["synpat"], set(), "synpat", *f"render --family perlin --n 8 --out {out}".split())
+    assert done.returncode == 0, done.stderr
+    words = f"--shards {out} --out {run} --cache {cache} --model tiny --steps 1 --batch-size 8".split()
+    words += ["--set", "decoder_width=32", "--set", "decoder_depth=1", "--set", "decoder_heads=2"]
+    done = start(OTHER_SYSTEM + MAINS["synpat-train"], set(), "synpat-train", *words)
+    assert done.returncode == 0, done.stderr
+
+
+def test_other_systems_are_refused_in_one_line():
+    done = start("import synpat_shards", {"fcntl"}, "synpat")
+    assert done.returncode == 1
+    assert done.stderr == "Error: synpat runs on Linux and macOS. On Windows, use WSL.\n"

@@ -1,4 +1,4 @@
-"""Other people's readers read our sets, unasked."""
+"""Readers of other projects can read shard sets."""
 
 import json
 import os
@@ -18,19 +18,19 @@ from synpat.rendering.sampling import sample
 from synpat_shards import read_manifest
 
 
-@pytest.mark.filterwarnings("ignore")  # what these libraries warn of is not ours to mend
+@pytest.mark.filterwarnings("ignore")  # warnings of these libraries
 def test_webdataset_streams_every_sample(perlin_set: Path):
     urls = sorted(map(str, perlin_set.glob("*.tar")))
     stream = WebDataset(urls, shardshuffle=False).decode("l8", only="png")
-    found = list(stream)
-    assert [item["__key__"] for item in found] == [f"{index:010d}" for index in range(100)]
-    for index, item in enumerate(found):
+    items = list(stream)
+    assert [item["__key__"] for item in items] == [f"{index:010d}" for index in range(100)]
+    for index, item in enumerate(items):
         assert np.array_equal(item["png"], sample("perlin", 0, index, 80, 208))
         assert int(item["cls"]) == index % 100
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_hugging_face_datasets_load_the_folder(perlin_set: Path, tmp_path: Path):
+def test_hugging_face_datasets_loads_the_folder(perlin_set: Path, tmp_path: Path):
     loaded = datasets.load_dataset(str(perlin_set), cache_dir=str(tmp_path), split="train")
     assert isinstance(loaded, datasets.Dataset)
     assert len(loaded) == read_manifest(perlin_set).spec.n
@@ -38,7 +38,7 @@ def test_hugging_face_datasets_load_the_folder(perlin_set: Path, tmp_path: Path)
     assert np.array_equal(np.asarray(loaded[7]["png"]), sample("perlin", 0, 7, 80, 208))
 
 
-def test_the_card_names_the_shards_and_the_true_counts(perlin_set: Path):
+def test_the_card_has_the_shards_and_the_right_counts(perlin_set: Path):
     header = yaml.safe_load((perlin_set / "README.md").read_text().split("---")[1])
     assert header["configs"] == [{"config_name": "default", "data_files": [{"split": "train", "path": "*.tar"}]}]
     size = sum(path.stat().st_size for path in perlin_set.glob("*.tar"))
@@ -46,25 +46,25 @@ def test_the_card_names_the_shards_and_the_true_counts(perlin_set: Path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_hugging_face_datasets_stream_the_folder(perlin_set: Path):
+def test_hugging_face_datasets_streams_the_folder(perlin_set: Path):
     stream = datasets.load_dataset(str(perlin_set), split="train", streaming=True)
     assert [int(item["__key__"]) for item in stream] == list(range(100))
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_timm_reads_the_set_by_its_info(perlin_set: Path):
-    import synpat_train.model.timm_compat  # noqa: F401  (before timm, where torch is a CPU build)
+def test_timm_reads_the_set(perlin_set: Path):
+    import synpat_train.model.timm_compat  # noqa: F401  (before timm, if torch is a CPU build)
 
     from timm.data.dataset_factory import create_dataset  # isort: skip
 
     dataset: Any = create_dataset("wds/", root=str(perlin_set), split="train", input_img_mode="L")
-    read = {label: np.asarray(image) for image, label in dataset}  # classes are the indices here, as n is no more
+    read = {label: np.asarray(image) for image, label in dataset}  # classes equal indices, because n is 100
     assert len(dataset) == len(read) == 100
     assert np.array_equal(read[42], sample("perlin", 0, 42, 80, 208))
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_wids_reads_any_sample_by_the_index(perlin_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_wids_reads_any_sample(perlin_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import wids
 
     monkeypatch.chdir(tmp_path)
@@ -76,7 +76,7 @@ def test_wids_reads_any_sample_by_the_index(perlin_set: Path, tmp_path: Path, mo
 
 
 def croissant(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Read a set by its Croissant in a process of its own, as the library caches and warns at will."""
+    """Read a set by its Croissant file in a new process, because the library caches files and emits warnings."""
     script = (
         "import sys, mlcroissant\n"
         "dataset = mlcroissant.Dataset(jsonld=sys.argv[1])\n"
@@ -88,17 +88,17 @@ def croissant(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"HOME": str(folder.parent)})
 
 
-def test_mlcroissant_counts_the_records_and_checks_the_checksums(perlin_set: Path, tmp_path: Path):
+def test_mlcroissant_reads_the_records_and_checks_the_checksums(perlin_set: Path, tmp_path: Path):
     done = croissant(perlin_set)
     assert done.stdout == "True (208, 80)\n", done.stderr
-    shutil.copytree(perlin_set, tmp_path / "damaged")
-    with (tmp_path / "damaged" / "perlin-000001.tar").open("r+b") as file:
+    shutil.copytree(perlin_set, tmp_path / "corrupt")
+    with (tmp_path / "corrupt" / "perlin-000001.tar").open("r+b") as file:
         file.seek(700)
         file.write(b"flip")
-    assert croissant(tmp_path / "damaged").returncode != 0
+    assert croissant(tmp_path / "corrupt").returncode != 0
 
 
-def test_dali_finds_each_member_where_its_index_says(perlin_set: Path):
+def test_the_dali_index_has_the_positions_of_all_members(perlin_set: Path):
     for shard in read_manifest(perlin_set).shards:
         data = (perlin_set / shard.file).read_bytes()
         first, *lines = (perlin_set / ".synpat" / shard.file).with_suffix(".idx").read_text().splitlines()
@@ -110,6 +110,6 @@ def test_dali_finds_each_member_where_its_index_says(perlin_set: Path):
             assert int(data[int(cls_at) :][: int(cls_size)]) == index % 100
 
 
-def test_open_clip_finds_the_sizes_beside_the_shards(perlin_set: Path):
+def test_the_sizes_file_of_open_clip_is_right(perlin_set: Path):
     sizes = json.loads((perlin_set / "sizes.json").read_text())
     assert sizes == {path.name: 25 for path in sorted(perlin_set.glob("*.tar"))}

@@ -1,4 +1,4 @@
-"""A set in a folder: whole or refused, and never half-written under a final name."""
+"""Sets in a folder: writing, completion, validation of the manifest, and extension."""
 
 import contextlib
 import hashlib
@@ -88,7 +88,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "ramp"
 
 
-def test_samples_come_back_in_order_with_class_and_parameters(folder: Path):
+def test_samples_are_read_back_with_class_and_parameters(folder: Path):
     manifest = open_set(folder)
     members = {}
     for shard in manifest.shards:
@@ -102,7 +102,7 @@ def test_samples_come_back_in_order_with_class_and_parameters(folder: Path):
     assert len(members) == 30
 
 
-def test_the_manifest_tells_the_truth_about_every_shard(folder: Path):
+def test_the_manifest_describes_every_shard(folder: Path):
     manifest = read_manifest(folder)
     assert [(s.file, s.first_index, s.count) for s in manifest.shards] == [
         ("ramp-000000.tar", 0, 4),
@@ -120,11 +120,11 @@ def test_the_manifest_tells_the_truth_about_every_shard(folder: Path):
     assert sum(shard.rejects for shard in manifest.shards) == 5
 
 
-def test_coreutils_verify_the_checksums(folder: Path):
+def test_sha256sum_verifies_the_checksums(folder: Path):
     subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True, capture_output=True)
 
 
-def test_a_finished_folder_holds_the_set_and_nothing_else(folder: Path):
+def test_a_finished_folder_contains_only_the_set(folder: Path):
     names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     shards = {shard.file for shard in read_manifest(folder).shards}
     sidecars = {f".synpat/{name}" for name in ("manifest.json", "index.json", "croissant.json")}
@@ -133,14 +133,14 @@ def test_a_finished_folder_holds_the_set_and_nothing_else(folder: Path):
     assert names == shards | people | {".synpat"} | sidecars | indexes
 
 
-def test_an_interrupted_shard_leaves_nothing(tmp_path: Path):
-    def breaks_off():
+def test_an_interrupted_shard_leaves_no_files(tmp_path: Path):
+    def fails():
         yield ramp(0)
         raise OSError(28, "No space left on device")
 
     begin_set(open_store(tmp_path / "ramp"), SPEC)
     with pytest.raises(OSError, match="No space left"):
-        write_shard(open_store(tmp_path / "ramp"), SPEC, 0, breaks_off())
+        write_shard(open_store(tmp_path / "ramp"), SPEC, 0, fails())
     assert [path.name for path in (tmp_path / "ramp").iterdir()] == [".synpat"]
     assert finished_shards(open_store(tmp_path / "ramp"), SPEC) == {}
 
@@ -155,20 +155,20 @@ def test_only_shards_with_the_recorded_bytes_count_as_finished(tmp_path: Path):
     assert list(finished_shards(open_store(folder), SPEC)) == [0]
 
 
-def test_another_recipe_is_refused_with_the_difference_named(folder: Path):
+def test_another_specification_is_rejected_with_the_differences(folder: Path):
     with pytest.raises(ValueError, match="seed is 0, not 5"):
         begin_set(open_store(folder), replace(SPEC, seed=5))
-    begin_set(open_store(folder), SPEC)  # the same one is welcome
+    begin_set(open_store(folder), SPEC)  # the same specification is accepted
 
 
-def test_a_folder_with_other_things_is_refused_and_untouched(tmp_path: Path):
+def test_a_folder_with_other_files_is_rejected_and_not_changed(tmp_path: Path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match="is not empty and holds no shard set"):
+    with pytest.raises(ValueError, match="is not empty and contains no shard set"):
         begin_set(open_store(tmp_path), SPEC)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_missing_or_torn_shard_is_named(folder: Path):
+def test_a_missing_or_truncated_shard_is_reported(folder: Path):
     path = folder / "ramp-000001.tar"
     path.write_bytes(path.read_bytes()[:-512])
     with pytest.raises(ValueError, match=r"ramp-000001.tar has \d+ bytes instead of \d+"):
@@ -178,13 +178,13 @@ def test_a_missing_or_torn_shard_is_named(folder: Path):
         open_set(folder)
 
 
-def test_a_folder_without_a_manifest_is_refused(tmp_path: Path):
+def test_a_folder_without_a_manifest_is_rejected(tmp_path: Path):
     with pytest.raises(ValueError, match=r"has no .synpat/manifest.json"):
         read_manifest(tmp_path)
 
 
-def damage(part: str = "", **changes: object):
-    """Change the manifest, its recipe or its first shard."""
+def corrupt(part: str = "", **changes: object):
+    """Return a function that changes the manifest, its specification or its first shard."""
 
     def change(content: dict[str, Any]) -> object:
         place = {"": content, "spec": content["spec"], "shard": content["shards"][0]}[part]
@@ -197,46 +197,46 @@ def damage(part: str = "", **changes: object):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (damage(schema=99), "has schema 99, this synpat reads 2: update synpat"),
-        (damage(schema="x" * 9999), "has schema x+, this"),
-        (damage(surprise=1), "is damaged: unknown 'surprise'"),
-        (damage(mean=float("nan")), "is damaged: mean is nan, which is no float"),
-        (damage(mean=True), "is damaged: mean is True, which is no float"),
-        (damage(made_with={"synpat": 1}), "is damaged: made_with is 1, which is no str"),
-        (damage(shards=[{"file": "x"}]), "is damaged"),
-        (damage(shards=[]), "lists 0 shards instead of 3"),
-        (damage(shards={}), "is damaged: shards is {}"),
-        (damage(spec=None), "is damaged: spec is None"),
-        (damage("spec", n="10"), "is damaged: n is '10', which is no int"),
-        (damage("spec", n=-1), "n and samples_per_shard must be 1 or more"),
-        (damage("spec", n=10**12), "are the most: put more samples in each"),
-        (damage("spec", samples_per_shard=0), "n and samples_per_shard must be 1 or more"),
-        (damage("spec", family="../evil"), "family must be a word"),
-        (damage("spec", height=10**9), "height and width must lie between"),
-        (damage("spec", render_size=[1]), r"is damaged: render_size is \[1\]"),
-        (damage("spec", mode="P"), "mode must be L or RGB"),
-        (damage("spec", extended_at=[5, 2]), "extended_at must rise"),
-        (damage("shard", file="../../x.tar"), "is refused: shard 0 should be ramp-000000.tar"),
-        (damage("shard", file="/etc/passwd"), "is refused: shard 0 should be ramp-000000.tar"),
-        (damage("shard", file="ramp-000001.tar"), "is refused: shard 0 should be ramp-000000.tar"),
-        (damage("shard", count=5), "is refused: shard 0 should be"),
-        (damage("shard", bytes=-1), "must be 0 or more"),
-        (damage("shard", sha256="0" * 63), "must be 64 hexadecimal digits"),
-        (lambda c: [c], "is damaged: not an object"),
-        (lambda c: [[]] * 100_000, "is larger than that of"),
+        (corrupt(schema=99), "has schema 99, this synpat supports 2: update synpat"),
+        (corrupt(schema="x" * 9999), "has schema x+, this"),
+        (corrupt(surprise=1), "is corrupt: unknown field 'surprise'"),
+        (corrupt(mean=float("nan")), "is corrupt: mean must be float, got nan"),
+        (corrupt(mean=True), "is corrupt: mean must be float, got True"),
+        (corrupt(made_with={"synpat": 1}), "is corrupt: made_with must be str, got 1"),
+        (corrupt(shards=[{"file": "x"}]), "is corrupt"),
+        (corrupt(shards=[]), "lists 0 shards instead of 3"),
+        (corrupt(shards={}), "is corrupt: shards must be .*, got {}"),
+        (corrupt(spec=None), "is corrupt: spec must be .*, got None"),
+        (corrupt("spec", n="10"), "is corrupt: n must be int, got '10'"),
+        (corrupt("spec", n=-1), "n and samples_per_shard must be 1 or more"),
+        (corrupt("spec", n=10**12), "maximum is 10000: use more samples per shard"),
+        (corrupt("spec", samples_per_shard=0), "n and samples_per_shard must be 1 or more"),
+        (corrupt("spec", family="../evil"), "family must consist of"),
+        (corrupt("spec", height=10**9), "height and width must be between"),
+        (corrupt("spec", render_size=[1]), r"is corrupt: render_size must be .*, got \[1\]"),
+        (corrupt("spec", mode="P"), "mode must be L or RGB"),
+        (corrupt("spec", extended_at=[5, 2]), "extended_at must be strictly increasing"),
+        (corrupt("shard", file="../../x.tar"), "is not valid: shard 0 must be ramp-000000.tar"),
+        (corrupt("shard", file="/etc/passwd"), "is not valid: shard 0 must be ramp-000000.tar"),
+        (corrupt("shard", file="ramp-000001.tar"), "is not valid: shard 0 must be ramp-000000.tar"),
+        (corrupt("shard", count=5), "is not valid: shard 0 must be"),
+        (corrupt("shard", bytes=-1), "must be 0 or more"),
+        (corrupt("shard", sha256="0" * 63), "must be 64 hexadecimal digits"),
+        (lambda c: [c], "is corrupt: it must be a JSON object"),
+        (lambda c: [[]] * 100_000, "is too large"),
     ],
 )
-def test_a_manifest_that_is_not_ours_is_refused_in_one_line(change, words: str, folder: Path):
+def test_an_invalid_manifest_is_reported_in_one_line(change, words: str, folder: Path):
     path = folder / ".synpat" / "manifest.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    with pytest.raises(ValueError, match=words) as refusal:
+    with pytest.raises(ValueError, match=words) as error:
         read_manifest(folder)
-    assert len(str(refusal.value)) < 500
-    assert "\n" not in str(refusal.value)
+    assert len(str(error.value)) < 500
+    assert "\n" not in str(error.value)
 
 
 @given(data=st.data())
-def test_any_value_in_place_of_another_is_read_or_refused(data: st.DataObject):
+def test_a_manifest_with_a_random_value_is_read_or_rejected(data: st.DataObject):
     content = json.loads(to_json(MANIFEST))
     place = data.draw(st.sampled_from([content, content["spec"], content["shards"][0]]))
     junk = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers(), max_size=3)
@@ -248,25 +248,25 @@ def test_any_value_in_place_of_another_is_read_or_refused(data: st.DataObject):
 
 
 @given(data=st.binary(max_size=300))
-def test_any_bytes_are_no_manifest(data: bytes):
+def test_random_bytes_are_rejected_as_a_manifest(data: bytes):
     with pytest.raises(ValueError, match=r"^manifest\.json "):
         manifest_from_json(data, "manifest.json")
 
 
 @pytest.mark.parametrize("data", [b"[" * 20_000, b"[" * 2000 + b"]" * 2000, b'{"schema": 2' + b"0" * 5000 + b"}"])
-def test_json_that_would_exhaust_the_parser_is_refused(data: bytes):
+def test_json_that_would_exhaust_the_parser_is_rejected(data: bytes):
     with pytest.raises(ValueError, match="m is "):
         manifest_from_json(data, "m")
 
 
-def test_a_huge_manifest_is_refused_unread(folder: Path):
+def test_a_huge_manifest_is_rejected_before_it_is_read(folder: Path):
     with (folder / ".synpat" / "manifest.json").open("r+b") as file:
         file.truncate(10 << 30)
-    with pytest.raises(ValueError, match="is refused: it has 10737418240 bytes"):
+    with pytest.raises(ValueError, match="is too large: it has 10737418240 bytes"):
         read_manifest(folder)
 
 
-def test_an_extension_begins_a_new_shard_only_behind_one_that_is_not_full():
+def test_an_extension_records_where_a_shard_is_not_full():
     assert extended(SPEC, 20) == replace(SPEC, n=20, extended_at=(10,))
     assert extended(extended(SPEC, 20), 30) == replace(SPEC, n=30, extended_at=(10, 20))
     assert extended(extended(SPEC, 18), 30) == replace(SPEC, n=30, extended_at=(10,))
@@ -274,7 +274,7 @@ def test_an_extension_begins_a_new_shard_only_behind_one_that_is_not_full():
 
 
 @given(n=st.integers(1, 60), size=st.integers(1, 9), steps=st.lists(st.integers(1, 30), max_size=4))
-def test_shards_of_an_extended_set_cover_it_and_those_before_it_stay(n: int, size: int, steps: list[int]):
+def test_an_extension_keeps_existing_shards_and_covers_all_samples(n: int, size: int, steps: list[int]):
     spec = replace(SPEC, n=n, samples_per_shard=size)
     for step in steps:
         before = [spec.shard_indices(number) for number in range(spec.shard_count)]
@@ -285,20 +285,20 @@ def test_shards_of_an_extended_set_cover_it_and_those_before_it_stay(n: int, siz
         assert all(1 <= len(indices) <= size for indices in after)
 
 
-def test_a_manifest_that_is_no_json_is_refused(folder: Path):
+def test_a_manifest_that_is_not_json_is_rejected(folder: Path):
     (folder / ".synpat" / "manifest.json").write_bytes(b"\xff{")
-    with pytest.raises(ValueError, match="is no JSON"):
+    with pytest.raises(ValueError, match="is not valid JSON"):
         read_manifest(folder)
 
 
-def test_recipes_survive_json(tmp_path: Path):
+def test_specifications_survive_json(tmp_path: Path):
     spec = replace(SPEC, render_size=(256, 256), parameters={"octaves": 2})
     begin_set(open_store(tmp_path / "s"), spec)
     begin_set(open_store(tmp_path / "s"), spec)
     assert asdict(spec)["render_size"] == (256, 256)
 
 
-def test_a_writer_that_fails_leaves_no_lock(perlin_set: Path):
+def test_a_failed_writer_releases_the_lock(perlin_set: Path):
     before = sorted(perlin_set.rglob("*"))
     with pytest.raises(ValueError, match="in the middle"), lock_set(open_store(perlin_set)):
         raise ValueError("in the middle")

@@ -1,4 +1,4 @@
-"""Every way in which a set can be other than its manifest says is found and named; a whole set has no fault."""
+"""Verification: every difference between a set and its manifest is reported, and a valid set has no fault."""
 
 import hashlib
 import io
@@ -33,7 +33,7 @@ def faults(report: Report) -> set[tuple[str, str]]:
     return {(fault.check, fault.file) for fault in report.faults}
 
 
-def test_a_whole_set_has_no_fault(folder: Path):
+def test_a_valid_set_has_no_fault(folder: Path):
     seen = []
     report = verify(folder, progress=lambda shard: seen.append(shard.file))
     assert report.faults == ()
@@ -52,34 +52,34 @@ def flip(path: Path, position: int) -> None:
     [
         (lambda f: (f / SHARD).unlink(), "files", SHARD, "is missing", True),
         (lambda f: (f / SHARD).write_bytes(b""), "files", SHARD, "has 0 bytes instead of", True),
-        (lambda f: (f / "notes.txt").touch(), "files", "notes.txt", "is not of the set", True),
-        (lambda f: (f / "x").mkdir() or (f / "x" / "y").touch(), "files", "x/y", "is not of the set", True),
+        (lambda f: (f / "notes.txt").touch(), "files", "notes.txt", "is not part of the set", True),
+        (lambda f: (f / "x").mkdir() or (f / "x" / "y").touch(), "files", "x/y", "is not part of the set", True),
         (lambda f: (f / ".synpat" / "spec.json").touch(), "files", ".synpat/spec.json", "has not finished", True),
         (lambda f: (f / "sizes.json").unlink(), "files", "sizes.json", "is missing", True),
-        (lambda f: flip(f / "README.md", 99), "sidecars", "README.md", "does not agree with the manifest", False),
-        (lambda f: flip(f / "SHA256SUMS", 9), "sidecars", "SHA256SUMS", "does not agree with the manifest", False),
+        (lambda f: flip(f / "README.md", 99), "sidecars", "README.md", "does not match the manifest", False),
+        (lambda f: flip(f / "SHA256SUMS", 9), "sidecars", "SHA256SUMS", "does not match the manifest", False),
         (lambda f: flip(f / SHARD, 700), "checksums", SHARD, "has sha256", False),
         (lambda f: flip(f / SHARD, 700), "samples", SHARD, "sample 25: ", False),
-        (lambda f: flip(f / SHARD, 3), "samples", SHARD, "should begin a ustar header", False),
+        (lambda f: flip(f / SHARD, 3), "samples", SHARD, "there is no ustar header at byte", False),
         (
             lambda f: flip(f / ".synpat" / "perlin-000001.idx", 20),
             "indexes",
             ".synpat/perlin-000001.idx",
-            "agree",
+            "does not match the shard",
             False,
         ),
         (
             lambda f: edit_manifest(f, lambda m: m.update(mean=1.0)),
             "manifest",
             ".synpat/manifest.json",
-            "not those of its shards",
+            "differ from those of its shards",
             True,
         ),
         (
             lambda f: edit_manifest(f, lambda m: m["shards"][1].update(pixels_sha256="0" * 64)),
             "pixels",
             SHARD,
-            "another digest",
+            "the digest of its pixels differs",
             False,
         ),
         (lambda f: edit_manifest(f, lambda m: m["shards"][1].update(std=1.0)), "pixels", SHARD, "and 1.0", True),
@@ -89,14 +89,14 @@ def flip(path: Path, position: int) -> None:
             lambda f: edit_manifest(f, lambda m: m["spec"].update(categories=9)),
             "samples",
             SHARD,
-            "none of 0 to 8",
+            "is not between 0 and 8",
             True,
         ),
         (
             lambda f: edit_manifest(f, lambda m: m["spec"].update(with_parameters=True)),
             "samples",
             SHARD,
-            "'png' in sample 0000000026: ['png', 'cls', 'json'] are due",
+            "'png' in sample 0000000026: expected ['png', 'cls', 'json']",
             True,
         ),
         (
@@ -108,18 +108,18 @@ def flip(path: Path, position: int) -> None:
         ),
     ],
 )
-def test_every_damage_is_named(
+def test_every_fault_is_reported(
     damage: Callable[[Path], object], check: str, file: str, words: str, seen_by_quick: bool, folder: Path
 ):
     damage(folder)
-    found = verify(folder).faults
-    assert (check, file) in {(fault.check, fault.file) for fault in found}
-    assert any(words in fault.words for fault in found)
+    all_faults = verify(folder).faults
+    assert (check, file) in {(fault.check, fault.file) for fault in all_faults}
+    assert any(words in fault.words for fault in all_faults)
     assert bool(verify(folder, quick=True).faults) == seen_by_quick
 
 
 def repack(folder: Path, change: Callable[[str, bytes], tuple[str, bytes]]) -> None:
-    """Write a shard anew with other members, and a manifest that knows its new size and checksum: a clever forger."""
+    """Replace the members of a shard, and its size and checksum in the manifest."""
     path = folder / SHARD
     with tarfile.open(path) as tar:
         members = [(entry.name, tar.extractfile(entry).read()) for entry in tar]  # pyright: ignore[reportOptionalMemberAccess]
@@ -133,7 +133,7 @@ def repack(folder: Path, change: Callable[[str, bytes], tuple[str, bytes]]) -> N
     edit_manifest(folder, lambda m: m["shards"][1].update(sha256=digest, bytes=path.stat().st_size))
 
 
-def test_two_images_that_changed_places_are_noticed(folder: Path):
+def test_exchanged_images_are_detected(folder: Path):
     with tarfile.open(folder / SHARD) as tar:
         images = {entry.name: tar.extractfile(entry).read() for entry in tar}  # pyright: ignore[reportOptionalMemberAccess]
     swap = {"0000000025.png": "0000000026.png", "0000000026.png": "0000000025.png"}
@@ -141,32 +141,32 @@ def test_two_images_that_changed_places_are_noticed(folder: Path):
     assert ("pixels", SHARD) in faults(verify(folder))
 
 
-def test_a_key_of_another_shard_is_noticed(folder: Path):
+def test_a_wrong_key_is_detected(folder: Path):
     repack(folder, lambda name, data: (name.replace("000000004", "000000009"), data))
-    assert any("in the place of 0000000040" in fault.words for fault in verify(folder).faults)
+    assert any("instead of 0000000040" in fault.words for fault in verify(folder).faults)
 
 
-def test_an_image_that_says_it_is_enormous_is_not_decoded(folder: Path):
+def test_an_image_with_a_huge_size_in_its_header_is_not_decoded(folder: Path):
     huge = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + 2 * (1 << 16).to_bytes(4) + b"\x08\0\0\0\0" + bytes(100)
     repack(folder, lambda name, data: (name, huge if name == "0000000030.png" else data))
     assert any("sample 30: its image is not 80x208" in fault.words for fault in verify(folder).faults)
 
 
 def test_an_image_without_pixels_is_a_fault(folder: Path):
-    """Fuzzing found that Pillow raises an IndexError on it."""
+    """Pillow raises an IndexError on this file, which was found by fuzzing."""
     header = b"\0\0\0\rIHDR" + (208).to_bytes(4) + (80).to_bytes(4) + b"\x08\0\0\0\0"
     empty = b"\x89PNG\r\n\x1a\n" + header + zlib.crc32(header[4:]).to_bytes(4) + b"\0\0\0\0IEND\xaeB`\x82"
     repack(folder, lambda name, data: (name, empty if name == "0000000030.png" else data))
-    assert any("sample 30: not a whole PNG" in fault.words for fault in verify(folder).faults)
+    assert any("sample 30: not a valid PNG" in fault.words for fault in verify(folder).faults)
 
 
-def test_a_folder_that_is_no_set_is_a_fault(tmp_path: Path):
+def test_a_folder_without_a_set_is_a_fault(tmp_path: Path):
     (fault,) = verify(tmp_path).faults
     assert (fault.check, fault.file) == ("manifest", ".synpat/manifest.json")
     assert "has no .synpat/manifest.json" in fault.words
 
 
-def test_a_set_behind_a_url_is_checked_like_one_in_a_folder(folder: Path, s3: str):
+def test_a_set_at_a_url_is_verified_like_one_in_a_folder(folder: Path, s3: str):
     from synpat_shards import open_store, publish
 
     publish(folder, s3)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from synpat_train.config import PRESETS, make_config, to_yaml
+from synpat_train.config import make_config, to_yaml
+from synpat_train.presets import PRESETS
 from synpat_train.settings import parse_settings, read_settings
 
 
@@ -67,7 +68,7 @@ def test_settings_are_read_as_yaml():
         ({"steps": 0}, "steps: input should be greater than 0, got 0"),
         ({"batch_size": "many"}, "batch_size: .* got 'many'"),
         ({"width": 200}, "height and width must be multiples of the patch, 16 pixels, got 80x200"),
-        ({"mask_ratio": 0.999}, "mask_ratio 0.999 of 65 patches leaves none"),
+        ({"mask_ratio": 0.999}, "mask_ratio 0.999 of 65 patches leaves no visible or no masked patch"),
         ({"accumulate": 3}, "batch_size must be a multiple of accumulate, got 256 and 3"),
         ({"compile": "maybe"}, "compile: input should be 'auto'"),
         ({"decoder_width": 100}, "decoder_width must be a multiple of twice decoder_heads, got 100 and 6"),
@@ -82,7 +83,7 @@ def test_mistakes_are_named_with_the_rule(settings: dict, words: str):
         make_config("msm-mae", settings)
 
 
-@pytest.mark.parametrize(("text", "words"), [("a: [", "is no YAML"), ("- 1", "must hold settings")])
+@pytest.mark.parametrize(("text", "words"), [("a: [", "is not valid YAML"), ("- 1", "must contain settings")])
 def test_a_file_that_holds_no_settings_is_refused(text: str, words: str, tmp_path: Path):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ValueError, match=rf"c\.yaml {words}"):
@@ -90,7 +91,7 @@ def test_a_file_that_holds_no_settings_is_refused(text: str, words: str, tmp_pat
 
 
 def test_a_setting_without_a_value_is_refused():
-    with pytest.raises(ValueError, match="'seed' is no setting: write key=value"):
+    with pytest.raises(ValueError, match="'seed' is not a valid setting: write key=value"):
         parse_settings(["seed"])
 
 

@@ -5,16 +5,14 @@ from dataclasses import asdict, fields
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from synpat_shards import InputError, describe_differences
 
-from .normalise import Normalise
 from .presets import PRESETS
 from .settings import build_settings, reject_unknown_keys
 
-Positive = Annotated[int, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -24,41 +22,44 @@ class Config:
 
     model: Literal["tiny", "small", "base", "large"]
     """Size of the encoder: ViT-Ti, ViT-S, ViT-B or ViT-L."""
-    height: Positive
+    height: PositiveInt
     """Height of the images (frequency) in pixels, a multiple of `patch`."""
-    width: Positive
+    width: PositiveInt
     """Width of the images (time) in pixels, a multiple of `patch`."""
-    patch: Positive
+    patch: PositiveInt
     """Side of a patch in pixels."""
     mask_ratio: Annotated[float, Field(gt=0, lt=1)]
     """Share of the patches that are masked."""
-    decoder_width: Positive
-    decoder_depth: Positive
+    decoder_width: PositiveInt
+    """Width of a decoder token."""
+    decoder_depth: PositiveInt
     """Number of decoder blocks."""
-    decoder_heads: Positive
+    decoder_heads: PositiveInt
+    """Number of attention heads of the decoder."""
     norm_pix: bool
     """Standardise each target patch."""
-    normalise: Normalise
+    normalise: Literal["set", "image"]
     """Normalise images by the mean and deviation of all sets (set), or each image by its own (image)."""
-    epochs: Positive | None
+    epochs: PositiveInt | None
     """Passes over the shard sets; None if `steps` is given."""
-    steps: Positive | None
+    steps: PositiveInt | None
     """Number of updates; None if `epochs` is given."""
-    batch_size: Positive
+    batch_size: PositiveInt
     """Samples per update, over all devices."""
-    accumulate: Positive
+    accumulate: PositiveInt
     """Number of parts in which a device processes its share of a batch. More parts need less memory; the update is
     the same."""
-    base_lr: Annotated[float, Field(gt=0)]
+    base_lr: PositiveFloat
     """Peak learning rate for a batch of `lr_batch` samples. It scales linearly with the batch size."""
-    lr_batch: Positive
+    lr_batch: PositiveInt
+    """Batch size that `base_lr` refers to."""
     warmup: Annotated[float, Field(ge=0, lt=1)]
     """Share of the steps in which the learning rate rises linearly. Half a cosine to zero follows."""
     betas: tuple[Decay, Decay]
     """Betas of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)]
     """Weight decay of AdamW, not applied to biases and norms."""
-    clip: Annotated[float, Field(gt=0)] | None
+    clip: PositiveFloat | None
     """Maximum norm of the gradient; None for no clipping."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None
     """Decay of the exponential moving average of the encoder's weights, which is then exported; None exports the
@@ -72,17 +73,17 @@ class Config:
     stream: Literal["auto"] | bool
     """Decode images in every epoch instead of once. auto does this if the disk has no room for the decoded sets, or
     with skip_damaged."""
-    window: Positive
+    window: PositiveInt
     """Number of samples that are shuffled together when streaming. The shards are always shuffled."""
     skip_damaged: bool
     """Skip and count corrupt shards and images when streaming, instead of stopping."""
-    checkpoint_every: Positive
+    checkpoint_every: PositiveInt
     """Steps between two checkpoints."""
-    keep_checkpoints: Positive
+    keep_checkpoints: PositiveInt
     """Number of recent checkpoints that are kept."""
-    log_every: Positive
+    log_every: PositiveInt
     """Steps between two log lines."""
-    pictures_every: Positive
+    pictures_every: PositiveInt
     """Steps between two pictures of reconstructions."""
 
     CHANGEABLE: ClassVar = (

@@ -1,1 +1,1 @@
-"""The commands of `synpat`, one file a group."""
+"""The commands of `synpat`, one file for each group."""

@@ -9,14 +9,13 @@ import click
 
 from synpat.families import FAMILIES
 from synpat.rendering.slices import Slice
-from synpat_shards import InputError, Store, is_url, open_store
+from synpat_shards import LARGEST_SIDE, MODES, InputError, Store, is_url, open_store
 
-LARGEST_SIDE = 16384
 FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
 
 
 class Size(click.ParamType):
-    """HEIGHTxWIDTH in pixels."""
+    """A size HEIGHTxWIDTH in pixels, as (height, width)."""
 
     name = "HxW"
 
@@ -34,7 +33,7 @@ class Size(click.ParamType):
 
 
 class SliceType(click.ParamType):
-    """I/N, auto or auto/N."""
+    """A slice I/N, auto or auto/N, as a Slice."""
 
     name = "I/N"
 
@@ -46,7 +45,7 @@ class SliceType(click.ParamType):
 
 
 class FamilyNames(click.ParamType):
-    """Names of families, separated by commas, or all."""
+    """Names of families, separated by commas, or all, as a list."""
 
     name = "families"
 
@@ -62,13 +61,13 @@ class FamilyNames(click.ParamType):
 
 
 class StoreType(click.ParamType):
-    """A folder or a URL, as a store."""
+    """A folder or a URL, as a Store."""
 
     name = "folder or URL"
 
     def convert(self, value: str | Store, param: click.Parameter | None, ctx: click.Context | None) -> Store:
         if isinstance(value, str) and not is_url(value) and Path(value).is_file():
-            self.fail(f"{value!r} is a file: give a folder or a URL", param, ctx)
+            self.fail(f"{value!r} is a file: pass a folder or a URL", param, ctx)
         return open_store(value)
 
 
@@ -81,7 +80,7 @@ class ShardCount(click.ParamType):
         if isinstance(value, int) or value == "all":
             return value
         if not (value.isascii() and value.isdigit() and int(value) >= 1):
-            self.fail(f"{value!r} is not valid: give a number of shards, 1 or more, or all", param, ctx)
+            self.fail(f"{value!r} is not valid: pass a number of shards, 1 or more, or all", param, ctx)
         return int(value)
 
 
@@ -102,7 +101,7 @@ parameter_option = click.option(
     help="Fix a parameter of the family instead of drawing it. May be repeated.",
 )
 mode_option = click.option(
-    "--mode", type=click.Choice(["L", "RGB"]), default="L", show_default=True, help="L is grey, RGB is colour."
+    "--mode", type=click.Choice(MODES), default="L", show_default=True, help="L is grey, RGB is colour."
 )
 workers_option = click.option(
     "--workers",

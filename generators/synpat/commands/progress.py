@@ -1,4 +1,4 @@
-"""What a person sees while shards are rendered or copied: a moving bar on a terminal, a line now and then elsewhere."""
+"""Progress of rendering and copying: a progress bar on a terminal, otherwise a line every few seconds."""
 
 import time
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class RenderProgress:
-    """Counts the shards of one or several sets as they come; use it as a context, and call it with each shard."""
+    """Progress of rendering one or several sets. Use it as a context manager and call it with each shard."""
 
     def __init__(self, name: str, total: int) -> None:
         self.name, self.total = name, total
-        self.there, self.rendered, self.bytes = 0, 0, 0
+        self.present, self.rendered, self.bytes = 0, 0, 0
         self.started = self.last_line = time.monotonic()
         self.console = Console(stderr=True)
         self.bar = Progress(
@@ -49,39 +49,42 @@ class RenderProgress:
         self.bar.stop()
 
     def message(self, text: str) -> None:
-        """A line above the bar."""
+        """Print a line above the bar."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def preparing(self, family: str) -> Iterator[None]:
-        """Around the first sample of a family, whose kernels compile on the first start; no part of the rate."""
+        """Mark the time in which the first sample of a family is painted and its kernels are compiled.
+
+        This time does not count towards the rate.
+        """
         began = time.monotonic()
         self.bar.update(self.task, description=f"{self.name}: preparing {family}")
         yield
         self.started = time.monotonic()
         self.bar.update(self.task, description=self.name)
         if self.bar.disable and (seconds := self.started - began) > SECONDS_BETWEEN_LINES:
-            self.message(f"{family}: compiled and tried out in {seconds:.0f} s")
+            self.message(f"{family}: compiled in {seconds:.0f} s")
 
-    def __call__(self, record: ShardRecord, was_there: bool) -> None:
-        if was_there:
-            self.there += record.count
+    def __call__(self, record: ShardRecord, was_present: bool) -> None:
+        if was_present:
+            self.present += record.count
         else:
             self.rendered += record.count
             self.bytes += record.bytes
-        self.bar.update(self.task, completed=self.there + self.rendered, rate=self.rate())
+        self.bar.update(self.task, completed=self.present + self.rendered, rate=self.rate())
         if self.bar.disable and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = time.monotonic()
-            self.message(f"{self.name}: {self.there + self.rendered}/{self.total} images, {self.rate()}")
+            self.message(f"{self.name}: {self.present + self.rendered}/{self.total} images, {self.rate()}")
 
     def rate(self) -> str:
-        """Images and megabytes a second since the start."""
+        """Return images and megabytes per second since the start, as text."""
         seconds = max(time.monotonic() - self.started, 1e-9)
         return f"{self.rendered / seconds:,.0f} images/s, {self.bytes / seconds / 1e6:.1f} MB/s"
 
 
 class CopyProgress:
-    """Counts the bytes of shards that are read or sent; use it as a context."""
+    """Progress of reading or sending shards, in bytes. Use it as a context manager."""
 
     def __init__(self, name: str) -> None:
         self.name, self.total, self.done = name, 0, 0
@@ -100,11 +103,11 @@ class CopyProgress:
         self.bar.stop()
 
     def begin(self, total: int) -> None:
-        """Say how many bytes there will be."""
+        """Set the total number of bytes."""
         self.total, self.task = total, self.bar.add_task(self.name, total=total)
 
     def add(self, count: int) -> None:
-        """So many more bytes are done."""
+        """Add a number of bytes to those that are done."""
         self.done += count
         self.bar.update(self.task, completed=self.done)
         if self.bar.disable and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:

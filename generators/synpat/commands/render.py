@@ -41,7 +41,7 @@ from .progress import RenderProgress
     "--out",
     type=StoreType(),
     required=True,
-    help="Folder or URL of the set. With several families: of the folder that holds one set for each.",
+    help="Folder or URL of the set. With several families: parent folder of their sets.",
 )
 @size_option
 @click.option(
@@ -107,7 +107,7 @@ def render(
       synpat render --family perlin --n 1000000 --out s3://bucket/perlin --dask tcp://scheduler:8786
     """
     if sum(option is not None for option in (workers, address, scheduler_file)) > 1:
-        raise click.UsageError("--workers, --dask and --dask-file exclude each other: give one of them")
+        raise click.UsageError("--workers, --dask and --dask-file exclude each other: use only one of them")
     specs = {
         out if len(names) == 1 else out.child(name): make_spec(
             name,
@@ -132,19 +132,19 @@ def render(
 def render_with_progress(
     specs: Mapping[Store, SetSpec], title: str, engine: Engine, where: str, part: Slice = FULL_SLICE
 ) -> None:
-    """Render sets with a progress bar and print a line about each. On Ctrl-C, exit with 130."""
+    """Render sets with a progress bar and print a line about each. On Ctrl-C, exit with code 130."""
     total = sum(spec.n for spec in specs.values())
     with RenderProgress(title, total) as progress:
         try:
             manifests = render_sets(specs, engine, progress, progress.preparing, part)
         except KeyboardInterrupt:
-            done = progress.there + progress.rendered
+            done = progress.present + progress.rendered
             progress.message(
                 f"Interrupted: {done:,} of {total:,} images are in {where}. Run the same command again to continue."
             )
             sys.exit(130)
         progress.message(
-            f"Rendered {progress.rendered:,} images ({progress.there:,} already present): {progress.rate()}"
+            f"Rendered {progress.rendered:,} images ({progress.present:,} already present): {progress.rate()}"
         )
     for store in specs:
         if part == FULL_SLICE:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 
 import click
 
-from synpat.inspection.preview import facts
 from synpat.inspection.statistics import evenly_spaced, set_statistics
 from synpat.inspection.statistics_table import table
 from synpat.rendering.local_engine import local_engine
@@ -21,6 +20,7 @@ from synpat_shards import (
     Store,
     begin_extension,
     describe_differences,
+    facts,
     lock_set,
     open_set,
     publish,
@@ -95,7 +95,7 @@ def _differences(comparison: Comparison) -> Sequence[Fault]:
     faults = [comparison.fault] if comparison.fault else []
     if comparison.different:
         faults.append(
-            f"{comparison.different} of {comparison.images} images differ from those rendered again, by at most "
+            f"{comparison.different} of {comparison.images} images differ when rendered again, by at most "
             f"{comparison.largest} grey levels"
         )
     return [Fault("regenerated", comparison.file, words) for words in faults]
@@ -147,10 +147,10 @@ def _as_table(report: Report, comparisons: Sequence[Comparison]) -> str:
 def publish_command(store: Store, target: Store) -> None:
     """Copy a finished set to s3://, gs://, hf://, sftp:// or any other location that fsspec supports.
 
-    Shards that are already there and verified are skipped, so the same command continues an interrupted upload. The
-    manifest is written last: a reader never sees an incomplete set. Credentials are read from the usual places of each
-    store (AWS_ACCESS_KEY_ID and ~/.aws, AWS_ENDPOINT_URL for other stores, GOOGLE_APPLICATION_CREDENTIALS, HF_TOKEN,
-    SSH keys, ~/.config/fsspec).
+    Shards that are already present with the right checksum are skipped, so the same command continues an interrupted
+    upload. The manifest is written last: a reader never sees an incomplete set. Credentials are read from the usual
+    locations of each store (AWS_ACCESS_KEY_ID and ~/.aws, AWS_ENDPOINT_URL for other stores,
+    GOOGLE_APPLICATION_CREDENTIALS, HF_TOKEN, SSH keys, ~/.config/fsspec).
 
     \b
     Example:
@@ -161,7 +161,7 @@ def publish_command(store: Store, target: Store) -> None:
         manifest = open_set(store)
         progress.begin(sum(shard.bytes for shard in manifest.shards))
         skipped: list[bool] = []
-        publish(store, target, lambda shard, was_there: (progress.add(shard.bytes), skipped.append(was_there)))
+        publish(store, target, lambda shard, was_present: (progress.add(shard.bytes), skipped.append(was_present)))
     copied = len(skipped) - sum(skipped)
     click.echo(f"{summary(target.url, manifest)}; {counted(copied, 'shard')} copied, {sum(skipped)} already present")
 
@@ -193,8 +193,8 @@ def inspect(store: Store, samples: int, as_json: bool) -> None:
         }
         click.echo(json.dumps(content))
         return
-    for name, words in facts(manifest).items():
-        click.echo(f"{name:16}{words}")
+    for name, text in facts(manifest).items():
+        click.echo(f"{name:16}{text}")
     click.echo()
     click.echo(table({store.url: statistics}))
 
@@ -206,7 +206,7 @@ def inspect(store: Store, samples: int, as_json: bool) -> None:
 def extend(store: Store, n: int, workers: int | None) -> None:
     """Render more samples into a finished set. The bytes of its shards do not change.
 
-    A last shard that is not full is kept, and a new shard begins after it. Readers see the old set until the new one is
+    A last shard that is not full is kept, and a new shard starts after it. Readers see the old set until the new one is
     complete. Run the same command again to continue an interrupted extension.
 
     \b

@@ -1,7 +1,7 @@
-"""Every family of patterns, by the name that the command line, the manifest and the seeds know it by.
+"""The table of all families. The names are used on the command line, in manifests and in seeds.
 
-To add one: write its file beside the others (a frozen dataclass with `draw` and `render`, kernels below), and its line
-here. A name never changes its meaning: it is part of the seed.
+To add a family, write a file in this folder (a frozen dataclass with `draw` and `render`, with its kernels below) and
+add a line to the table. Names must not change, because they are part of the seed.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""Dead leaves: opaque shapes that fall on one another until none of the ground shows.
+"""Dead leaves: opaque shapes drawn over one another until they cover the image.
 
-The model is Matheron's (1968); the power law on the radii, which makes the images scale-invariant, is from Lee,
-Mumford and Huang, "Occlusion models for natural images", 2001; the settings are those of Baradad et al., "Learning
-to see by looking at noise", 2021.
+The model is by Matheron (1968). The power law of the radii, which makes the images scale-invariant, is from Lee,
+Mumford and Huang, "Occlusion models for natural images", 2001. The settings are those of Baradad et al., "Learning to
+see by looking at noise", 2021.
 """
 
 from dataclasses import dataclass
@@ -18,26 +18,26 @@ from synpat.family import Bounds, Family, Image, category_generator
 from .statistical import SpectrumColorWmm
 
 RADII = np.linspace(0.03, 1, 200)
-"""Radii that a leaf may have, in units of the image's shorter side."""
+"""Possible radii of a leaf, in units of the shorter side of the image."""
 _WEIGHTS = RADII**-3.0 - 1
 _CUMULATIVE = np.cumsum(_WEIGHTS) / np.sum(_WEIGHTS)
-# The published law takes the radius whose cumulative weight lies nearest to a uniform number, so that the borders
-# between radii are the midpoints of the cumulative weights.
+# The published model takes the radius whose cumulative weight is nearest to a uniform random number. Therefore the
+# borders between radii are the midpoints of the cumulative weights.
 _BORDERS = (_CUMULATIVE[1:] + _CUMULATIVE[:-1]) / 2
 
 LEAVES_PER_SQUARE = 5000
-"""Leaves after which the published model stops, covered or not, in a square image; scaled with the area in others."""
+"""Maximum number of leaves in a square image, as published; in other images it is proportional to the area."""
 
 MOST_TEXTURES = 10_000
-"""As many as the published images draw from: 470 MB of them."""
+"""Number of textures that the published images draw from; they take 470 MB."""
 
 CIRCLE, SQUARE, ORIENTED, RECTANGLE, TRIANGLE, QUADRILATERAL = range(6)
-"""The shapes of a leaf: all but the first are inscribed in the circle of the leaf's radius."""
+"""Shapes of a leaf. All except CIRCLE are inscribed in the circle of the leaf's radius."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLeavesSquares(Family):
-    """Opaque upright squares of random colour and power-law size, until they cover the image."""
+    """Opaque upright squares of random colour and power-law size that cover the image."""
 
     source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
 
@@ -52,7 +52,7 @@ class DeadLeavesSquares(Family):
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLeavesOriented(Family):
-    """Opaque squares, each turned by an angle of its own."""
+    """Opaque squares, each rotated by a random angle."""
 
     source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
     version: ClassVar[int] = 2
@@ -68,7 +68,7 @@ class DeadLeavesOriented(Family):
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLeavesShapes(Family):
-    """Opaque circles, squares, turned squares, rectangles, triangles and quadrilaterals, in equal shares."""
+    """Opaque circles, squares, rotated squares, rectangles, triangles and quadrilaterals, in equal shares."""
 
     source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
     version: ClassVar[int] = 2
@@ -84,11 +84,12 @@ class DeadLeavesShapes(Family):
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLeavesTextures(Family):
-    """Dead leaves of all shapes, each of a texture: noise with the statistics of natural images.
+    """Dead leaves of all shapes, each filled with a texture: noise with the statistics of natural images.
 
-    The published images draw each leaf's texture from 10,000 images of spectrum-color-wmm, at the leaf's own place.
-    Such an image takes a hundred times longer than the leaves, so there are fewer, and each leaf shifts its own by a
-    random distance. That is another cut of the same field, which is stationary and repeats without a seam.
+    In the published images the texture of a leaf is one of 10,000 images of spectrum-color-wmm, at the position of the
+    leaf. Painting such an image takes a hundred times longer than the leaves, so this family uses fewer textures and
+    shifts them by a random distance for each leaf. The textures are stationary and periodic, so a shifted texture has
+    the same statistics and no seam.
     """
 
     source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
@@ -96,7 +97,7 @@ class DeadLeavesTextures(Family):
     bounds: ClassVar[Bounds] = {"textures": (1, MOST_TEXTURES)}
 
     textures: int = 128
-    """How many there are, 1 to the published 10,000; the same in all images. The first image waits for all of them."""
+    """Number of textures, the same in all images. They are painted before the first image. Published: 10,000."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -112,7 +113,10 @@ class DeadLeavesTextures(Family):
 
 @lru_cache(maxsize=3)  # a side of 128 takes 6 MB, one of 512 takes 100
 def _textures(count: int, side: int) -> NDArray[np.uint8]:
-    """Textures of a power of two along each side, which covers all but the largest leaves: [count, side, side, 3]."""
+    """Return square textures, uint8 [count, side, side, 3].
+
+    side: a power of two. The textures are larger than all but the largest leaves.
+    """
     bank = np.empty((count, side, side, 3), np.uint8)
     for number in range(count):
         rng = category_generator("dead-leaves-textures", number)
@@ -123,23 +127,23 @@ def _textures(count: int, side: int) -> NDArray[np.uint8]:
 def _pile(
     rng: np.random.Generator, height: int, width: int, *shapes: int
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Which leaf lies on top of each pixel, int32 [height, width], and the colour of each leaf, uint8 [leaf, 3]."""
+    """Return the top leaf of each pixel, int32 [height, width], and the colour of each leaf, uint8 [leaf, 3]."""
     side = min(height, width)
     radii = np.maximum((RADII * side).astype(np.int64), 1)
     most = int(LEAVES_PER_SQUARE * height * width / side**2)
     leaf = np.zeros((height, width), np.int32)
     colours = np.empty((most + 1, 3), np.uint8)
-    colours[0] = 0  # the ground, should the leaves run out
+    colours[0] = 0  # the background, visible if the maximum number of leaves does not cover the image
     _drop(leaf, colours, rng, _BORDERS, radii, np.array(shapes))
     return leaf, colours
 
 
 @njit(cache=True)
 def _dress(leaf, bank, cuts, image):
-    """Give each leaf a cut of a texture, which repeats.
+    """Fill each leaf with a shifted, periodic texture.
 
-    leaf: int32 [height, width], number of the leaf on top. bank: uint8 [n, side, side, 3]; side is a power of two.
-    cuts: int64 [leaf, 3], texture and shift along y and x. image: uint8 [height, width, 3], filled.
+    leaf: int32 [height, width], number of the top leaf. bank: uint8 [n, side, side, 3]; side is a power of two.
+    cuts: int64 [leaf, 3], number of the texture and shifts along y and x. image: uint8 [height, width, 3], output.
     """
     within = bank.shape[1] - 1
     for y in range(leaf.shape[0]):
@@ -151,11 +155,11 @@ def _dress(leaf, bank, cuts, image):
 
 @njit(cache=True)
 def _drop(leaf, colours, rng, borders, radii, shapes):
-    """Each leaf over the ones before it, until every pixel has one.
+    """Draw each leaf over the previous ones until every pixel is covered.
 
-    leaf: int32 [height, width] of zeros, filled with the number of the leaf on top, from 1. colours: uint8 [most + 1,
-    3], rows from 1 filled. borders: float64 [n - 1], uniform numbers between which a radius is taken. radii: int64 [n],
-    in pixels. shapes: int64 [m], those that a leaf may have.
+    leaf: int32 [height, width] of zeros, output: number of the top leaf, from 1. colours: uint8 [most + 1, 3], output
+    in rows 1 to most. borders: float64 [n - 1], borders of the uniform random number between two radii. radii: int64
+    [n], in pixels. shapes: int64 [m], possible shapes.
     """
     height, width = leaf.shape
     left, right = np.empty(height, np.int64), np.empty(height, np.int64)
@@ -179,7 +183,7 @@ def _drop(leaf, colours, rng, borders, radii, shapes):
             if shape == ORIENTED:
                 half = int(radius * np.sqrt(0.5))
                 angle = 2 * np.pi * rng.random()
-                # The corners of a square are quarter turns of one of them.
+                # Each corner is the previous one rotated by 90 degrees.
                 dy, dx = half * (np.sin(angle) + np.cos(angle)), half * (np.cos(angle) - np.sin(angle))
                 for corner in range(4):
                     ys[corner], xs[corner] = int(y + dy), int(x + dx)
@@ -206,9 +210,9 @@ def _drop(leaf, colours, rng, borders, radii, shapes):
 
 @njit(cache=True)
 def _box(y, x, half_height, half_width, left, right):
-    """First and last column of each row of an upright box, and its rows inside the image as a range.
+    """Compute the first and last column of each row of an upright box. Return its range of rows inside the image.
 
-    left, right: int64 [height], filled for these rows, beyond the sides of the image where the box is.
+    left, right: int64 [height], output for these rows; the columns may be outside the image.
     """
     top, bottom = max(y - half_height, 0), min(y + half_height + 1, len(left))
     for row in range(top, bottom):
@@ -218,7 +222,7 @@ def _box(y, x, half_height, half_width, left, right):
 
 @njit(cache=True)
 def _circle(y, x, radius, left, right):
-    """Like `_box`, for the pixels at most a radius away from the centre."""
+    """Do the same as `_box` for the pixels at most `radius` away from the centre."""
     top, bottom = max(y - radius, 0), min(y + radius + 1, len(left))
     for row in range(top, bottom):
         half = int(np.sqrt(float(radius * radius - (row - y) * (row - y))))
@@ -228,9 +232,9 @@ def _circle(y, x, radius, left, right):
 
 @njit(cache=True)
 def _convex(ys, xs, corners, left, right):
-    """Like `_box`, for a convex polygon with its boundary: each row runs from its first boundary pixel to its last.
+    """Do the same as `_box` for a convex polygon and its boundary: a row extends from its first to last boundary pixel.
 
-    ys, xs: int64 [4], of which the first `corners` are the corners in order.
+    ys, xs: int64 [4]; the first `corners` values are the corners in order.
     """
     top, bottom = ys[0], ys[0]
     for corner in range(1, corners):
@@ -244,8 +248,8 @@ def _convex(ys, xs, corners, left, right):
         if x0 > x1:
             y0, x0, y1, x1 = y1, x1, y0, x0
         across, down = x1 - x0, abs(y1 - y0)
-        # Bresenham's line from its left end, as OpenCV draws it: where it runs just between two pixels, it keeps to the
-        # side of that end. A tenth more or less of the smallest leaves, which are a third of all, hangs on that.
+        # Bresenham's line from its left end, as in OpenCV: a point exactly between two pixels is rounded towards that
+        # end. This changes the area of the smallest leaves, a third of all leaves, by a tenth.
         for row in range(max(min(y0, y1), 0), min(max(y0, y1) + 1, len(left))):
             far = abs(row - y0)
             if across <= down:

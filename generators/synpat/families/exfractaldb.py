@@ -1,10 +1,10 @@
-"""ExFractalDB: clouds of points on three-dimensional fractals, seen from around.
+"""ExFractalDB: projections of point clouds on three-dimensional fractals.
 
-Kataoka et al., "Replacing labeled real-image datasets with auto-generated contours", 2022; the fractals are those of
-Yamada et al., "Point cloud pre-training with natural 3D structures", 2022. The published files of weights are of many
-lengths; we take the shortest that varies all 12 parameters, each by -40 % and +40 %. The 1,000 categories are those
-that our own search (tools/search_fractaldb.py) found first. A long image holds an object for each square that it
-divides into, somewhere along that square and seen from a side of its own.
+Kataoka et al., "Replacing labeled real-image datasets with auto-generated contours", 2022. The fractals are those of
+Yamada et al., "Point cloud pre-training with natural 3D structures", 2022. The published weight files have different
+lengths; this family uses the shortest one that varies all 12 parameters, each by -40 % and +40 %. The 1,000 categories
+are the first ones found by tools/search_fractaldb.py. A long image is divided into squares; each has one object, at a
+random position along the square and with a random view direction.
 """
 
 import json
@@ -27,23 +27,22 @@ from synpat.family import (
 )
 
 SEARCH_POINTS = 10_000
-"""Points of an object in the published search and pictures."""
+"""Points of an object in the published search and images."""
 DENSITY = 10_000 / 224**2
-"""Points for each pixel of the image in the published setting."""
+"""Points per pixel of the image in the published setting."""
 LEAST_VARIANCE = 0.05
-"""Along each axis, of an object whose coordinates reach from -1 to 1: a flatter system is no category."""
+"""Minimum variance along each axis of a category, for coordinates scaled to -1..1."""
 DISTANCE, FIELD_OF_VIEW = 4.0, 45.0
-"""How far the camera is away from the object's centroid, and the angle that it sees, in degrees."""
+"""Distance of the camera from the centroid of the object, and its field of view in degrees."""
 EMPTIEST, EMPTIEST_SIDE = 0.005, 128
-"""Share of lit pixels below which an image is rejected; beyond this shorter side it falls as that grows, as a curve's
-share of the pixels does."""
+"""Minimum share of lit pixels of an image, and the shorter side up to which it applies: see `minimum_drawn`."""
 FARTHEST = 1e6
-"""A system with a point farther away than this is rejected."""
+"""Largest valid absolute coordinate of a point. A system that exceeds it is rejected."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExFractalDB(Family):
-    """Points on 3-D attractors, white on black; a class is a system, varied by 25 weights and the side seen."""
+    """Points on 3-D attractors, white on black; a class is a system, varied by 25 weights and the view direction."""
 
     source: ClassVar[str] = "Kataoka et al., Replacing labeled real-image datasets with auto-generated contours, 2022"
     categories: ClassVar[int] = 1000
@@ -54,11 +53,11 @@ class ExFractalDB(Family):
     }
 
     category: int
-    """Which system, from 0."""
+    """Number of the system."""
     weight: int
-    """Which of the 25 variations of the system, from 0, which is the system itself: see `weight_vector`."""
+    """Number of the variation; 0 is the system itself. See `weight_vector`."""
     density: float = DENSITY
-    """Points for each pixel of the image, 0.001 to 100; by default what the published images have."""
+    """Points per pixel of the image; the default is that of the published images."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -71,12 +70,12 @@ class ExFractalDB(Family):
         maps = _category(self.category)
         for square in range(squares):
             points_here = cloud(maps, rng, points, weight_vector(self.weight))
-            # Twelve sides, and up to pi degrees to and from each.
+            # Twelve view directions, each varied by up to pi degrees.
             yaw = np.deg2rad(30 * rng.integers(1, 13) + rng.uniform(-np.pi, np.pi))
             along = (square + rng.random()) / squares if squares > 1 else 0.5
             centre = (0.5 * height, along * width) if width >= height else (along * height, 0.5 * width)
             reach = min(height, width) / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW / 2))
-            # Rounding hides the last bit of sine and cosine, in which mathematical libraries differ.
+            # Mathematical libraries differ in the last bit of sine and cosine; rounding removes the difference.
             _project(image, points_here, round(np.sin(yaw), 12), round(np.cos(yaw), 12), round(reach, 9), *centre)
         least = minimum_drawn(EMPTIEST, EMPTIEST_SIDE, height, width)
         if np.count_nonzero(image) < least:
@@ -85,13 +84,16 @@ class ExFractalDB(Family):
 
 
 def candidate(number: int) -> NDArray[np.float64]:
-    """System `number` of the search: 2 to 7 maps, float64 [map, 12]: the rows of a 3x3 matrix, each with its shift."""
+    """Return the 2 to 7 maps of system `number` of the search, float64 [map, 12].
+
+    A map holds the three rows of a 3x3 matrix, each followed by its shift.
+    """
     rng = category_generator("exfractaldb", number)
     return rng.uniform(-1, 1, (int(rng.integers(2, 8)), 12))
 
 
 def is_category(number: int) -> bool:
-    """Whether the search accepts candidate `number`: its cloud is flat along no axis."""
+    """Return True if the search accepts candidate `number`, that is, if its points are not flat along any axis."""
     try:
         points = cloud(candidate(number), category_generator("exfractaldb orbit", number), SEARCH_POINTS)
     except Rejected:
@@ -101,18 +103,21 @@ def is_category(number: int) -> bool:
 
 @cache
 def _table() -> list[int]:
-    """The candidate that each category is."""
+    """Return the number of the candidate of each category."""
     return json.loads(Path(__file__).with_name("data").joinpath("exfractaldb.json").read_text())
 
 
 @lru_cache(maxsize=ExFractalDB.categories)
 def _category(category: int) -> NDArray[np.float64]:
-    """The maps of a category, as `candidate` gives them."""
+    """Return the maps of a category in the form of `candidate`."""
     return candidate(_table()[category])
 
 
 def weight_vector(weight: int) -> NDArray[np.float64]:
-    """What the 12 parameters of every map are multiplied with: one of them is 0.6 or 1.4, or none."""
+    """Return the factors of the 12 parameters of every map, float64 [12].
+
+    All are 1 for weight 0; otherwise one of them is 0.6 or 1.4.
+    """
     vector = np.ones(12)
     if weight:
         parameter, step = divmod(weight - 1, 2)
@@ -123,16 +128,16 @@ def weight_vector(weight: int) -> NDArray[np.float64]:
 def cloud(
     maps: NDArray[np.float64], rng: np.random.Generator, n: int, weights: NDArray[np.float64] | float = 1.0
 ) -> NDArray[np.float64]:
-    """The chaos game from the origin, float64 [point, 3], in a cube of side 2 around the centroid at 0.
+    """Return n points of the chaos game from the origin, float64 [point, 3], scaled to extent 2 with centroid 0.
 
-    weights: what the parameters are multiplied with; how often each map is taken stays that of the system itself.
+    weights: factors of the parameters. The probability of each map is that of the system without the factors.
     """
     share = np.abs(np.linalg.det(maps.reshape(-1, 3, 4)[:, :, :3]))
     thresholds = np.full(6, 2**32)
     thresholds[: len(maps) - 1] = 2.0**32 * (np.cumsum(share) / np.sum(share))[:-1]
     points = np.zeros((n, 3))
     if not _iterate(points, maps * weights, thresholds, rng.integers(0, 2**32, n, np.uint32)):
-        raise Rejected(f"a point lies farther than {FARTHEST:g} from the origin")
+        raise Rejected(f"a point is farther than {FARTHEST:g} from the origin")
     low, high = points.min(), points.max()
     if high - low < 1e-9:
         raise Rejected("the attractor is a point")
@@ -142,9 +147,10 @@ def cloud(
 
 @njit(cache=True)
 def _iterate(points, maps, thresholds, words):
-    """Fill all but the first of points, float64 [n, 3]; False if one is too far away.
+    """Fill all points except the first. Return False if one is too far away.
 
-    maps: float64 [map, 12]. thresholds: int64 [6]. words: uint32 [n], which pick the maps.
+    points: float64 [n, 3], output. maps: float64 [map, 12]. thresholds: int64 [6]. words: uint32 [n], random numbers
+    that select the maps.
     """
     x = y = z = 0.0
     for n in range(1, len(points)):
@@ -166,9 +172,9 @@ def _iterate(points, maps, thresholds, words):
 
 @njit(cache=True)
 def _centre(points, low, scale):
-    """Bring points, float64 [n, 3], whose least coordinate is low, from -1 on, and then their centroid to 0; in place.
+    """Scale points, float64 [n, 3], in place, such that `low` becomes -1; then move their centroid to 0.
 
-    numpy would take the mean along the longer axis ten times as long.
+    The mean along the longer axis would take ten times as long in numpy.
     """
     x_sum = y_sum = z_sum = 0.0
     for n in range(len(points)):
@@ -182,9 +188,9 @@ def _centre(points, low, scale):
 
 @njit(cache=True)
 def _project(image, points, sine, cosine, reach, centre_y, centre_x):
-    """Light the pixel on which the camera sees each point, after a turn around the vertical axis.
+    """Rotate the points around the vertical axis and light the pixel of each in a perspective projection.
 
-    image: uint8 [height, width], drawn into. points: float64 [n, 3]. reach: pixels of a unit at distance 1.
+    image: uint8 [height, width], drawn into. points: float64 [n, 3]. reach: pixels per unit length at distance 1.
     """
     height, width = image.shape
     for n in range(len(points)):

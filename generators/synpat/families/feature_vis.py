@@ -1,13 +1,14 @@
-"""Feature visualisations: images that drive units of a network high, found by gradient ascent from noise.
+"""Feature visualisations: images that maximise units of a network, found by gradient ascent from noise.
 
 Baradad et al., "Learning to see by looking at noise", 2021, after Olah et al., "Feature visualization", 2017. The
 network is ResNet-50 (He et al., "Deep residual learning for image recognition", 2016), with random weights or trained
-on dead leaves; the units are those of its pooled features. An image costs 128 passes through it, forth and back:
-`width` and `steps` make it cheaper, at the price of not being the published model.
+on dead leaves; the units are those of its pooled features. An image takes 128 forward and backward passes. `width` and
+`steps` reduce this cost, but the result is then not the published model.
 
-This needs torch (the extra `neural`). The same arguments paint the same pixels on one machine's processor; the ascent
-is chaotic, so that another kind of processor may paint visibly other ones. On a GPU each rendering paints its own:
-torch adds up the gradients of a resampled image there in no fixed order. `batch` samples in a row climb together.
+These families need torch (the extra `neural`). On one processor the same arguments paint the same pixels. Gradient
+ascent is chaotic, so another type of processor may paint visibly different pixels. On a GPU each run paints different
+pixels, because torch adds the gradients of a resampled image in no fixed order. `batch` consecutive samples are
+optimised together.
 """
 
 import hashlib
@@ -28,45 +29,45 @@ from synpat_shards import InputError
 
 SOURCE = "Baradad et al., Learning to see by looking at noise, 2021; Olah et al., Feature visualization, 2017"
 UNITS = 2048
-"""Pooled features of a ResNet-50."""
+"""Number of pooled features of a ResNet-50."""
 OBJECTIVES = 105_000
-"""Single units, then pairs in lexicographic order, of which the published small set has one image each."""
+"""Number of objectives: single units, then pairs in lexicographic order. The published small set has one image each."""
 
 BLOCKS = 3, 4, 6, 3
-"""Residual blocks in each of the four stages."""
+"""Number of residual blocks in each of the four stages."""
 PADDING = 12
-"""Pixels of grey around the image in each step."""
+"""Grey pixels added around the image in each step."""
 SCALES = tuple(np.arange(90, 111, 2) / 100)
 TURNS = *range(-10, 11), *5 * (0,)
-"""Degrees."""
-# The correlation of colours in photographs, as Lucid has it.
+"""Possible rotation angles in degrees."""
+# Correlation of the colours in photographs, from Lucid (github.com/tensorflow/lucid).
 _COLOURS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 COLOURS = _COLOURS / np.linalg.norm(_COLOURS, axis=0).max()
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of photographs, which the network expects."""
+"""Mean and standard deviation of photographs, for each of R, G, B in 0..1; the network expects inputs with these."""
 
 Weights = dict[str, Any]
-"""Tensors by the names that torchvision gives them."""
+"""Tensors by their names in torchvision."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureVis(Family):
-    """What excites one unit or two of a network."""
+    """Images that maximise one or two units of a network."""
 
     source: ClassVar[str] = SOURCE
     expensive: ClassVar[bool] = True
     bounds: ClassVar[Bounds] = {"first": (0, 65535), "second": (-1, 65535), "steps": (1, 100_000), "batch": (1, 4096)}
 
     first: int
-    """A unit, from 0; counted round in a network that has fewer."""
+    """Number of a unit, modulo the number of units of the network."""
     second: int = -1
-    """Another unit; -1 for none."""
+    """Number of a second unit; -1 for none."""
     steps: int = 128
-    """Of the ascent, at least 1."""
+    """Steps of gradient ascent."""
     device: str = "cpu"
-    """That torch computes on: cpu, cuda or cuda:N."""
+    """Device of torch: cpu, cuda or cuda:N."""
     batch: int = 1
-    """Samples that are painted together, at least 1."""
+    """Number of samples that are painted together."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,28 +87,28 @@ class FeatureVis(Family):
         cls, patterns: Sequence[Any], rngs: Sequence[np.random.Generator], height: int, width: int
     ) -> list[Image]:
         one, units = patterns[0], [(pattern.first, pattern.second) for pattern in patterns]
-        _refuse_absent(one.device)
+        _check_device(one.device)
         try:
             with _one_thread():
-                return _ascended(rngs, one.weights(), units, one.steps, height, width, one.device)
+                return _optimised(rngs, one.weights(), units, one.steps, height, width, one.device)
         except _torch().OutOfMemoryError:
             raise InputError(
-                f"{one.device} has no memory for a batch of {len(patterns)}: take a smaller one, or fewer workers"
+                f"{one.device} is out of memory for a batch of {len(patterns)}: use a smaller batch or fewer workers"
             ) from None
 
     @abstractmethod
     def weights(self) -> Weights:
-        """Of the network, on the device. Raises InputError if there are none."""
+        """Return the weights of the network, on the device. Raises InputError if they cannot be loaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureVisRandom(FeatureVis):
-    """What excites one unit or two of a ResNet-50 with random weights."""
+    """Images that maximise one or two units of a ResNet-50 with random weights."""
 
     bounds: ClassVar[Bounds] = {**FeatureVis.bounds, "width": (1, 1024)}
 
     width: int = 64
-    """Channels of the first layer, at least 1: 64 in ResNet-50, 16 costs a sixth."""
+    """Channels of the first layer: 64 in ResNet-50; 16 takes a sixth of the time."""
 
     def weights(self) -> Weights:
         return _random_weights(self.width, self.device)
@@ -115,42 +116,45 @@ class FeatureVisRandom(FeatureVis):
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureVisDeadLeaves(FeatureVis):
-    """What excites one unit or two of a ResNet-50 that was trained to tell dead leaves apart."""
+    """Images that maximise one or two units of a ResNet-50 trained to discriminate dead-leaves images."""
 
     encoder: str = ""
-    """File of the network, as tools/train_dead_leaves_encoder.py writes it."""
+    """Path of the weights, a file written by tools/train_dead_leaves_encoder.py."""
     sha256: str = ""
-    """Of that file: filled in when a set is begun, which then takes no other."""
+    """SHA-256 of that file, recorded when rendering starts. Afterwards the set accepts no other file."""
 
     @classmethod
     def resolved_parameters(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         path = given.get("encoder", "")
-        _refuse_missing(path)
+        _check_encoder(path)
         return {"sha256": encoder_digest(path), **given}
 
     def weights(self) -> Weights:
-        _refuse_missing(self.encoder)
+        _check_encoder(self.encoder)
         return _trained_weights(self.encoder, self.sha256, self.device)
 
 
-def _refuse_absent(device: str) -> None:
+def _check_device(device: str) -> None:
     kind, _, number = device.partition(":")
-    there = _torch().cuda.device_count()
-    if kind == "cuda" and int(number or 0) >= there:
-        raise InputError(f"there is no {device}: torch sees {there} GPUs. Leave the parameter device out")
+    count = _torch().cuda.device_count()
+    if kind == "cuda" and int(number or 0) >= count:
+        raise InputError(f"device {device} does not exist: torch finds {count} GPUs. Omit the parameter device")
 
 
-def _refuse_missing(encoder: str) -> None:
+def _check_encoder(encoder: str) -> None:
     if not Path(encoder).is_file():
         raise InputError(
-            f"feature-vis-dead-leaves needs an encoder, and there is no file {encoder!r}: train one with python "
-            "tools/train_dead_leaves_encoder.py SET encoder.pt, where SET holds dead-leaves-shapes, and pass --param "
-            "encoder=encoder.pt"
+            f"feature-vis-dead-leaves needs an encoder, and the file {encoder!r} does not exist: train one with python "
+            "tools/train_dead_leaves_encoder.py SET encoder.pt, where SET is a set of dead-leaves-shapes, and pass "
+            "--param encoder=encoder.pt"
         )
 
 
 def _units(objective: int) -> tuple[int, int]:
-    """The single units in order, then the pairs (0, 1), (0, 2), ...; -1 where there is no second unit."""
+    """Return the units of an objective: the single units in order, then the pairs (0, 1), (0, 2), ...
+
+    The second unit is -1 if there is only one.
+    """
     if objective < UNITS:
         return objective, -1
     first, left = 0, objective - UNITS
@@ -170,7 +174,7 @@ def _torch() -> Any:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Several threads add up in another order, and the ascent carries that to the whole picture."""
+    """Make torch use one thread. Several threads add numbers in another order, which changes the pixels."""
     torch = _torch()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -180,7 +184,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _ascended(
+def _optimised(
     rngs: Sequence[np.random.Generator],
     weights: Weights,
     units: Sequence[tuple[int, int]],
@@ -189,7 +193,7 @@ def _ascended(
     width: int,
     device: str,
 ) -> list[Image]:
-    """An image for each generator and its one or two units; they climb side by side, and each by itself."""
+    """Return one image for each generator and its one or two units, optimised in one batch but independently."""
     torch = _torch()
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     scale = torch.tensor(1 / np.maximum(frequency, 1 / max(height, width)), dtype=torch.float32, device=device)
@@ -198,7 +202,7 @@ def _ascended(
     spectra = torch.tensor(start, device=device, requires_grad=True)
 
     def images() -> Any:
-        """[batch, 3, height, width] in 0..1."""
+        """Return the images, float32 [batch, 3, height, width] in 0..1."""
         coefficients = torch.view_as_complex(spectra) * scale
         channels = torch.fft.irfft2(coefficients, (height, width), norm="ortho") / 4
         return torch.sigmoid(torch.einsum("ck,bkhw->bchw", colours, channels))
@@ -206,34 +210,34 @@ def _ascended(
     mean, deviation = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, DEVIATION))
     optimiser = torch.optim.Adam([spectra], lr=0.05)
     for _ in range(steps):
-        seen = [_seen(rng, image[None]) for rng, image in zip(rngs, images(), strict=True)]
-        features = pooled_features(weights, (torch.cat(seen) - mean) / deviation)
-        heights = [
-            excited[[unit % len(excited) for unit in wanted if unit >= 0]].mean()
-            for excited, wanted in zip(features, units, strict=True)
+        inputs = [_network_input(rng, image[None]) for rng, image in zip(rngs, images(), strict=True)]
+        features = pooled_features(weights, (torch.cat(inputs) - mean) / deviation)
+        activations = [
+            outputs[[unit % len(outputs) for unit in selected if unit >= 0]].mean()
+            for outputs, selected in zip(features, units, strict=True)
         ]
         optimiser.zero_grad()
-        (-torch.stack(heights).sum()).backward()
+        (-torch.stack(activations).sum()).backward()
         optimiser.step()
     with torch.no_grad():
         return [_in_full_range(image) for image in images().permute(0, 2, 3, 1).cpu().numpy()]
 
 
-def _in_full_range(found: NDArray[np.float32]) -> Image:
-    low, high = found.min(), found.max()
+def _in_full_range(image: NDArray[np.float32]) -> Image:
+    low, high = image.min(), image.max()
     if not high - low > 1e-6:
         raise Rejected
-    return ((found - low) * (255 / (high - low)) + 0.5).astype(np.uint8)
+    return ((image - low) * (255 / (high - low)) + 0.5).astype(np.uint8)
 
 
-def _seen(rng: np.random.Generator, image: Any) -> Any:
-    """[1, 3, height, width] as the network gets to see it in a step, at the same size."""
-    shaken = _shaken(rng, image)
-    return _torch().nn.functional.interpolate(shaken, image.shape[2:], mode="bilinear", align_corners=True)
+def _network_input(rng: np.random.Generator, image: Any) -> Any:
+    """Return an image, [1, 3, height, width], randomly transformed for one step, at the same size."""
+    transformed = _transformed(rng, image)
+    return _torch().nn.functional.interpolate(transformed, image.shape[2:], mode="bilinear", align_corners=True)
 
 
-def _shaken(rng: np.random.Generator, image: Any) -> Any:
-    """Pad, shift, scale, turn and shift again, so that what is found does not depend on single pixels."""
+def _transformed(rng: np.random.Generator, image: Any) -> Any:
+    """Pad, shift, scale, rotate and shift an image again, so that the result does not depend on single pixels."""
     torch = _torch()
     nn = torch.nn.functional
     image = _shifted(nn.pad(image, 4 * (PADDING,), value=0.5), *rng.integers(0, 8, 2).tolist())
@@ -246,7 +250,7 @@ def _shaken(rng: np.random.Generator, image: Any) -> Any:
 
     angle = np.radians(rng.choice(TURNS))
     _, _, height, width = image.shape
-    # In units of half a side each, which differ: an angle among pixels is not one among them.
+    # The grid's units are half the height and half the width, so a rotation in pixels needs the aspect ratio.
     turn = [
         [np.cos(angle), -np.sin(angle) * height / width, 0],
         [np.sin(angle) * width / height, np.cos(angle), 0],
@@ -258,7 +262,7 @@ def _shaken(rng: np.random.Generator, image: Any) -> Any:
 
 
 def _shifted(image: Any, down: int, right: int) -> Any:
-    """The image moved by pixels, with zeros where it was."""
+    """Return the image shifted by a number of pixels, filled with zeros."""
     _, _, height, width = image.shape
     return _torch().nn.functional.pad(image, (right, 0, down, 0))[:, :, :height, :width]
 
@@ -274,26 +278,29 @@ def _trained_weights(path: str, sha256: str, device: str) -> Weights:
     torch = _torch()
     digest = encoder_digest(path)
     if sha256 not in ("", digest):
-        raise InputError(f"encoder {path} has sha256 {digest}, not {sha256}: it is not the file that was asked for")
+        raise InputError(f"encoder {path} has sha256 {digest}, not {sha256}: pass the file that the set started with")
     try:
         weights = torch.load(path, map_location=device, weights_only=True)
         layout = dict(_layout(len(weights["conv1.weight"])))
-        whole = all(tuple(weights[name].shape) == shape for name, shape in layout.items())
+        fits = all(tuple(weights[name].shape) == shape for name, shape in layout.items())
     except Exception as error:
-        raise InputError(f"{path} holds no weights of a ResNet-50 ({error})") from error
-    if not whole:
-        raise InputError(f"{path} holds weights of another network than ResNet-50")
+        raise InputError(f"{path} does not contain the weights of a ResNet-50 ({error})") from error
+    if not fits:
+        raise InputError(f"{path} contains the weights of a network other than ResNet-50")
     return weights
 
 
 def encoder_digest(path: str) -> str:
-    """sha256 of an encoder's file, in hexadecimal."""
+    """Return the SHA-256 of an encoder's file in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def random_weights(width: int) -> dict[str, np.ndarray]:
-    """A ResNet-50 before training, alike for everyone: Kaiming's normal weights by fan-out, neutral normalisation."""
+    """Return the weights of an untrained ResNet-50; they depend only on `width`.
+
+    Convolutions have normal weights scaled by fan-out (Kaiming); normalisation layers are the identity.
+    """
     rng = category_generator("feature-vis-random", width)
     return {
         name: rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / (shape[0] * shape[2] * shape[3])))
@@ -304,7 +311,7 @@ def random_weights(width: int) -> dict[str, np.ndarray]:
 
 
 def _layout(width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Name and shape of each tensor of a ResNet-50 whose first layer has this many channels."""
+    """Yield the name and shape of each tensor of a ResNet-50 whose first layer has `width` channels."""
 
     def convolution(name: str, normalisation: str, inputs: int, outputs: int, side: int):
         yield f"{name}.weight", (outputs, inputs, side, side)
@@ -326,9 +333,9 @@ def _layout(width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def pooled_features(weights: Mapping[str, Any], images: Any, *, training: bool = False) -> Any:
-    """The features of [batch, 3, height, width], averaged over all places: [batch, 32 * width].
+    """Return the features of images, [batch, 3, height, width], averaged over all positions: [batch, 32 * width].
 
-    training: normalise by the batch at hand, and move the running moments in `weights` towards it.
+    training: normalise by the statistics of the batch, and update the running statistics in `weights`.
     """
     nn = _torch().nn.functional
 

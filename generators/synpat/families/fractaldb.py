@@ -1,10 +1,10 @@
-"""FractalDB: the attractors of random iterated function systems, dusted with 3x3 patches.
+"""FractalDB: attractors of random iterated function systems, drawn with random 3x3 patches.
 
 Kataoka et al., "Pre-training without natural images", 2020 (IJCV 2022). The rules of the category search and of the
-rendering are the published ones; the 1,000 categories are those that our own search (tools/search_fractaldb.py) found
-first. Two things differ: instances that explode, collapse to a line or leave the image almost empty, all of which the
-published renderer keeps, are rejected; and every image follows an orbit of its own, where that renderer repeats one.
-The attractor is stretched over the image whatever its shape, as published, and has as many points for each pixel.
+rendering are the published ones. The 1,000 categories are the first ones found by tools/search_fractaldb.py. There are
+two differences: instances that diverge, collapse to a line or leave the image almost empty are rejected, whereas the
+published renderer keeps them; and every image has its own random orbit, whereas the published renderer repeats one. As
+published, the attractor is stretched over the image. The number of points per pixel is also the published one.
 """
 
 import json
@@ -21,30 +21,30 @@ from synpat.family import Bounds, Family, Image, Rejected, category_generator
 from synpat_shards import InputError
 
 SEARCH_POINTS, SEARCH_SIDE, SEARCH_FILLING = 100_000, 512, 0.2
-"""The published search accepts a system of which this many points light this share of a square of this side."""
+"""The published search accepts a system if this number of points lights this share of a square of this side."""
 PADDING, SMALLEST = 6, 8
-"""Pixels that the attractor keeps from each border; an eighth of a side shorter than 48. No side may be below 8."""
+"""Padding around the attractor in pixels, an eighth of the side if that is shorter than 48; and the shortest side."""
 SPARE = 4
-"""Rows below and columns right of the image, for the patches of a small image with little padding."""
+"""Extra rows below and columns to the right of the image, for patches in small images with little padding."""
 GREY = 127
-"""The published grey level of what is lit."""
+"""Grey level of lit pixels, as published."""
 DENSITY = 200_000 / 362**2
-"""Points for each pixel of the image in the published setting."""
+"""Points per pixel of the image in the published setting."""
 EMPTIEST = 0.025
-"""Share of lit pixels below which an instance is rejected."""
+"""Minimum share of lit pixels of an image."""
 FARTHEST, NARROWEST = 1e6, 1e-9
-"""A system that leaves the one or whose attractor is narrower than the other is rejected."""
+"""Largest valid absolute coordinate and smallest valid extent of an attractor. Other systems are rejected."""
 COLUMNS = 8
-"""Equal parts of the random numbers that pick the maps; a system has at most seven maps."""
+"""Columns of the alias table that selects the maps; a system has at most seven maps."""
 PATCHES = 511
-"""Patches of nine pixels, lit or unlit, that are not all unlit: the bits of 1 to 511."""
+"""Number of 3x3 patches with at least one lit pixel. Their bits are the numbers 1 to 511."""
 BATCH = 512
-"""Points that are made ready to be painted at once: few enough to stay in the fastest cache."""
+"""Points that are prepared together for painting; few enough to fit in the first-level cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FractalDB(Family):
-    """Attractors of random affine systems in 3x3 random patches; a class is a system, varied by 25 weights."""
+    """Attractors of random affine systems, drawn with random 3x3 patches; a class is a system, varied by 25 weights."""
 
     source: ClassVar[str] = "Kataoka et al., Pre-training without natural images, 2020"
     version: ClassVar[int] = 2
@@ -56,15 +56,15 @@ class FractalDB(Family):
     }
 
     category: int
-    """Which of the 1,000 systems, from 0."""
+    """Number of the system."""
     weight: int
-    """Which of the 25 variations of the system, from 0, which is the system itself: see `weight_vector`."""
+    """Number of the variation; 0 is the system itself. See `weight_vector`."""
     flip_y: bool = False
-    """Whether the image is turned upside down."""
+    """True if the image is flipped top to bottom."""
     flip_x: bool = False
-    """Whether the image is mirrored left to right."""
+    """True if the image is flipped left to right."""
     density: float = DENSITY
-    """Points of the orbit for each pixel of the image, 0.001 to 100; by default what the published images have."""
+    """Points of the orbit per pixel of the image; the default is that of the published images."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -73,10 +73,10 @@ class FractalDB(Family):
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         if min(height, width) < SMALLEST:
-            raise InputError(f"fractaldb needs {SMALLEST} pixels a side or more, got {height}x{width}")
+            raise InputError(f"fractaldb needs at least {SMALLEST} pixels per side, got {height}x{width}")
         system = _category(self.category)
         points, box, numbers = _orbit(system, rng, max(int(self.density * height * width), 1), self.weight)
-        # A bit a pixel, so that a large image stays in the fastest cache.
+        # One bit per pixel, so that a large image fits in the first-level cache.
         bits = np.zeros((height + SPARE, (width + SPARE) // 8 + 1), np.uint8)
         _stamp(bits, points, box, numbers, height, width)
         image = np.unpackbits(bits[:height], axis=1, count=width, bitorder="little") * np.uint8(GREY)
@@ -86,24 +86,24 @@ class FractalDB(Family):
 
 
 class System(NamedTuple):
-    """Affine maps, and how a random number of 32 bits picks one of them."""
+    """Affine maps, and the alias table by which a 32-bit random number selects one of them."""
 
     maps: NDArray[np.float64]
-    """(a, b, c, d, e, f) takes (x, y) to (a x + b y + e, c x + d y + f): float64 [map, 6]."""
+    """Parameters (a, b, c, d, e, f) of each map (x, y) -> (a x + b y + e, c x + d y + f): float64 [map, 6]."""
     bounds: NDArray[np.uint64]
-    """For each column of the numbers: below its bound they pick one map, from there on another. [COLUMNS]."""
+    """Bound of each column, [COLUMNS]: random numbers below it select the column's first map, others the second."""
     choices: NDArray[np.intp]
-    """These two maps, for each column in turn: [2 * COLUMNS]."""
+    """First and second map of each column: [2 * COLUMNS]."""
 
 
 def candidate(number: int) -> NDArray[np.float64]:
-    """The maps of system `number` of the search, 2 to 7 of them: float64 [map, 6], see `System`."""
+    """Return the 2 to 7 maps of system `number` of the search: float64 [map, 6], see `System`."""
     rng = category_generator("fractaldb", number)
     return rng.uniform(-1, 1, (int(rng.integers(2, 8)), 6))
 
 
 def filling_rate(maps: NDArray[np.float64], rng: np.random.Generator) -> float:
-    """Share of the pixels that the attractor of a system lights at the setting of the search; 0 if it explodes."""
+    """Return the share of the pixels that an attractor lights in the setting of the search; 0 if it diverges."""
     try:
         points, box, _ = _orbit(system_of(maps), rng, SEARCH_POINTS)
     except Rejected:
@@ -114,12 +114,15 @@ def filling_rate(maps: NDArray[np.float64], rng: np.random.Generator) -> float:
 
 
 def is_category(number: int) -> bool:
-    """Whether the search accepts candidate `number`."""
+    """Return True if the search accepts candidate `number`."""
     return filling_rate(candidate(number), category_generator("fractaldb orbit", number)) >= SEARCH_FILLING
 
 
 def weight_vector(weight: int) -> NDArray[np.float64]:
-    """What the parameters a to f of every map are multiplied with: one of them is 0.2, 0.6, 1.4 or 1.8, or none."""
+    """Return the factors of the parameters a to f of every map, float64 [6].
+
+    All are 1 for weight 0; otherwise one of them is 0.2, 0.6, 1.4 or 1.8.
+    """
     vector = np.ones(6)
     if weight:
         parameter, step = divmod(weight - 1, 4)
@@ -129,7 +132,7 @@ def weight_vector(weight: int) -> NDArray[np.float64]:
 
 @cache
 def _table() -> list[int]:
-    """The candidate that each category is."""
+    """Return the number of the candidate of each category."""
     return json.loads(Path(__file__).with_name("data").joinpath("fractaldb.json").read_text())
 
 
@@ -139,10 +142,11 @@ def _category(category: int) -> System:
 
 
 def system_of(maps: NDArray[np.float64]) -> System:
-    """The system of maps, float64 [map, 6], each of which is taken in proportion to its |determinant|.
+    """Return the system of maps, float64 [map, 6], each with a probability proportional to its |determinant|.
 
-    Walker, "An efficient method for generating discrete random variables with general distributions", 1977: a map that
-    fills less than a column leaves the rest of it to one that fills more, so that a column has two maps at most.
+    The table follows Walker, "An efficient method for generating discrete random variables with general
+    distributions", 1977: the rest of a column that its own map does not fill goes to a map with a larger probability,
+    so a column has at most two maps.
     """
     determinants = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
     share = np.zeros(COLUMNS)
@@ -166,30 +170,30 @@ def system_of(maps: NDArray[np.float64]) -> System:
 def _orbit(
     system: System, rng: np.random.Generator, n: int, weight: int = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint32]]:
-    """The chaos game from (0, 0): n points, their box and a random number for each, as `_iterate` fills them.
+    """Play the chaos game from (0, 0). Return n points, their bounding box and random numbers: see `_iterate`.
 
-    n is made even: a random word serves two points.
+    n is rounded up to an even number, because a random word is used for two points.
     """
-    # The weights change the maps, but not how often each is taken.
+    # The weights change the maps, but not their probabilities.
     maps = np.zeros((2 * COLUMNS, COLUMNS))
     maps[:, :6] = (system.maps * weight_vector(weight))[system.choices]
     n += n % 2
     points, box, numbers = np.empty((2, n)), np.empty((2, 2)), np.empty(n, np.uint32)
     if not _iterate(points, box, numbers, maps.ravel(), system.bounds, rng.integers(2**64, dtype=np.uint64)):
-        raise Rejected(f"a point lies farther than {FARTHEST:g} from the origin")
+        raise Rejected(f"a point is farther than {FARTHEST:g} from the origin")
     if np.min(box[:, 1] - box[:, 0]) < NARROWEST:
         raise Rejected("the attractor is a point or a line along an axis")
     return points, box, numbers
 
 
-# Indices are unsigned in these loops: of a signed one, numba would ask each time whether it counts from the end.
+# Indices are unsigned in these loops: for a signed index, numba would check every time if it is negative.
 @njit(cache=True)
 def _iterate(points, box, numbers, maps, bounds, state):
-    """Play the chaos game; False if a point is too far away.
+    """Play the chaos game. Return False if a point is too far away.
 
-    points: float64 [2, n], y and x, filled; n is even. box: float64 [2, 2], filled: least and largest y, then x.
-    numbers: uint32 [n], filled at random. maps: float64 [16 * 8], six numbers and two unused ones for each choice.
-    bounds: uint64 [COLUMNS]. state: uint64, of the random numbers.
+    points: float64 [2, n], output: y and x; n is even. box: float64 [2, 2], output: smallest and largest y, then x.
+    numbers: uint32 [n], output: random numbers. maps: float64 [16 * 8], six parameters and two unused numbers for each
+    choice. bounds: uint64 [COLUMNS]. state: uint64, state of the random number generator.
     """
     ys, xs = points
     x = y = low_y = high_y = low_x = high_x = 0.0
@@ -203,7 +207,7 @@ def _iterate(points, box, numbers, maps, bounds, state):
                 ys[n], xs[n] = y, x
                 low_y, high_y, low_x, high_x = min(low_y, y), max(high_y, y), min(low_x, x), max(high_x, x)
                 numbers[n] = half
-                # The upper half of this product will be the patch: the lower half is as good as a number of its own.
+                # The upper half of this product selects the patch; the lower half is as good as a new random number.
                 number = half * np.uint64(PATCHES) & np.uint64(0xFFFFFFFF)
                 column = number >> np.uint64(29)
                 k = (np.uint64(2) * column + np.uint64(number >= bounds[column])) * np.uint64(8)
@@ -219,7 +223,7 @@ def _iterate(points, box, numbers, maps, bounds, state):
 
 @njit(cache=True, inline="always")
 def _mixed(state):
-    """64 random bits of a state that grows by a constant: SplitMix64.
+    """Return 64 random bits from a state that increases by a constant: SplitMix64.
 
     Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
     """
@@ -230,9 +234,9 @@ def _mixed(state):
 
 @njit(cache=True)
 def _light(lit, points, box):
-    """Set the pixel of each point; the bounding box of all is stretched over the image within the padding.
+    """Set the pixel of each point. The bounding box of all points is stretched over the image without its padding.
 
-    lit: bool [height, width], filled in place. points: float64 [2, n]. box: float64 [2, 2].
+    lit: bool [height, width], drawn into. points: float64 [2, n]. box: float64 [2, 2].
     """
     height, width = lit.shape
     scale_y, scale_x = (height - 2 * PADDING) / (box[0, 1] - box[0, 0]), (width - 2 * PADDING) / (box[1, 1] - box[1, 0])
@@ -244,10 +248,10 @@ def _light(lit, points, box):
 
 @njit(cache=True)
 def _stamp(bits, points, box, numbers, height, width):
-    """Like `_light`, but each point lays a 3x3 patch of pixels, lit and unlit, below and to the right of itself.
+    """Do the same as `_light`, but set a 3x3 patch of lit and unlit pixels below and to the right of each point.
 
-    bits: uint8 [height + SPARE, columns], eight pixels in each, the left one in the lowest bit; filled in place.
-    numbers: uint32 [n], whose upper parts pick the patches.
+    bits: uint8 [height + SPARE, columns], drawn into; a byte is eight pixels, the leftmost in the lowest bit.
+    numbers: uint32 [n]; the upper parts select the patches.
     """
     padding_y, padding_x = min(PADDING, height // 8), min(PADDING, width // 8)
     low_y, low_x = box[0, 0], box[1, 0]
@@ -257,7 +261,7 @@ def _stamp(bits, points, box, numbers, height, width):
     for start in range(0, len(numbers), BATCH):
         ys, xs, drawn = points[0, start:], points[1, start:], numbers[start:]
         count = min(BATCH, len(numbers) - start)
-        # Two loops that vectorise, and one that does not.
+        # The first two loops are vectorised, the third is not.
         for n in range(count):
             row = np.floor((ys[n] - low_y) * scale_y + (padding_y + 1))
             pixels[n] = np.int32(row * (8 * bits.shape[1]) + ((xs[n] - low_x) * scale_x + (padding_x + 1)))
@@ -275,7 +279,7 @@ def _stamp(bits, points, box, numbers, height, width):
 
 @njit(cache=True, inline="always")
 def _lay(octets, place, others, three):
-    """Set three bits in two bytes of octets, uint8 [n], from a place on; those in the mask of others stay."""
+    """Write three bits into two bytes of octets, uint8 [n], starting at `place`. Bits in the mask `others` are kept."""
     after = place + np.uint64(1)
     both = (np.uint32(octets[place]) | np.uint32(octets[after]) << np.uint32(8)) & others | three
     octets[place], octets[after] = np.uint8(both), np.uint8(both >> np.uint32(8))

@@ -1,9 +1,9 @@
 """Iterated function systems drawn by their singular values, in colour on a plasma background.
 
-Anderson and Farrell, "Improving fractal pre-training", 2022: systems that contract by construction, because the
-singular values of their maps are drawn to a given sigma factor. The background is the plasma of Fournier, Fussell and
-Carpenter, "Computer rendering of stochastic models", 1982 (diamond-square). A long image holds an instance for each
-square that it divides into, over one background.
+Anderson and Farrell, "Improving fractal pre-training", 2022: the systems are contracting by construction, because the
+singular values of their maps are drawn for a given sigma factor. The background is the plasma of Fournier, Fussell and
+Carpenter, "Computer rendering of stochastic models", 1982 (diamond-square). A long image is divided into squares; each
+has one instance, on a common background.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from synpat.family import Bounds, Family, Image, category_generator
 
 DENSITY = 100_000 / 224**2
-"""Points of the orbit for each pixel in the published setting."""
+"""Points of the orbit per pixel in the published setting."""
 JITTERS = 4
-"""Times that a map is scaled at random in search of one that still contracts."""
+"""Number of attempts to scale a map at random such that it remains contracting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,11 @@ class IFS(Family):
     bounds: ClassVar[Bounds] = {"category": (0, 999), "density": (0.001, 100)}
 
     category: int
-    """Which system, from 0."""
+    """Number of the system."""
     colour: bool = True
-    """Whether hues follow the density of the points, over a background; else grey levels do, on black."""
+    """True if the density of the points is shown as hue, on a background; False if as grey level, on black."""
     density: float = DENSITY
-    """Points of the orbit for each pixel of the image, 0.001 to 100."""
+    """Points of the orbit per pixel of the image."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -54,8 +54,8 @@ class IFS(Family):
             flip_y, flip_x, transpose = rng.random(3) < 0.5
             if transpose:
                 orbit, box = orbit[::-1], box[::-1]
-            # The window is centred up to a fifth of the attractor's extent away from its middle, and half to twice
-            # that extent wide.
+            # The window is 0.5 to 2 times as large as the attractor. Its centre is up to a fifth of the attractor's
+            # extent away from the attractor's middle.
             low, extent = box[:, 0], np.maximum(box[:, 1] - box[:, 0], 1e-9)
             middle = low + extent * (0.5 + rng.uniform(-0.2, 0.2, 2))
             scale = side / (extent * rng.uniform(0.5, 2, 2)) * np.where([flip_y, flip_x], -1, 1)
@@ -71,7 +71,10 @@ class IFS(Family):
 
 @lru_cache(maxsize=IFS.categories)
 def system(category: int) -> NDArray[np.float64]:
-    """The maps of a category: (a, b, c, d, e, f) takes (x, y) to (a x + b y + e, c x + d y + f); float64 [map, 6]."""
+    """Return the maps of a category: float64 [map, 6].
+
+    (a, b, c, d, e, f) is the map (x, y) -> (a x + b y + e, c x + d y + f).
+    """
     rng = category_generator("ifs", category)
     n = int(rng.integers(2, 5))
     maps = np.empty((n, 6))
@@ -83,9 +86,10 @@ def system(category: int) -> NDArray[np.float64]:
 
 
 def singular_values(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
-    """Pairs 1 >= first >= second >= 0 for n maps, float64 [n, 2], the sum of first + 2 second in (5 + n)/2..(6 + n)/2.
+    """Return pairs 1 >= first >= second >= 0 for n maps: float64 [n, 2].
 
-    Drawn one after the other, each from what the others leave possible; p and q are the paper's bounds.
+    The sum of first + 2 second is between (5 + n) / 2 and (6 + n) / 2. The values are drawn one after the other, each
+    from the range that the previous ones leave; p and q are the paper's bounds.
     """
     alpha = rng.uniform((5 + n) / 2, (6 + n) / 2)
     pairs = np.empty((n, 2))
@@ -102,13 +106,13 @@ def singular_values(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
 
 
 def jittered(maps: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """The system with one map scaled by 0.8 to 1.1; as it is if four tries give none that contracts."""
+    """Return the system with one map scaled by 0.8 to 1.1, or unchanged if no attempt gives a contracting map."""
     for _ in range(JITTERS):
         scaled = maps.copy()
         which = int(rng.integers(len(maps)))
         scaled[which] *= rng.uniform(0.8, 1.1)
         a, b, c, d = scaled[which, :4]
-        # The larger singular value is at most 1 where both 1 - s1^2 s2^2 and (1 - s1^2)(1 - s2^2) are not negative.
+        # The larger singular value is at most 1 if neither 1 - s1^2 s2^2 nor (1 - s1^2)(1 - s2^2) is negative.
         determinant_squared, norm_squared = (a * d - b * c) ** 2, a * a + b * b + c * c + d * d
         if determinant_squared <= 1 and 1 - norm_squared + determinant_squared >= 0:
             return scaled
@@ -116,9 +120,9 @@ def jittered(maps: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.
 
 
 def _rotation(rng: np.random.Generator) -> NDArray[np.float64]:
-    """A random rotation whose columns have random signs."""
+    """Return a random rotation whose columns have random signs: float64 [2, 2]."""
     angle = rng.uniform(0, 2 * np.pi)
-    # Rounding hides the last bit of sine and cosine, in which mathematical libraries differ.
+    # Mathematical libraries differ in the last bit of sine and cosine; rounding removes the difference.
     sine, cosine = round(float(np.sin(angle)), 12), round(float(np.cos(angle)), 12)
     return np.array([[cosine, -sine], [sine, cosine]]) * rng.choice([-1.0, 1.0], 2)
 
@@ -126,7 +130,10 @@ def _rotation(rng: np.random.Generator) -> NDArray[np.float64]:
 def _orbit(
     maps: NDArray[np.float64], rng: np.random.Generator, points: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The chaos game from the first map's fixed point: y and x, float64 [2, point], and least and largest of each."""
+    """Play the chaos game from the fixed point of the first map.
+
+    Returns the points, float64 [2, point], y and x, and the smallest and largest value of each, float64 [2, 2].
+    """
     share = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
     thresholds = np.full(3, 2**32)
     thresholds[: len(maps) - 1] = 2.0**32 * (np.cumsum(share) / np.sum(share))[:-1]
@@ -137,7 +144,10 @@ def _orbit(
 
 @njit(cache=True)
 def _iterate(orbit, box, maps, thresholds, words):
-    """orbit: float64 [2, n]. box: float64 [2, 2]. maps: float64 [map, 6]. thresholds: int64 [3]. words: uint32 [n]."""
+    """Fill orbit and box: see `_orbit`.
+
+    orbit: float64 [2, n]. box: float64 [2, 2]. maps: float64 [map, 6]. thresholds: int64 [3]. words: uint32 [n].
+    """
     a, b, c, d, e, f = maps[0]
     determinant = (1 - a) * (1 - d) - b * c
     x, y = ((1 - d) * e + b * f) / determinant, (c * e + (1 - a) * f) / determinant
@@ -153,15 +163,15 @@ def _iterate(orbit, box, maps, thresholds, words):
 
 @njit(cache=True)
 def _paint(image, orbit, box, scale, offset, stencil, palette):
-    """Count the points in each pixel, spread each over a 3x3 stencil, and paint where there are any.
+    """Count the points in each pixel, spread the counts over a 3x3 stencil, and paint pixels with a count above 0.
 
-    image: uint8 [height, width, 3], painted on. orbit: float64 [2, n], taken to pixels by scale and offset, float64
-    [2]. box: float64 [2, 2], its least and largest y and x. stencil: nine bits. palette: uint8 [256, 3], for counts
-    from none to the highest.
+    image: uint8 [height, width, 3], drawn into. orbit: float64 [2, n], converted to pixels by scale and offset, float64
+    [2]. box: float64 [2, 2], smallest and largest y and x of the orbit. stencil: nine bits. palette: uint8 [256, 3],
+    colours of the counts from 0 to the highest.
     """
     height, width, _ = image.shape
     ends_y, ends_x = box[0] * scale[0] + offset[0], box[1] * scale[1] + offset[1]
-    # Only this part of the image can hold points; one more pixel on each side holds the rest of their stencils.
+    # Only this part of the image can contain points; the stencils reach one pixel further on each side.
     top, left = max(int(np.floor(min(ends_y))), 0), max(int(np.floor(min(ends_x))), 0)
     bottom, right = min(int(np.floor(max(ends_y))) + 1, height), min(int(np.floor(max(ends_x))) + 1, width)
     rows, columns = max(bottom - top, 0), max(right - left, 0)
@@ -183,7 +193,7 @@ def _paint(image, orbit, box, scale, offset, stencil, palette):
     for row in range(rows + 2):
         for column in range(columns + 2):
             most = max(most, spread[row, column])
-    shades = 255 / most + 1e-12  # the highest count is to reach 255 in spite of rounding
+    shades = 255 / most + 1e-12  # so that the highest count becomes 255 in spite of rounding
     for row in range(max(1 - top, 0), min(rows + 2, height - top + 1)):
         for column in range(max(1 - left, 0), min(columns + 2, width - left + 1)):
             count = spread[row, column]
@@ -194,7 +204,7 @@ def _paint(image, orbit, box, scale, offset, stencil, palette):
 
 
 def _plasma(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """Plasma stretched to 0..255, uint8 [height, width]: random corners of squares, and ever smaller shifts between."""
+    """Return plasma noise stretched to 0..255: uint8 [height, width]."""
     step = 1 << (min(height, width) - 1).bit_length()
     rows, columns = -(-height // step), -(-width // step)
     noise = rng.random((rows * step + 1, columns * step + 1), np.float32)
@@ -206,10 +216,10 @@ def _plasma(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uin
 
 @njit(cache=True)
 def _diamond_square(noise, step, decay):
-    """Turn uniform noise into plasma in place; it goes on beyond a border at the opposite one.
+    """Turn uniform noise into plasma in place, with periodic borders.
 
-    noise: float32 [rows * step + 1, columns * step + 1], in 0..1. decay: the amplitude falls by exp(-decay) as steps
-    halve.
+    noise: float32 [rows * step + 1, columns * step + 1] in 0..1. decay: whenever the step is halved, the amplitude is
+    multiplied by exp(-decay).
     """
     height, width = noise.shape
     amplitude = 0.5
@@ -232,7 +242,7 @@ def _diamond_square(noise, step, decay):
 
 @njit(cache=True)
 def _colour(image, levels, palette):
-    """image: uint8 [height, width, 3], filled in place. levels: uint8 [height, width]. palette: uint8 [256, 3]."""
+    """Fill image, uint8 [height, width, 3], with palette[levels]; levels: uint8 [height, width], palette: [256, 3]."""
     for y in range(levels.shape[0]):
         for x in range(levels.shape[1]):
             for channel in range(3):
@@ -240,7 +250,7 @@ def _colour(image, levels, palette):
 
 
 def _background_palette(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Colours of the plasma from its lowest to its highest place, uint8 [256, 3]."""
+    """Return the colours of the plasma from its lowest to its highest level: uint8 [256, 3]."""
     level = np.arange(256) / 255
     hue = rng.uniform(0.25, 1) * level + rng.uniform(0, 1)
     saturation = rng.uniform(0.1, 0.3) * level + rng.uniform(0.4, 0.6)
@@ -249,20 +259,20 @@ def _background_palette(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _foreground_palette(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Colours of the attractor from its thinnest to its densest place, uint8 [256, 3]."""
-    # The published hue is a byte from 0 to 255 that OpenCV reads in units of 2 degrees: 180 is a full turn.
+    """Return the colours of the attractor from its lowest to its highest density: uint8 [256, 3]."""
+    # The published hue is a byte from 0 to 255 in OpenCV's unit of 2 degrees: 180 is a full turn.
     hue = (np.arange(256) + int(rng.integers(256))) % 256 / 180
     return _rgb(hue, np.full(256, rng.uniform(0.3, 1)), np.full(256, rng.uniform(0.5, 1)))
 
 
 def _rgb(hue: NDArray[np.float64], saturation: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Colours uint8 [n, 3] of hues in turns, and of saturations and values in 0..1 (cut off there)."""
+    """Convert hues in turns, and saturations and values clipped to 0..1, to RGB: uint8 [n, 3]."""
     saturation, value = np.clip(saturation, 0, 1), np.clip(value, 0, 1)
-    # Each channel is a trapezium of the hue, a third of a turn after the one before.
+    # Each channel is a trapezoid function of the hue, shifted by a third of a turn from channel to channel.
     distance = np.abs((hue[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3)
     share = np.clip(distance - 1, 0, 1)
     return (255 * value[:, None] * (1 - saturation[:, None] * (1 - share)) + 0.5).astype(np.uint8)
 
 
 _GREYS = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, 1)
-"""The palette without colour."""
+"""Palette of grey levels, used without colour."""

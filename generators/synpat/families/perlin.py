@@ -1,8 +1,8 @@
 """Perlin noise: gradient noise on a lattice, summed over octaves.
 
 Perlin, "An image synthesizer", 1985, with the quintic fade of Perlin, "Improving noise", 2002. A category is a pair
-of lattice frequencies, after the Perlin sets that Kataoka et al., "Pre-training without natural images", 2020,
-compare with; their table is not public, so the range of frequencies and the octaves are ours.
+of lattice frequencies, as in the Perlin data sets of Kataoka et al., "Pre-training without natural images", 2020. Their
+table of frequencies is not public; the range of frequencies and the number of octaves are choices of synpat.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from numba import njit
 from synpat.family import Bounds, Family, Image
 
 FREQUENCIES = range(2, 12)
-"""Lattice cells along one axis that a category may have."""
+"""Possible numbers of lattice cells along one axis."""
 FINEST_CELL = 4
-"""Pixels. An octave of smaller cells would only alias, so it is left out."""
+"""Smallest side of a cell in pixels. Octaves with smaller cells would only alias, so they are omitted."""
 DIRECTIONS = 4096
-"""Gradients that a lattice point may have, evenly round the circle."""
+"""Number of possible gradients of a lattice point, evenly spaced around the circle."""
 _ANGLES = np.arange(DIRECTIONS) * (2 * np.pi / DIRECTIONS)
-# Rounding to float32 hides the last bit of sine and cosine, in which mathematical libraries differ.
+# Mathematical libraries differ in the last bit of sine and cosine; rounding to float32 removes the difference.
 GRADIENTS = np.stack([np.sin(_ANGLES), np.cos(_ANGLES)], axis=1).astype(np.float32)
-"""Their y and x components, [DIRECTIONS, 2]."""
+"""The y and x components of these gradients, float32 [DIRECTIONS, 2]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +39,13 @@ class Perlin(Family):
     }
 
     rows: int
-    """Lattice cells along the height in the first octave; at least 1, and coarsened to cells of 4 pixels."""
+    """Lattice cells along the height in the first octave; fewer if cells would be smaller than FINEST_CELL."""
     columns: int
-    """Lattice cells along the width in the first octave; at least 1, and coarsened to cells of 4 pixels."""
+    """Lattice cells along the width in the first octave; fewer if cells would be smaller than FINEST_CELL."""
     octaves: int
-    """How many octaves at most, 1 to 16; one whose cells fall below 4 pixels is left out with all finer ones."""
+    """Maximum number of octaves. Octaves with cells smaller than FINEST_CELL are omitted."""
     persistence: float = 0.5
-    """Amplitude of an octave over that of the one before, 0.001 to 1."""
+    """Ratio of the amplitude of an octave to that of the previous one."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -58,7 +58,7 @@ class Perlin(Family):
         return _paint(draws, np.array(cells), GRADIENTS, self.persistence, height, width)
 
     def _cells(self, height: int, width: int) -> list[tuple[int, int]]:
-        """Rows and columns of the lattice of each octave that is not too fine."""
+        """Return the rows and columns of the lattice of each octave that is not too fine."""
         most_rows, most_columns = max(height // FINEST_CELL, 1), max(width // FINEST_CELL, 1)
         cells = [(min(self.rows, most_rows), min(self.columns, most_columns))]
         for _ in range(1, self.octaves):
@@ -71,9 +71,9 @@ class Perlin(Family):
 
 @njit(cache=True)
 def _paint(draws, cells, gradients, persistence, height, width):
-    """Image of all octaves.
+    """Return the image of all octaves: uint8 [height, width].
 
-    draws: float32 in 0..1, one for each lattice point of each octave, in turn. cells: int64 [octave, 2], see `_cells`.
+    draws: float32 in 0..1, one for each lattice point of each octave. cells: int64 [octave, 2], see `_cells`.
     """
     noise = np.zeros((height, width), np.float32)
     amplitude, first = np.float32(1), 0
@@ -87,13 +87,14 @@ def _paint(draws, cells, gradients, persistence, height, width):
 
 @njit(cache=True)
 def _add_octave(noise, draws, gradients, amplitude):
-    """Lattice line by lattice line, so that a pixel costs one weighted sum of four numbers that lie side by side.
+    """Add one octave to the noise.
 
     noise: float32 [height, width], added to. draws: float32 [rows + 1, columns + 1] in 0..1.
 
-    On the image row at height v inside its cells, the upper corners contribute v * across + along, where `across`
-    blends the y components of their gradients by the fade of u, and `along` the x components times the distance to
-    the corner.
+    The octave is computed lattice row by lattice row, so that a pixel is one weighted sum of four numbers that are
+    adjacent in memory. In the image row at height v inside its cells, the upper corners contribute v * across + along:
+    `across` blends the y components of their gradients by the fade of u; `along` blends the x components times the
+    distance to the corner.
     """
     height, width = noise.shape
     rows, columns = draws.shape[0] - 1, draws.shape[1] - 1
@@ -125,7 +126,7 @@ def _add_octave(noise, draws, gradients, amplitude):
 
 @njit(cache=True, inline="always")
 def _place(pixel, cells, pixels):
-    """Cell that the centre of a pixel lies in, its place inside that cell in 0..1, and the fade of that place."""
+    """Return the cell that contains the centre of a pixel, the position in that cell in 0..1, and its fade."""
     cell = (2 * pixel + 1) * cells // (2 * pixels)
     t = np.float32((2 * pixel + 1) * cells / (2 * pixels) - cell)
     return cell, t, t * t * t * (t * (t * np.float32(6) - np.float32(15)) + np.float32(10))
@@ -133,7 +134,7 @@ def _place(pixel, cells, pixels):
 
 @njit(cache=True)
 def _stretched(noise):
-    """uint8 image of a float32 [height, width] whose smallest value becomes 0 and whose largest becomes 255."""
+    """Stretch float32 [height, width] to an image, uint8, from 0 for its smallest to 255 for its largest value."""
     low, high = noise[0, 0], noise[0, 0]
     for y in range(noise.shape[0]):
         for x in range(noise.shape[1]):

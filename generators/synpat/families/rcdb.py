@@ -1,11 +1,10 @@
-"""RCDB: radial contours, rings of polygons, each grown from the one before by a noisy step.
+"""RCDB: radial contours, concentric polygons, each expanded from the previous one by a noisy step.
 
-Kataoka et al., "Replacing labeled real-image datasets with auto-generated contours", 2022. All lengths are the
-published ones at 512 pixels, scaled to the shorter side of the image while strokes stay one pixel wide. A long image
-holds a figure in each square that it divides into. The published pictures are drawn on white, which in a spectrogram
-would be full energy everywhere: `inverted`, the default, draws on black. What the published renderer keeps and this one
-does not: images that are almost empty are rejected, and classes of a few contours, most of whose images would be, are
-passed over.
+Kataoka et al., "Replacing labeled real-image datasets with auto-generated contours", 2022. Lengths are the published
+ones at 512 pixels, scaled to the shorter side of the image; strokes are always one pixel wide. A long image is divided
+into squares; each has one figure. The published images are black on white, which in a spectrogram would be full energy
+everywhere: `inverted`, the default, draws on black. Unlike the published renderer, this one rejects images that are
+almost empty and skips classes of a few contours, most of whose images would be almost empty.
 """
 
 from dataclasses import dataclass
@@ -31,16 +30,16 @@ from synpat.painting.contours import (
 )
 
 MEAN_RADIUS = 50 * 1.5
-"""The mean of the radius times that of the factors of the oval."""
+"""Mean of the radius times the mean of the factors `oval_y` and `oval_x`."""
 MARGIN = 56 / 512
-"""What the centre of a figure keeps from the borders of its square, in sides of the square."""
+"""Minimum distance of the centre of a figure from the borders of its square, in sides of the square."""
 EMPTIEST = 0.005
-"""Share of drawn pixels below which an image is rejected: see `minimum_drawn`."""
+"""Minimum share of drawn pixels of an image: see `minimum_drawn`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RCDB(Family):
-    """Polygons grown from one another around a centre; a class is their number, their corners and their noise."""
+    """Noisy concentric polygons; a class is the number of polygons, their vertices and their noise."""
 
     source: ClassVar[str] = "Kataoka et al., Replacing labeled real-image datasets with auto-generated contours, 2022"
     version: ClassVar[int] = 2
@@ -48,21 +47,22 @@ class RCDB(Family):
     bounds: ClassVar[Bounds] = BOUNDS
 
     vertices: int
-    """Vertices of a contour, 3 or more; published up to 200."""
+    """Number of vertices of a contour; published up to 200."""
     orbits: int
-    """How many contours are drawn, 1 or more; published up to 200."""
+    """Number of contours; published up to 200."""
     roughness: float
-    """The paper's lambda: how far a contour grows beyond the last, and half the noise in that; published 0 to 4."""
+    """The paper's lambda: mean growth of a contour from the previous one, and half the factor of the noise; published
+    0 to 4."""
     spacing: float
-    """The paper's line width: what a contour grows without noise; published 0 to 0.1."""
+    """The paper's line width: growth of a contour without noise; published 0 to 0.1."""
     radius: float
-    """The first contour's radius, in 1/512 of the shorter side; published 0 to 100."""
+    """Radius of the first contour, in 1/512 of the shorter side; published 0 to 100."""
     oval_y: float
-    """Factor of the radius along the height, 1 to 2 as published."""
+    """Factor of the radius along the height; published 1 to 2."""
     oval_x: float
-    """Factor of the radius along the width."""
+    """Factor of the radius along the width; published 1 to 2."""
     inverted: bool = True
-    """Whether the contours are drawn on black, with the grey levels turned around."""
+    """True if the contours are drawn on black, with inverted grey levels."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -91,7 +91,7 @@ class RCDB(Family):
                 rng,
                 centre=centre,
                 radii=(scale * self.radius * self.oval_y, scale * self.radius * self.oval_x),
-                # lambda (1 - 2 eta) + line width, where the mean of the noise eta is 0.
+                # lambda (1 - 2 eta) + line width, where the noise eta has mean 0.
                 growth=np.full(self.vertices, scale * (self.roughness + self.spacing)),
                 roughness=scale * 2 * self.roughness,
                 orbits=self.orbits,
@@ -99,5 +99,5 @@ class RCDB(Family):
             )
         least = minimum_drawn(EMPTIEST, PUBLISHED_SIDE, height, width)
         if np.count_nonzero(image != 255) < least:
-            raise Rejected(f"fewer than {least:.0f} pixels are drawn on")
+            raise Rejected(f"fewer than {least:.0f} pixels are drawn")
         return 255 - image if self.inverted else image

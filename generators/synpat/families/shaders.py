@@ -1,13 +1,13 @@
-"""Random procedural programs, in the spirit of the shaders that people write for pictures.
+"""Random procedural programs that resemble shaders written by people.
 
-After Baradad et al., "Procedural image programs for representation learning", 2022, whose Shaders21k renders 21,000
-programs from the web. Those programs are not free to ship, so these are none of them and the data are not Shaders21k:
-a class is a random program of our own, of the operations that such shaders are made of (turns, folds, tilings and
-warps of the plane; stripes, rings, value and gradient noise, cells, distances and orbit traps; sums, products, minima
-and blends; cosine palettes), and an instance is a time and a small variation of its numbers.
+After Baradad et al., "Procedural image programs for representation learning", 2022. Their data set Shaders21k renders
+21,000 programs from the web. The licences of those programs do not allow us to distribute them, so this family is not
+Shaders21k: a class is a random program made of the operations that are common in shaders (rotations, folds, tilings
+and warps of the plane; stripes, rings, value and gradient noise, cells, distances and orbit traps; sums, products,
+minima and blends; cosine palettes). An instance is a time and a small variation of the program's numbers.
 
-One virtual machine runs all programs, a strip of pixels at a time. It adds, multiplies, divides, takes roots and
-rounds, all of which IEEE 754 fixes to the bit: its own sine and angle are polynomials.
+One virtual machine runs all programs, a strip of pixels at a time. It uses only operations that IEEE 754 defines to the
+last bit: addition, multiplication, division, square root and rounding. Sine and angle are polynomials.
 """
 
 from bisect import bisect_right
@@ -25,14 +25,16 @@ from synpat.painting.gl import check_shaders, run_shader, shader_files
 from synpat_shards import InputError
 
 JITTER = 0.05
-"""Deviation of the factor by which an instance changes each number of its program."""
+"""Standard deviation of the random factor of each number of a program."""
 STRIP = 256
-"""Pixels that the machine runs an operation on before it turns to the next one: few enough to stay in the cache."""
+"""Number of pixels for which an operation runs before the next one starts; few enough to fit in the cache."""
 LEAST_DEVIATION, LEAST_LEVELS, MOST_EQUAL = 4.0, 16, 0.6
-"""An image is rejected if its brightness varies less, takes fewer levels, or has one level on more of its pixels."""
+"""Limits of the brightness of an image: minimum standard deviation, minimum number of levels, and maximum share of
+pixels of one level. Images beyond them are rejected."""
 
 _PLANES, _SOURCES, _CURVES, _COMBINERS = range(0, 9), range(9, 19), range(19, 27), range(27, 32)
-"""The operations that turn a plane, that read a number off it, that bend a number, and that combine several."""
+"""Operations that transform a plane, that compute a number from a plane, that transform a number, and that combine
+several numbers."""
 ROTATE, POLAR, FOLD, TILE, MIRROR, INVERT, SQUARE, WARP, SWIRL = _PLANES
 STRIPES, RINGS, CHECKER, VALUE_NOISE, GRADIENT_NOISE, CELLS, DISC, BOX, TRAP, ESCAPE = _SOURCES
 SINE, DISTANCE, FRACTION, TRIANGLE, POWER, ROOT, STEP, SQUASH = _CURVES
@@ -72,51 +74,52 @@ _CHOICES: dict[int, tuple[float, tuple[tuple[float, float], ...]]] = {
     MOST: (1, ()),
     BLEND: (2, ((0.5, 2),)),
 }
-"""Of each operation: its weight among those of its kind, and from where to where its numbers may lie."""
+"""Weight of each operation among those of its kind, and the ranges of its numbers."""
 FIRST_IS_FLAT = {38, 201, 460}
-"""Categories whose first program is flat. To try out those of all categories would take longer than to grow them."""
+"""Categories whose first program is flat. Testing the programs of all categories would take longer than making them."""
 NUMBERS = 4
-"""Numbers that an operation has room for."""
-DEAR, MOST_DEAR = (VALUE_NOISE, GRADIENT_NOISE, CELLS, TRAP, ESCAPE), 4
-"""Operations that cost as much as ten others, and how many of them a program may have."""
+"""Maximum number of numbers of an operation."""
+EXPENSIVE, MOST_EXPENSIVE = (VALUE_NOISE, GRADIENT_NOISE, CELLS, TRAP, ESCAPE), 4
+"""Operations that take ten times as long as the others, and the maximum number of them in a program."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """What the machine runs."""
+    """A program of the virtual machine."""
 
     code: NDArray[np.int32]
-    """Operation, register that it fills, and up to three that it reads or that say how: int32 [step, 5]."""
+    """Operation, output register, and up to three input registers or options of each step: int32 [step, 5]."""
     numbers: NDArray[np.float64]
-    """Mean, slope over time, swing, speed of the swing and its phase, of each number of a step: [step, NUMBERS, 5]."""
+    """Mean, slope over time, and amplitude, frequency and phase of an oscillation, of each number of a step: float64
+    [step, NUMBERS, 5]."""
     colours: NDArray[np.float64]
-    """The same for middle, amplitude, frequency and phase of the palette's three channels: float64 [3, 4, 5]."""
+    """The same for mean, amplitude, frequency and phase of the palette's three channels: float64 [3, 4, 5]."""
     shape: int
-    """Register that the palette colours."""
+    """Register that is the input of the palette."""
     shade: int
-    """Register that darkens it."""
+    """Register that changes the brightness."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shaders(Family):
-    """Random procedural programs in the spirit of Shaders21k, which they are not; a class is a program."""
+    """Random procedural programs similar to those of Shaders21k, but not the same; a class is a program."""
 
-    source: ClassVar[str] = "synpat's own, after Baradad et al., Procedural image programs, 2022"
+    source: ClassVar[str] = "synpat, after Baradad et al., Procedural image programs, 2022"
     version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
     bounds: ClassVar[Bounds] = {"time": (0, 1000), "jitter": (0, 1)}
 
     category: int
-    """Which program, from 0."""
+    """Number of the program, or of the file in `folder`."""
     time: float
-    """Moment at which the program is looked at; published 0.1 to 10."""
+    """Time at which the program is rendered; published 0.1 to 10."""
     jitter: float = JITTER
-    """Deviation of the factor by which each number of the program is changed, 0 to 1; not of a file's."""
+    """Standard deviation of the random factor of each number of the program. Not used for files in `folder`."""
     folder: str = ""
-    """Folder of GLSL files that are run instead of our programs, a class each; see gl_shaders. Their pixels are the
-    same only where the OpenGL driver is."""
+    """Folder of GLSL files to run instead of the random programs, one class each; see painting/gl.py. Their pixels
+    depend on the OpenGL driver."""
     sha256: str = ""
-    """Of the files in the folder: filled in when a set is begun, which then takes no others."""
+    """SHA-256 of the files in the folder, recorded when rendering starts. Afterwards the set accepts no other files."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -136,11 +139,14 @@ class Shaders(Family):
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         categories = self.categories_with({"folder": self.folder})
         if not 0 <= self.category < categories:
-            raise InputError(f"category must lie between 0 and {categories - 1}, got {self.category}")
+            raise InputError(f"category must be between 0 and {categories - 1}, got {self.category}")
         if self.folder:
             files, sha256 = shader_files(self.folder)
             if self.sha256 not in ("", sha256):
-                raise InputError(f"the shaders in {self.folder!r} are not those that the set was begun with")
+                raise InputError(
+                    f"the shaders in {self.folder!r} have changed since the set was started: restore them, or start "
+                    "another set"
+                )
             return run_shader(files[self.category], self.time, height, width)
         return run(_program(self.category), rng, height, width, time=self.time, jitter=self.jitter)
 
@@ -148,12 +154,15 @@ class Shaders(Family):
 def run(
     program: Program, rng: np.random.Generator, height: int, width: int, *, time: float, jitter: float = 0.0
 ) -> Image:
-    """The picture of a program at a time, uint8 [height, width, 3]; Rejected if it is flat or not finite."""
+    """Return the image of a program at a time, uint8 [height, width, 3].
+
+    Raises Rejected if it is flat or not finite.
+    """
     image = np.empty((height, width, 3), np.uint8)
     numbers, colours = (_at(values, rng, time, jitter) for values in (program.numbers, program.colours))
     registers = np.empty((2 * len(program.code) + 4, STRIP), np.float32)
-    # The shorter axis spans -1..1. Of a long image's length, half (in octaves) shows more of the plane and half
-    # stretches it: what lies far from the origin is too fine to be seen.
+    # In a square image both axes span -1..1. In a long image the longer axis shows more of the plane, but only by the
+    # square root of the aspect ratio, and stretches it by the rest: details far from the origin are too fine to see.
     reach_y, reach_x = (np.sqrt(side / min(height, width)) for side in (height, width))
     finite = _execute(
         image.reshape(-1, 3),
@@ -168,7 +177,7 @@ def run(
         registers,
     )
     if not finite:
-        raise Rejected("not a number")
+        raise Rejected("not finite")
     histogram = _histogram(image.reshape(-1, 3))
     share = histogram / histogram.sum()
     levels = np.arange(256)
@@ -179,7 +188,7 @@ def run(
 
 
 def _at(values: NDArray[np.float64], rng: np.random.Generator, time: float, jitter: float) -> NDArray[np.float32]:
-    """The numbers of a program at a time, float32 of the shape of `values` less the last axis."""
+    """Return the numbers of a program at a time: float32, the shape of `values` without the last axis."""
     mean, slope, swing, speed, phase = (values[..., n] for n in range(5))
     varied = mean * (1 + jitter * rng.standard_normal(mean.shape))
     return (varied + slope * time + swing * np.sin(2 * np.pi * (speed * time + phase))).astype(np.float32)
@@ -187,7 +196,7 @@ def _at(values: NDArray[np.float64], rng: np.random.Generator, time: float, jitt
 
 @lru_cache(maxsize=Shaders.categories)
 def _program(category: int) -> Program:
-    """The first program of the category's own sequence that is not flat."""
+    """Return the first program of the category's random sequence that is not flat."""
     rng = category_generator("shaders", category)
     while True:
         program = random_program(rng)
@@ -196,7 +205,7 @@ def _program(category: int) -> Program:
 
 
 def is_flat(program: Program, rng: np.random.Generator) -> bool:
-    """Whether a small picture of a program is rejected at any of four times."""
+    """Return True if a small image of a program is rejected at any of four times."""
     try:
         for time in (0.5, 3, 6, 9):
             run(program, rng, 32, 48, time=time)
@@ -206,7 +215,7 @@ def is_flat(program: Program, rng: np.random.Generator) -> bool:
 
 
 def random_program(rng: np.random.Generator) -> Program:
-    """About 10 to 60 steps, every one of which has its part in the picture."""
+    """Return a random program of about 10 to 60 steps, all of which affect the image."""
     grower = _Grower(rng)
     steps = grower.integer(10, 61)
     shape = grower.number(steps - steps // 4)
@@ -223,21 +232,21 @@ def random_program(rng: np.random.Generator) -> Program:
 
 
 class _Grower:
-    """Writes the steps of a random program from the result backwards: what a step reads is grown before it."""
+    """Generator of the steps of a random program. It starts at the result and adds the inputs of a step before it."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.random = _uniforms(rng).__next__
         self.code: list[tuple[int, ...]] = []
         self.numbers: list[list[tuple[float, ...]]] = []
         self.planes = [0]
-        """First registers of the pairs there are; 0 is the image's own plane."""
+        """First registers of the existing planes, which are pairs of registers; 0 is the plane of the image."""
         self.expensive = 0
 
     def number(self, steps: int) -> int:
-        """A register that about so many steps lead to."""
+        """Add about `steps` steps that compute a number. Return its register."""
         if steps < 3 or self.random() < 0.15:
             plane = self.plane(min(steps - 1, 6))
-            # Noise reads how many octaves to add, and where in the plane of hashes to begin.
+            # The options of noise are the number of octaves and the seed of the hash.
             return self.step(self.choice(_SOURCES), plane, self.integer(1, 5), self.integer(0, 2**30))
         if self.random() < 0.3:
             return self.step(self.choice(_CURVES), self.number(steps - 1))
@@ -247,7 +256,7 @@ class _Grower:
         return self.step(operation, first, second, *third)
 
     def plane(self, steps: int) -> int:
-        """The first register of a pair that about so many steps lead to."""
+        """Add about `steps` steps that compute a plane. Return the first register of the pair."""
         if steps < 1:
             return self.planes[self.integer(0, len(self.planes))]
         operation = self.choice(_PLANES)
@@ -263,18 +272,18 @@ class _Grower:
         register = 2 + 2 * len(self.code)
         self.code.append((operation, register, *reads, *[0] * (3 - len(reads))))
         self.numbers.append(self.moving(_CHOICES[operation][1]))
-        self.expensive += operation in DEAR
+        self.expensive += operation in EXPENSIVE
         return register
 
     def choice(self, operations: range) -> int:
-        allowed, cumulative = _odds(operations, self.expensive < MOST_DEAR)
+        allowed, cumulative = _odds(operations, self.expensive < MOST_EXPENSIVE)
         return allowed[bisect_right(cumulative, self.random())]
 
     def integer(self, low: int, high: int) -> int:
         return low + int((high - low) * self.random())
 
     def moving(self, ranges: tuple[tuple[float, float], ...]) -> list[tuple[float, ...]]:
-        """Random numbers in ranges, of which some drift or swing over time: [NUMBERS, 5], see Program.numbers."""
+        """Draw numbers in ranges. Some of them drift or oscillate over time: [NUMBERS, 5], see Program.numbers."""
         values, random = [_UNUSED] * NUMBERS, self.random
         for i, (low, high) in enumerate(ranges):
             mean, kind = low + (high - low) * random(), random()
@@ -288,15 +297,15 @@ class _Grower:
 
 
 def _uniforms(rng: np.random.Generator) -> Iterator[float]:
-    """Random numbers in 0..1, drawn many at once: one by one each would cost as much as a step of a program."""
+    """Yield random numbers in 0..1. They are drawn in blocks, because single draws take as long as a program step."""
     while True:
         yield from rng.random(256).tolist()
 
 
 @cache
-def _odds(operations: range, dear_too: bool) -> tuple[list[int], list[float]]:
-    """The operations of a kind that may be chosen, and the chance of each or one before it: rising to 1."""
-    allowed = [o for o in operations if dear_too or o not in DEAR]
+def _odds(operations: range, with_expensive: bool) -> tuple[list[int], list[float]]:
+    """Return the operations of a kind that are allowed, and their cumulative probabilities, which end at 1."""
+    allowed = [o for o in operations if with_expensive or o not in EXPENSIVE]
     weights = np.array([_CHOICES[o][0] for o in allowed])
     chances = np.cumsum(weights / weights.sum())
     return allowed, (chances / chances[-1]).tolist()
@@ -305,13 +314,13 @@ def _odds(operations: range, dear_too: bool) -> tuple[list[int], list[float]]:
 _UNUSED = (0.0,) * 5
 
 
-# In the error model of numpy a division needs no test for 0, which would keep loops from being vectorised.
+# In numpy's error model a division does not check for 0. Such a check would prevent the vectorisation of loops.
 @njit(cache=True, error_model="numpy")
 def _execute(image, width, pixel_y, pixel_x, code, numbers, colours, shape, shade, registers):
-    """Run a program on every pixel; False if a result is not a number.
+    """Run a program on every pixel. Return False if a result is not finite.
 
-    image: uint8 [pixel, 3], filled in place. pixel_y, pixel_x: size of a pixel in the plane. code: int32 [step, 5].
-    numbers: float32 [step, NUMBERS]. colours: float32 [3, 4]. registers: float32 [register, STRIP], for use.
+    image: uint8 [pixel, 3], output. pixel_y, pixel_x: size of a pixel in the plane. code: int32 [step, 5]. numbers:
+    float32 [step, NUMBERS]. colours: float32 [3, 4]. registers: float32 [register, STRIP], work space.
     """
     height = len(image) // width
     finite = True
@@ -365,7 +374,7 @@ def _execute(image, width, pixel_y, pixel_x, code, numbers, colours, shape, shad
 
 @njit(cache=True, error_model="numpy", inline="always")
 def _sine(turns):
-    """Sine of a float32 angle in turns, to 1e-6."""
+    """Return the sine of a float32 angle in turns, accurate to 1e-6."""
     quarter = turns - np.float32(0.25)
     z = abs(quarter - np.floor(quarter) - np.float32(0.5)) - np.float32(0.25)
     w = z * z
@@ -377,7 +386,7 @@ def _sine(turns):
 
 @njit(cache=True, error_model="numpy", inline="always")
 def _half_angle(v, u):
-    """How far (u, v) is turned away from (1, 0) to either side: 0 to 0.5 turns, to 2e-6."""
+    """Return the unsigned angle between (u, v) and (1, 0): 0 to 0.5 turns, accurate to 2e-6."""
     low, high = min(abs(u), abs(v)), max(abs(u), abs(v))
     m = low / max(high, np.float32(1e-12))
     w = m * m
@@ -395,14 +404,14 @@ def _half_angle(v, u):
 
 @njit(cache=True, error_model="numpy", inline="always")
 def _triangle(x):
-    """A wave of period 2 between -1 and 1 without jumps."""
+    """Return a continuous triangle wave of period 2 between -1 and 1."""
     x = x * np.float32(0.5)
     return np.float32(4) * abs(x - np.floor(x + np.float32(0.5))) - np.float32(1)
 
 
 @njit(cache=True, error_model="numpy")
 def _turn_plane(operation, one, two, u, v, p):
-    """one, two, u, v: float32 [n]. p: float32 [NUMBERS]."""
+    """Transform the plane (u, v) to (one, two): float32 [n] each. p: float32 [NUMBERS]."""
     p0, p1, p2, p3 = p
     n = len(u)
     tiny, unit, far = np.float32(1e-6), np.float32(1), np.float32(64)
@@ -444,7 +453,7 @@ def _turn_plane(operation, one, two, u, v, p):
 
 @njit(cache=True, error_model="numpy")
 def _read_plane(operation, one, u, v, p, scratch):
-    """one, u, v: float32 [n]. p: float32 [NUMBERS]. scratch: float32 [2, STRIP], for use."""
+    """Compute one from the plane (u, v): float32 [n] each. p: float32 [NUMBERS]. scratch: [2, STRIP], work space."""
     p0, p1, p2, _ = p
     n = len(u)
     unit, far = np.float32(1), np.float32(16)
@@ -463,7 +472,7 @@ def _read_plane(operation, one, u, v, p, scratch):
     elif operation == BOX:
         for i in range(n):
             one[i] = max(abs(u[i]) - p0, abs(v[i]) - p1)
-    else:  # TRAP, ESCAPE: the orbit of the quadratic map, its nearest pass at 0 or how long it stays there
+    else:  # TRAP, ESCAPE: smallest distance to 0 of the orbit of the quadratic map, or how long it stays near 0
         y, x = scratch[0, :n], scratch[1, :n]
         for i in range(n):
             y[i], x[i], one[i] = v[i] * p2, u[i] * p2, far if operation == TRAP else np.float32(0)
@@ -487,7 +496,7 @@ def _read_plane(operation, one, u, v, p, scratch):
 
 @njit(cache=True, error_model="numpy")
 def _bend(operation, one, s, p):
-    """one, s: float32 [n]. p: float32 [NUMBERS]."""
+    """Compute one from s: float32 [n] each. p: float32 [NUMBERS]."""
     p0, p1, _, _ = p
     n = len(s)
     unit = np.float32(1)
@@ -521,7 +530,7 @@ def _bend(operation, one, s, p):
 
 @njit(cache=True, error_model="numpy")
 def _combine(operation, one, s, t, w, p):
-    """one, s, t, w: float32 [n]. p: float32 [NUMBERS]."""
+    """Compute one from s, t and w: float32 [n] each. p: float32 [NUMBERS]."""
     p0, p1, _, _ = p
     n = len(s)
     if operation == SUM:
@@ -544,7 +553,7 @@ def _combine(operation, one, s, t, w, p):
 
 @njit(cache=True, error_model="numpy", inline="always")
 def _hash(row, column, seed):
-    """32 well mixed bits of a point of the integer lattice, and a seed."""
+    """Return a 32-bit hash of a point of the integer lattice and a seed."""
     h = np.uint32(np.uint32(row) * np.uint32(0x9E3779B1)) ^ np.uint32(np.uint32(column) * np.uint32(0x85EBCA77)) ^ seed
     h = np.uint32((h ^ (h >> np.uint32(15))) * np.uint32(0x2C1B3C6D))
     h = np.uint32((h ^ (h >> np.uint32(12))) * np.uint32(0x297A2D39))
@@ -553,7 +562,7 @@ def _hash(row, column, seed):
 
 @njit(cache=True, error_model="numpy", inline="always")
 def _corner(row, column, seed, y, x, gradient):
-    """What a lattice point adds at (x, y) from it: its own value in -1..1, or that of its gradient."""
+    """Return the contribution of a lattice point at offset (x, y): its value in -1..1, or gradient times offset."""
     h = _hash(row, column, seed)
     first = np.float32(np.int32(h & np.uint32(0xFFFF))) * np.float32(1 / 32768) - np.float32(1)
     second = np.float32(np.int32(h >> np.uint32(16))) * np.float32(1 / 32768) - np.float32(1)
@@ -562,7 +571,10 @@ def _corner(row, column, seed, y, x, gradient):
 
 @njit(cache=True, error_model="numpy")
 def _noise(one, u, v, p, octaves, seed, gradient):
-    """one, u, v: float32 [n]. p: frequency and place, float32 [NUMBERS]. octaves, seed: int32, uint32."""
+    """Fill one with value or gradient noise at (u, v): float32 [n] each.
+
+    p: frequency and offset, float32 [NUMBERS]. octaves: int32. seed: uint32.
+    """
     far = np.float32(30000)
     one[:] = np.float32(0)
     frequency, amplitude = p[0], np.float32(1.5) if gradient else np.float32(0.8)
@@ -586,7 +598,10 @@ def _noise(one, u, v, p, octaves, seed, gradient):
 
 @njit(cache=True, error_model="numpy")
 def _cells(one, u, v, p, seed):
-    """Distance to the nearest of the points that each cell of a grid has one of: float32 [n], about -1 to 1."""
+    """Fill one with the scaled distance to the nearest point of a grid with one random point per cell, about -1 to 1.
+
+    one, u, v: float32 [n]. p: frequency and offset, float32 [NUMBERS]. seed: uint32.
+    """
     far = np.float32(30000)
     for i in range(len(u)):
         x, y = min(max(p[0] * u[i] + p[1], -far), far), min(max(p[0] * v[i] + p[2], -far), far)
@@ -603,7 +618,7 @@ def _cells(one, u, v, p, seed):
 
 @njit(cache=True, error_model="numpy")
 def _histogram(image):
-    """How many pixels have each brightness (Rec. 601), int64 [256], of uint8 [pixel, 3]."""
+    """Return the number of pixels of each brightness (Rec. 601): int64 [256], of uint8 [pixel, 3]."""
     histogram = np.zeros(256, np.int64)
     for i in range(len(image)):
         histogram[(299 * image[i, 0] + 587 * image[i, 1] + 114 * image[i, 2] + 500) // 1000] += 1

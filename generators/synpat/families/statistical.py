@@ -1,6 +1,6 @@
-"""Statistical image models: noise on which statistics of natural images are imposed, in a random colour space.
+"""Statistical image models: noise with imposed statistics of natural images, in a random colour space.
 
-Baradad et al., "Learning to see by looking at noise", 2021, in the settings of its published data sets. The spectrum
+Baradad et al., "Learning to see by looking at noise", 2021, with the settings of its published data sets. The spectrum
 is a power law; the wavelet marginals follow Simoncelli and Freeman, "The steerable pyramid", 1995; the colours are
 those of a random image, decorrelated.
 """
@@ -28,11 +28,12 @@ from synpat.painting.steerable_pyramid import ORIENTATIONS, Pyramid, level_count
 
 SOURCE = "Baradad et al., Learning to see by looking at noise, 2021"
 COLOUR_BINS = 256
-"""Of the colours' histograms."""
+"""Number of bins of the histograms of colours."""
 COEFFICIENTS = np.arange(-200, 200.5, 0.5)
 """Wavelet coefficients at which their density is sampled."""
 STEEPEST = 4
-"""Largest slope of a spectrum: a published one stays below, and steeper ones leave single precision in long images."""
+"""Largest valid slope of a spectrum. Published slopes are smaller; larger ones exceed single precision in long
+images."""
 SLOPES = {"slope_y": (0, STEEPEST), "slope_x": (0, STEEPEST)}
 ITERATIONS = {"iterations": (1, 1000)}
 _LOG_COEFFICIENTS = np.log(np.maximum(COEFFICIENTS[400:], 1e-300))
@@ -40,30 +41,30 @@ _LOG_COEFFICIENTS = np.log(np.maximum(COEFFICIENTS[400:], 1e-300))
 
 @dataclass(frozen=True)
 class Histogram:
-    """A distribution whose cumulative weight runs in straight lines between the edges of bins of equal width."""
+    """A distribution with bins of equal width, uniform within each bin."""
 
     low: float
     """First edge."""
     high: float
     """Last edge."""
     cumulative: NDArray[np.float64]
-    """Share of the weight below each edge, [bins + 1], rising strictly from 0 to 1."""
+    """Share of the weight below each edge, [bins + 1], strictly increasing from 0 to 1."""
     deviation: float = 0.0
-    """Standard deviation that its samples are brought to; 0 where they stay as the matching leaves them."""
+    """Standard deviation to which matched values are scaled; 0 for no scaling."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spectrum(Family):
-    """Noise whose Fourier magnitude falls as a power of the frequency, in three rotated colour channels."""
+    """Noise whose Fourier magnitude decreases as a power of the frequency, in three rotated colour channels."""
 
     source: ClassVar[str] = SOURCE
     version: ClassVar[int] = 2
     bounds: ClassVar[Bounds] = SLOPES
 
     slope_y: float
-    """Power of the frequency along the height by which the magnitude falls, 0 to 4; published about 0.5 to 3.5."""
+    """Exponent with which the magnitude decreases with the frequency along the height; published about 0.5 to 3.5."""
     slope_x: float
-    """Power of the frequency along the width by which the magnitude falls, 0 to 4."""
+    """Exponent with which the magnitude decreases with the frequency along the width; published about 0.5 to 3.5."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -73,21 +74,21 @@ class Spectrum(Family):
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         mean, axes = _colour_space(_colour_bands(rng, height, width))
         pairs = _noise(rng, height, width)
-        # The published loop does this ten times, but it keeps phase, mean and deviation: once is the same.
+        # The published loop does this ten times. It keeps phase, mean and deviation, so once gives the same result.
         _impose_spectrum(pairs, self.slope_y, self.slope_x)
         return _stretched_rgb(pairs, mean, axes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wmm(Family):
-    """Noise whose wavelet coefficients are spread like those of natural images (the wavelet marginal model)."""
+    """Noise whose wavelet coefficients are distributed like those of natural images (wavelet marginal model)."""
 
     source: ClassVar[str] = f"{SOURCE}; Simoncelli and Freeman, The steerable pyramid, 1995"
     version: ClassVar[int] = 2
     bounds: ClassVar[Bounds] = ITERATIONS
 
     iterations: int = 10
-    """Rounds of imposing, 1 to 1000; the published model takes 10."""
+    """Number of times that the statistics are imposed; published 10."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -112,11 +113,11 @@ class SpectrumColor(Family):
     bounds: ClassVar[Bounds] = {**SLOPES, **ITERATIONS}
 
     slope_y: float
-    """Power of the frequency along the height by which the magnitude falls, 0 to 4; published about 0.5 to 3.5."""
+    """Exponent with which the magnitude decreases with the frequency along the height; published about 0.5 to 3.5."""
     slope_x: float
-    """Power of the frequency along the width by which the magnitude falls, 0 to 4."""
+    """Exponent with which the magnitude decreases with the frequency along the width; published about 0.5 to 3.5."""
     iterations: int = 10
-    """Rounds of imposing, 1 to 1000; the published model takes 10."""
+    """Number of times that the statistics are imposed; published 10."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -143,11 +144,11 @@ class SpectrumColorWmm(Family):
     bounds: ClassVar[Bounds] = {**SLOPES, **ITERATIONS}
 
     slope_y: float
-    """Power of the frequency along the height by which the magnitude falls, 0 to 4; published about 0.5 to 3.5."""
+    """Exponent with which the magnitude decreases with the frequency along the height; published about 0.5 to 3.5."""
     slope_x: float
-    """Power of the frequency along the width by which the magnitude falls, 0 to 4."""
+    """Exponent with which the magnitude decreases with the frequency along the width; published about 0.5 to 3.5."""
     iterations: int = 10
-    """Rounds of imposing, 1 to 1000; the published model takes 10."""
+    """Number of times that the statistics are imposed; published 10."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -161,7 +162,7 @@ class SpectrumColorWmm(Family):
         pyramid = Pyramid(3, height, width, level_count(height, width))
         marginals = _marginals(rng, len(pyramid.bands))
         pairs = _noise(rng, height, width)
-        # The order matters: what is imposed last is met exactly, what came before nearly so.
+        # The order matters: the statistics imposed last are exact, the previous ones approximate.
         for _ in range(self.iterations):
             _impose_spectrum(pairs, self.slope_y, self.slope_x)
             _impose_marginals(pairs, pyramid, marginals)
@@ -175,12 +176,12 @@ def _slopes(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def _noise(rng: np.random.Generator, height: int, width: int) -> Pairs:
-    """Three images."""
+    """Return three images of white noise."""
     return pairs_of(rng.random((3, height, width), np.float32) * np.float32(256))
 
 
 def _impose_spectrum(pairs: Pairs, slope_y: float, slope_x: float) -> None:
-    """Replace the Fourier magnitude of three images; the phase, and each image's mean and deviation, stay."""
+    """Replace the Fourier magnitude of three images; keep the phase, and the mean and deviation of each image."""
     transform(pairs)
     mean, deviation = np.empty(2 * len(pairs), np.float32), np.empty(2 * len(pairs), np.float32)
     _set_magnitude(pairs, _magnitude(*pairs.shape[1:], slope_y, slope_x), mean, deviation)
@@ -188,19 +189,20 @@ def _impose_spectrum(pairs: Pairs, slope_y: float, slope_x: float) -> None:
     _scale(pairs, deviation, mean)
 
 
-@lru_cache(maxsize=2)  # the same in each round of imposing
+@lru_cache(maxsize=2)  # the same in each iteration
 def _magnitude(height: int, width: int, slope_y: float, slope_x: float) -> NDArray[np.float32]:
-    """1 / (|fy|^slope_y + |fx|^slope_x) with frequencies in cycles a pixel, [height, width // 2 + 1]."""
+    """Return 1 / (|fy|^slope_y + |fx|^slope_x), frequencies in cycles per pixel: float32 [height, width // 2 + 1]."""
     y, x = np.abs(np.fft.fftfreq(height)), np.fft.rfftfreq(width)
     falling = (y**slope_y)[:, None] + (x**slope_x)[None, :]
-    falling[0, 0] = np.inf  # no power at frequency zero: the mean is restored apart
+    falling[0, 0] = np.inf  # no power at frequency zero: the mean is restored separately
     return (1 / falling).astype(np.float32)
 
 
 def _marginals(rng: np.random.Generator, levels: int) -> list[list[Histogram]]:
-    """For each of three channels, densities of the high-pass residual and then of the bands, finest level first.
+    """Return for each of three channels the densities of the high-pass residual and of the bands, finest level first.
 
-    On the coefficients' range a width of 256 is nearly uniform, so that the shape shows in the finest two levels.
+    In the range of the coefficients a width of 256 is nearly uniform, so the shape is effective in the finest two
+    levels only.
     """
     widths = np.array([4.0] + [4.0 ** (2**level) for level in range(levels) for _ in range(ORIENTATIONS)])
     shapes = rng.uniform(0.4, 0.8, (3, len(widths)))
@@ -214,21 +216,21 @@ def _marginals(rng: np.random.Generator, levels: int) -> list[list[Histogram]]:
 
 
 def _marginal_densities(shapes: NDArray[np.float64], widths: NDArray[np.float64]) -> NDArray[np.float64]:
-    """exp(-|coefficient / width| ** shape) at COEFFICIENTS, for [..., n] shapes and [n] widths: [..., n, 801]."""
-    # The density is symmetric. A power is the exponential of a logarithm, of which there is only one here to take.
+    """Return exp(-|coefficient / width| ** shape) at COEFFICIENTS for shapes [..., n] and widths [n]: [..., n, 801]."""
+    # The density is symmetric. The power is computed by exp, because the logarithm is the same for all shapes.
     half = np.exp(-np.exp(shapes[..., None] * (_LOG_COEFFICIENTS - np.log(widths)[:, None])))
     return np.concatenate([half[..., :0:-1], half], axis=-1)
 
 
 def _histogram(weights: NDArray[np.float64], low: float, high: float, deviation: float = 0.0) -> Histogram:
-    # A trace of weight in each bin makes the cumulative weight rise strictly, so that it can be inverted.
+    # A small weight in each bin makes the cumulative weight strictly increasing, so that it can be inverted.
     cumulative = np.zeros(len(weights) + 1)
     np.cumsum(weights + 1e-8 * weights.mean(), out=cumulative[1:])
     return Histogram(low, high, cumulative / cumulative[-1], deviation)
 
 
 def _impose_marginals(pairs: Pairs, pyramid: Pyramid, marginals: list[list[Histogram]]) -> None:
-    """Give every band of three images' pyramids its distribution; the low-pass residual stays."""
+    """Impose the distribution of every band of the pyramids of three images. The low-pass residual is not changed."""
     spectra = np.empty((3, pairs.shape[1], pairs.shape[2] // 2 + 1), np.complex64)
     transform(pairs)
     split(pairs, spectra)
@@ -244,18 +246,21 @@ def _impose_marginals(pairs: Pairs, pyramid: Pyramid, marginals: list[list[Histo
 
 
 def _impose_colours(pairs: Pairs, targets: list[Histogram]) -> None:
-    """Give each of three images its distribution."""
+    """Impose a distribution on each of three images."""
     for image, target in zip(images_of(pairs, 3), targets, strict=True):
         _match(image, target)
 
 
 def _match(values: NDArray[np.float32], target: Histogram) -> None:
-    """Map values [height, width] monotonously, in place, so that they follow a distribution."""
+    """Map values [height, width] monotonically and in place, such that they follow a distribution."""
     _follow(values, target.low, target.high, target.cumulative, target.deviation)
 
 
 def _colour_bands(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
-    """An image of 3 to 22 random colours in random shares, blurred and with noise: [height, width, 3], 0..255."""
+    """Return an image of 3 to 22 random colours with random shares, blurred and with noise.
+
+    float32 [height, width, 3] in 0..255.
+    """
     count = 3 + int(20 * rng.random())
     shares = 0.001 + rng.random(count)
     last = _pixels_below(rng, shares, height * width)
@@ -274,19 +279,19 @@ def _colour_bands(rng: np.random.Generator, height: int, width: int) -> NDArray[
 
 
 def _pixels_below(rng: np.random.Generator, shares: NDArray[np.float64], pixels: int) -> NDArray[np.int64]:
-    """How many pixels have a colour up to each one, [n], where every pixel draws its colour by these shares."""
-    # The counts are multinomial; numpy draws such numbers itself, but since its version 2.5 not the same as before.
+    """Return the cumulative number of pixels of each colour, [n]; each pixel draws its colour with these shares."""
+    # The counts are multinomial. numpy's multinomial is not used, because numpy 2.5 changed its random stream.
     edges = np.cumsum(shares)
     drawn = rng.random(pixels, np.float32)
     return np.array([np.count_nonzero(drawn < edge) for edge in (edges / edges[-1]).astype(np.float32)])
 
 
 def _colour_space(bands: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean colour [3], and the principal axes [3, 3] of the colours, one in each row, largest variance first."""
+    """Return the mean colour [3] and the principal axes [3, 3] of the colours, one per row, largest variance first."""
     mean, covariance = _moments(bands.reshape(-1, 3))
     _, axes = np.linalg.eigh(covariance)
     axes = axes.T[::-1]
-    # An eigenvector has no sign of its own: fix it, so that mathematical libraries agree on the pixels.
+    # The sign of an eigenvector is arbitrary. Fixing it makes the pixels the same for all mathematical libraries.
     axes = axes * np.sign(axes[np.arange(3), np.abs(axes).argmax(1)])[:, None]
     return mean.astype(np.float32), axes.astype(np.float32)
 
@@ -294,7 +299,7 @@ def _colour_space(bands: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDAr
 def _colour_histograms(
     bands: NDArray[np.float32], mean: NDArray[np.float32], axes: NDArray[np.float32]
 ) -> list[Histogram]:
-    """Histograms of the colours along each axis, from the mean."""
+    """Return the histograms of the colours along each axis, relative to the mean."""
     projected = np.empty(bands.shape[:2], np.float32)
     histograms = []
     for axis in axes:
@@ -307,7 +312,7 @@ def _colour_histograms(
 
 
 def _stretched_rgb(pairs: Pairs, mean: NDArray[np.float32], axes: NDArray[np.float32]) -> Image:
-    """Turn three decorrelated images into RGB, and stretch all three channels together to 0..255."""
+    """Convert three decorrelated images to RGB, and stretch the three channels together to 0..255."""
     _, height, width = pairs.shape
     rgb, image = np.empty((height, width, 3), np.float32), np.empty((height, width, 3), np.uint8)
     _rotate(pairs, mean, axes, rgb)
@@ -318,10 +323,10 @@ def _stretched_rgb(pairs: Pairs, mean: NDArray[np.float32], axes: NDArray[np.flo
 
 @njit(cache=True)
 def _follow(values, target_low, target_high, cumulative, deviation):
-    """Map values monotonously so that they follow a distribution, through a histogram of as many bins as it has.
+    """Map values monotonically such that they follow a distribution, by a histogram with the same number of bins.
 
-    values: float32 [height, width], changed in place; left alone where all are equal. The others are those of
-    `Histogram`: cumulative is float64 [bins + 1]; deviation is around zero, which the mean is moved to.
+    values: float32 [height, width], changed in place; not changed if all are equal. The other arguments are those of
+    `Histogram`: cumulative is float64 [bins + 1]. If deviation is not 0, the mean becomes 0 as well.
     """
     height, width = values.shape
     bins = len(cumulative) - 1
@@ -336,7 +341,7 @@ def _follow(values, target_low, target_high, cumulative, deviation):
     counts = np.zeros(bins + 1, np.int64)
     _count(values, low, scale, counts)
 
-    # What each edge of the values' own histogram becomes: the same share of the distribution lies below.
+    # Each edge of the values' histogram is mapped to the value below which the distribution has the same share.
     start, rise = np.empty(bins + 1, np.float32), np.empty(bins + 1, np.float32)
     step = (target_high - target_low) / bins
     below, k = 0, 0
@@ -380,11 +385,11 @@ def _follow(values, target_low, target_high, cumulative, deviation):
 
 @njit(cache=True)
 def _count(values, low, scale, counts):
-    """Histogram of float32 [height, width], whose lowest value is `low`, in bins of width 1 / scale.
+    """Add the histogram of float32 [height, width], with lowest value `low`, in bins of width 1 / scale.
 
-    counts: int64 [bins + 1], added to; the last one, for what lies on the last edge, is moved into the one before.
+    counts: int64 [bins + 1], added to; the last count, for values on the last edge, is moved to the previous one.
     """
-    # Four tables, each for a quarter of a row, so that neighbours that fall into one bin need not wait for each other.
+    # Four tables, each for a quarter of a row, so that neighbouring pixels in one bin do not wait for each other.
     tables = np.zeros((4, len(counts)), np.int32)
     first, second, third, fourth = tables
     height, width = values.shape
@@ -405,14 +410,14 @@ def _count(values, low, scale, counts):
     counts[-1] = 0
 
 
-# In the error model of numpy a division needs no test for 0, which would keep loops from being vectorised.
+# In numpy's error model a division does not check for 0. Such a check would prevent the vectorisation of loops.
 @njit(cache=True, error_model="numpy")
 def _set_magnitude(pairs, magnitude, mean, scale):
-    """Give the coefficients of pairs of real images a magnitude, keeping the phase; none at frequency 0.
+    """Set the magnitude of the coefficients of pairs of real images and keep the phase. It is 0 at frequency 0.
 
     pairs: complex64 [n, height, width], transformed, changed in place. magnitude: float32 [height, width // 2 + 1].
-    mean, scale: float32 [2 n], filled: the mean of each image, and the factor that gives it back its deviation after
-    an inverse transform that is not scaled.
+    mean, scale: float32 [2 n], output: the mean of each image, and the factor that restores its deviation after an
+    unscaled inverse transform.
     """
     count, height, width = pairs.shape
     # By Parseval's theorem the sums of squares are the variances.
@@ -430,7 +435,7 @@ def _set_magnitude(pairs, magnitude, mean, scale):
             mirrored = (height - y) % height
             here, there, wanted = pairs[n, y], pairs[n, mirrored], magnitude[y]
             first_line, second_line = np.float32(0), np.float32(0)
-            # A column that is its own mirror image holds each coefficient twice: the upper one does both.
+            # A column that is its own mirror image has each coefficient twice: the upper one sets both.
             weight = np.float32(0.5 if mirrored == y else 1)
             if mirrored >= y:
                 one, other = _set_coefficient(here, there, 0, wanted[0])
@@ -456,7 +461,7 @@ def _set_magnitude(pairs, magnitude, mean, scale):
 
 @njit(cache=True, error_model="numpy", inline="always")
 def _set_coefficient(here, there, x, wanted):
-    """Of column x, at 0 or half the width, of a row and its mirror image; see `_turned` for what is returned."""
+    """Set the coefficient of column x, 0 or half the width, of a row and its mirror image. Return the old powers."""
     a, b, c, d = _apart(here[x], there[x])
     a, b, c, d, first, second = _turned(a, b, c, d, wanted)
     here[x], there[x] = complex(a, b), complex(c, d)
@@ -465,13 +470,13 @@ def _set_coefficient(here, there, x, wanted):
 
 @njit(cache=True, error_model="numpy", inline="always")
 def _apart(here, there):
-    """Twice the coefficients of either image, real and imaginary, from that of the pair and its mirror image."""
+    """Return twice the coefficients of both images, real and imaginary, from that of the pair and its mirror image."""
     return here.real + there.real, here.imag - there.imag, here.imag + there.imag, there.real - here.real
 
 
 @njit(cache=True, error_model="numpy", inline="always")
 def _turned(a, b, c, d, wanted):
-    """The pair's coefficient and its mirror image at the wanted magnitude, and the powers of both images before."""
+    """Return the pair's coefficient and its mirror image at the new magnitude, and the old powers of both images."""
     first, second = a * a + b * b, c * c + d * d
     f = wanted / np.sqrt(max(first, np.float32(1e-24)))
     g = wanted / np.sqrt(max(second, np.float32(1e-24)))
@@ -492,9 +497,9 @@ def _scale(pairs, factor, shift):
 
 @njit(cache=True)
 def _fill_columns(bands, colours, last):
-    """Give pixels their colours, column by column.
+    """Fill the pixels with colours, column by column.
 
-    bands: float32 [height, width, 3], filled. colours: float32 [n, 3]. last: int64 [n], pixels up to each one's last.
+    bands: float32 [height, width, 3], output. colours: float32 [n, 3]. last: int64 [n], cumulative number of pixels.
     """
     height, width, _ = bands.shape
     for y in range(height):
@@ -508,7 +513,7 @@ def _fill_columns(bands, colours, last):
 
 @njit(cache=True)
 def _moments(pixels):
-    """Mean [3] and covariance [3, 3] in float64 of float32 [n, 3]."""
+    """Return the mean [3] and the covariance [3, 3], float64, of float32 [n, 3]."""
     mean, covariance = np.zeros(3), np.zeros((3, 3))
     a, b, c = 0.0, 0.0, 0.0
     for n in range(len(pixels)):
@@ -533,9 +538,9 @@ def _moments(pixels):
 
 @njit(cache=True)
 def _project(bands, mean, axis, projected):
-    """Place of each colour, float32 [height, width, 3], along an axis [3] from the mean [3].
+    """Project each colour, float32 [height, width, 3], relative to the mean [3], onto an axis [3].
 
-    projected: float32 [height, width], filled.
+    projected: float32 [height, width], output.
     """
     for y in range(bands.shape[0]):
         for x in range(bands.shape[1]):
@@ -545,9 +550,9 @@ def _project(bands, mean, axis, projected):
 
 @njit(cache=True)
 def _rotate(pairs, mean, axes, rgb):
-    """Back from three decorrelated images, complex64 [2, height, width], to RGB.
+    """Convert three decorrelated images, complex64 [2, height, width], to RGB.
 
-    mean: float32 [3]. axes: float32 [3, 3], an axis in each row. rgb: float32 [height, width, 3], filled.
+    mean: float32 [3]. axes: float32 [3, 3], one axis per row. rgb: float32 [height, width, 3], output.
     """
     for y in range(pairs.shape[1]):
         for x in range(pairs.shape[2]):
@@ -558,6 +563,6 @@ def _rotate(pairs, mean, axes, rgb):
 
 @njit(cache=True)
 def _quantise(values, low, scale, image):
-    """uint8 image, rounded, of float32 values; both [n]."""
+    """Fill image, uint8 [n], with the scaled and rounded float32 values [n]."""
     for n in range(len(values)):
         image[n] = np.uint8((values[n] - low) * scale + np.float32(0.5))

@@ -1,12 +1,12 @@
-"""The StyleGANs of wavelets and pink noise, whose every layer collapses into one map.
+"""StyleGANs with wavelet filters and pink noise, in which every layer is equivalent to one map.
 
-Here a layer's filter depends on the input channel alone, but for a factor of each output channel, and demodulation
-takes all of that factor but its sign. So a layer's channels are plus or minus one and the same map, before noise and
-bias: one map stands for up to 512, exactly. A channel's contribution to the next layer is a broken line of that map's
-value, and the sum over channels is a table.
+In these networks the filter of a layer depends only on the input channel, except for one factor per output channel.
+Demodulation removes that factor except for its sign. Before noise and bias, all channels of a layer are therefore equal
+up to the sign, and one map represents up to 512 channels exactly. The contribution of a channel to the next layer is a
+piecewise linear function of that map's value, so the sum over channels is a table of piecewise linear functions.
 
-Each image has a network of its own. The published ones drew the weights for each image, too, but 400 shared the
-constant and the affine maps; and their pink noise repeats one pixel after its own size.
+Each image has its own network. The published ones also draw the weights for each image, but 400 images share the
+constant and the affine maps, and the period of their pink noise is one pixel more than its size.
 """
 
 from dataclasses import dataclass
@@ -32,18 +32,18 @@ from synpat.painting.stylegan import (
 )
 
 CELLS = 512
-"""Of the table of a layer's response."""
+"""Number of cells of the table of a layer's response."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StyleganHighfreq(Family):
-    """Layers of signed edges, lines and spots, pink noise, no bias: the energy is in the finest detail."""
+    """Layers of signed edges, lines and spots, with pink noise and no bias: most energy is at high frequencies."""
 
     source: ClassVar[str] = SOURCE
     bounds: ClassVar[Bounds] = {"noise": (0, 1000)}
 
     noise: float = 0.3
-    """Highest strength of a layer's noise, 0 to 1000."""
+    """Maximum strength of the noise of a layer."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -57,15 +57,15 @@ class StyleganHighfreq(Family):
 
 @dataclass(frozen=True, kw_only=True)
 class StyleganSparse(Family):
-    """Layers of a few edges, lines and spots each, biases, and pink noise that is strong in few places."""
+    """Layers of a few edges, lines and spots each, with biases and locally concentrated pink noise."""
 
     source: ClassVar[str] = SOURCE
     bounds: ClassVar[Bounds] = {"noise": (0, 1000), "bias": (0, 1000)}
 
     noise: float = 0.3
-    """Highest strength of a layer's noise, 0 to 1000."""
+    """Maximum strength of the noise of a layer."""
     bias: float = 0.2
-    """Largest bias of a channel, either sign, 0 to 1000."""
+    """Maximum absolute value of the bias of a channel."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -77,16 +77,16 @@ class StyleganSparse(Family):
         return _collapsed(rng, grid, height, width, maps, self.noise, self.bias, wavelets(), subsets=True)
 
     def _noise_maps(self, rng: np.random.Generator, grid: "Grid") -> list[Map]:
-        """The noise of each layer, before its strength."""
+        """Return the noise of each layer, not yet multiplied by its strength."""
         return [_pink(rng, *grid.size(layer), enveloped=True) for layer in grid.layers]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StyleganOriented(StyleganSparse):
-    """Like stylegan-sparse, with one map of noise that all layers see at their own size."""
+    """Like stylegan-sparse, but all layers use the same map of noise, resized to their size."""
 
     def _noise_maps(self, rng: np.random.Generator, grid: "Grid") -> list[Map]:
-        # Published: 512 pixels for an image of 256, so that the finest layer sees a mean of four values.
+        # As published: the map has twice the size of the image, so the finest layer uses means of four values.
         noise, sizes = _pink(rng, 2 * grid.height, 2 * grid.width, enveloped=True), {}
         for doubled in range(grid.doublings, -1, -1):
             noise = sizes[doubled] = cv2.resize(noise, grid.size(doubled)[::-1], interpolation=cv2.INTER_AREA)
@@ -105,11 +105,12 @@ def _collapsed(
     *,
     subsets: bool,
 ) -> Image:
-    """Draw a network whose layers are one map each, and let it paint.
+    """Draw a network with one map per layer and paint its image.
 
-    maps: the noise of each layer, before its strength. filters: [n, 9]; with subsets each layer uses 5 to all of them.
+    maps: noise of each layer, not yet multiplied by its strength. filters: [n, 9]. subsets: use a random subset of at
+    least 5 filters in each layer.
     """
-    reach = 1.25 * bias if bias > 1e-6 else 0.25  # a table of nothing would be divided by its width
+    reach = 1.25 * bias if bias > 1e-6 else 0.25  # never 0: the code divides by the width of the table
     value, previous, rgb = np.empty((0, 0), np.float32), np.empty((0, 0), np.float32), None
     signs, biases = np.empty(0, np.float32), np.empty(0, np.float32)
     for number, (doubled, pink) in enumerate(zip(grid.layers, maps, strict=True)):
@@ -143,7 +144,7 @@ def _collapsed(
 def _filter_weights(
     rng: np.random.Generator, inputs: int, filters: NDArray[np.float64], *, subsets: bool
 ) -> NDArray[np.float32]:
-    """A style times a filter for each input channel, demodulated: [inputs, 9]."""
+    """Return the product of a style and a filter for each input channel, demodulated: float32 [inputs, 9]."""
     if subsets:
         filters = filters[rng.permutation(len(filters))[: rng.integers(5, len(filters) + 1)]]
     weights = draw_styles(rng, inputs)[:, None] * filters[rng.integers(len(filters), size=inputs)]
@@ -151,13 +152,13 @@ def _filter_weights(
 
 
 def _pink(rng: np.random.Generator, height: int, width: int, *, enveloped: bool = False) -> Map:
-    """Noise of standard deviation 1 whose Fourier magnitude falls as a power, 0.5 to 1.5, of the frequency.
+    """Return noise of standard deviation 1 whose Fourier magnitude falls with a random exponent, 0.5 to 1.5.
 
-    enveloped: multiplied by a smooth random map, so that it is strong in few places.
+    enveloped: multiply the noise by a smooth random map, which makes it locally concentrated.
     """
-    # The power is the exponential of a logarithm, which is the same each time. Rounding to float32 hides the last bit,
-    # in which mathematical libraries differ.
-    # Cut out of a power of two: OpenCV's transforms of other sizes are several times slower.
+    # The power is computed by exp, because the logarithm is always the same. Mathematical libraries differ in the last
+    # bit of exp; rounding to float32 removes the difference. The noise is cropped from sides that are powers of two,
+    # because OpenCV's transforms of other sizes are several times slower.
     rows, columns = (1 << (size - 1).bit_length() for size in (height, width))
     magnitude = np.exp(-rng.uniform(0.5, 1.5) * _log_frequency(rows, columns)).astype(np.float32)
     magnitude[0, 0] = 0
@@ -184,13 +185,13 @@ def _log_frequency(height: int, width: int) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def _phasors() -> NDArray[np.complex64]:
-    """Numbers of absolute value 1, at 4096 angles."""
+    """Return 4096 complex numbers of absolute value 1, at equally spaced angles."""
     return np.exp(2j * np.pi * np.arange(4096) / 4096).astype(np.complex64)
 
 
 @lru_cache(maxsize=32)
 def _lanczos(points: int, size: int) -> NDArray[np.float64]:
-    """Weights [size, points] that resize a line of points to more pixels, through Lanczos' window of three points."""
+    """Return the weights [size, points] that enlarge a row of points to `size` pixels by Lanczos resampling, a = 3."""
     distance = (np.arange(size)[:, None] + 0.5) * points / size - (np.arange(points)[None, :] + 0.5)
     weights = np.where(np.abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
     return weights / weights.sum(1, keepdims=True)
@@ -198,7 +199,10 @@ def _lanczos(points: int, size: int) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def signed_wavelets() -> NDArray[np.float64]:
-    """Set A, [40, 9]: the signs of edges at 16 angles, and of lines at 8, spots, and the opposites of the last two."""
+    """Return filter set A, [40, 9]: signs of edges at 16 angles, signs of lines at 8 angles, and spots.
+
+    Lines and spots are followed by their negatives.
+    """
     edges = [np.sign(_rotated(_EDGE, k)) for k in range(16)]
     others = [np.sign(_rotated(_LINE, k)) for k in range(8)] + _SPOTS
     return np.array(edges + others + [-one for one in others]).reshape(-1, 9)
@@ -206,13 +210,13 @@ def signed_wavelets() -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def wavelets() -> NDArray[np.float64]:
-    """Set B, [40, 9]: edges and lines at 8 angles each, spots, and the opposites of all."""
+    """Return filter set B, [40, 9]: edges and lines at 8 angles each, spots, and the negatives of all of them."""
     some = [_rotated(line, k) for line in (_EDGE, _LINE) for k in range(8)] + _SPOTS
     return np.array(some + [-one for one in some]).reshape(-1, 9)
 
 
 _EDGE = np.sign(5.0 - np.arange(11))
-"""Along x, at 11 pixels around the middle."""
+"""Profile of an edge along x, at the 11 pixels around its centre."""
 _LINE = np.where(np.arange(11) == 5, -1.0, 1.0)
 _PLUS = np.array([[0.0, 1, 0], [1, 1, 1], [0, 1, 0]])
 _DELTA = np.array([[0.0, 0, 0], [0, 1, 0], [0, 0, 0]])
@@ -220,28 +224,31 @@ _SPOTS = [_DELTA, 2 * _DELTA - 1, _PLUS, np.sign(_PLUS - 0.5)]
 
 
 def _rotated(profile: NDArray[np.float64], sixteenths: int) -> NDArray[np.float64]:
-    """A picture that changes along x only, turned by sixteenths of a turn: its middle 3x3 pixels, less their mean."""
+    """Return the central 3x3 pixels, minus their mean, of an image that varies along x only and is then rotated.
+
+    sixteenths: angle of the rotation in sixteenths of a turn.
+    """
     angle = np.pi / 8 * sixteenths
     y, x = np.mgrid[-1:2, -1:2]
     picture = np.interp(x * np.cos(angle) + y * np.sin(angle), np.arange(11) - 5, profile)
-    # What is zero but for rounding must be zero: its sign counts.
+    # Values that are zero up to rounding errors must be exactly zero, because their signs are used.
     return np.round(picture - picture.mean(), 12)
 
 
 @njit(cache=True)
 def _table(weights, signs, biases, reach, cells):
-    """The sum over channels of weight * relu(u + bias), as broken lines in u.
+    """Return the sum over channels of weight * relu(u + bias) as piecewise linear functions of u.
 
-    weights: float32 [n, taps]. signs, biases: float32 [n]; no bias is larger than reach. Returns offset and slope,
-    float32 [2, cells + 2, taps]: for channels of sign +1 and those of sign -1; in cell 0 lies what is below -reach, in
-    the last one what is above reach.
+    weights: float32 [n, taps]. signs, biases: float32 [n]; the absolute value of a bias is at most reach. Returns
+    offset and slope, float32 [2, cells + 2, taps], for channels of sign +1 and of sign -1. Cell 0 is for u below
+    -reach, the last cell for u above reach.
     """
     taps = weights.shape[1]
     offset = np.zeros((2, cells + 2, taps), np.float32)
     slope = np.zeros((2, cells + 2, taps), np.float32)
     step = 2 * reach / cells
     for s in range(2):
-        # At each node, the slope and the offset of the line that all channels beyond their bend make together.
+        # At each node: total slope and offset of the channels that are active there.
         slopes, offsets = np.zeros((cells + 1, taps)), np.zeros((cells + 1, taps))
         for n in range(len(signs)):
             if (signs[n] < 0) == (s == 1):
@@ -271,16 +278,16 @@ def _cell(u, reach, scale, cells):
 
 @njit(cache=True)
 def _convolve(value, noise, offset, slope, reach, up, following):
-    """The next layer's map of a layer's map: nine taps of the table's response, each at its place.
+    """Compute the map of the next layer: the response of the table for each of the nine taps, shifted and added.
 
-    value, noise: float32 [height, width]. offset, slope: those of `_table`. following: float32, added to: [height,
-    width], or [2 height + 1, 2 width + 1] where the layer doubles the size.
+    value, noise: float32 [height, width]. offset, slope: results of `_table`. following: float32, added to: [height,
+    width], or [2 height + 1, 2 width + 1] if the layer doubles the size.
     """
     height, width = value.shape
     cells = offset.shape[1] - 2
     reach = np.float32(reach)
     scale = np.float32(cells) / (2 * reach)
-    # Mixed [x, tap] as the table is, then tap by tap.
+    # First in the order of the table, [x, tap], then transposed.
     mixed, taps = np.empty((width, 9), np.float32), np.empty((9, width), np.float32)
     for y in range(height):
         for x in range(width):
@@ -305,7 +312,7 @@ def _convolve(value, noise, offset, slope, reach, up, following):
 
 @njit(cache=True)
 def _gather(response, following):
-    """Add float32 [9, height, width], each tap at its place, to float32 [height, width]; beyond the border is zero."""
+    """Shift the nine taps, float32 [9, height, width], and add them to float32 [height, width], with zero padding."""
     _, height, width = response.shape
     for t in range(9):
         ty, tx = t // 3, t % 3
@@ -317,7 +324,10 @@ def _gather(response, following):
 
 @njit(cache=True)
 def _add_colours(value, noise, offset, slope, reach, rgb):
-    """Add a layer's colours to float32 [height, width, 3]; the others as those of `_convolve`, with three taps."""
+    """Add the colours of a layer to rgb, float32 [height, width, 3].
+
+    The other arguments are those of `_convolve`, with three taps.
+    """
     height, width = value.shape
     cells = offset.shape[1] - 2
     reach = np.float32(reach)
@@ -332,10 +342,10 @@ def _add_colours(value, noise, offset, slope, reach, rgb):
 
 @njit(cache=True)
 def _random_phases(magnitude, rng, phasors, coefficients):
-    """Coefficients of a real image with a magnitude and random phases.
+    """Fill the Fourier coefficients of a real image with a given magnitude and random phases.
 
-    magnitude: float32 [height, width // 2 + 1]. phasors: complex64 [n]. coefficients: complex64 [height,
-    width], filled.
+    magnitude: float32 [height, width // 2 + 1]. phasors: complex64 [n]. coefficients: complex64 [height, width],
+    output.
     """
     height, width = coefficients.shape
     for y in range(height):

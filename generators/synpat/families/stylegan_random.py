@@ -1,7 +1,7 @@
-"""The full StyleGAN with normal weights, whose channels all differ.
+"""The complete StyleGAN with normal weights, in which all channels differ.
 
-It multiplies matrices through BLAS, whose last bits depend on the processor: its pixels, alone here, are the same only
-on processors of one kind.
+It multiplies matrices with BLAS, whose last bits depend on the processor. Unlike the pixels of most families, its
+pixels are therefore the same only on processors of the same type.
 """
 
 from collections.abc import Mapping
@@ -28,14 +28,14 @@ from synpat.painting.stylegan import (
 )
 
 TILES = 1024
-"""Tiles of two by two pixels that are convolved at once, about, to bound memory."""
+"""Approximate number of tiles of 2x2 pixels that are convolved together; it limits memory."""
 NETWORKS = 256
-"""Different weights of stylegan-random; the published set has 262, of 400 images each."""
+"""Number of networks of stylegan-random; the published set has 262, with 400 images each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StyleganRandom(Family):
-    """The full network with normal weights, without noise and bias; its class is the network that painted it."""
+    """The complete network with normal weights, without noise and bias; a class is a network."""
 
     source: ClassVar[str] = SOURCE
     version: ClassVar[int] = 2
@@ -45,9 +45,9 @@ class StyleganRandom(Family):
     bounds: ClassVar[Bounds] = {"network": (0, 2**32 - 1), "width": (1, 4096)}
 
     network: int
-    """Which weights, from 0."""
+    """Number of the network."""
     width: int = CHANNELS
-    """Channels of the widest layers, 1 or more: 512 as published; 64 costs a tenth."""
+    """Channels of the widest layers: 512 as published; 64 takes a tenth of the time."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -64,23 +64,23 @@ class StyleganRandom(Family):
 
 @dataclass(frozen=True)
 class Network:
-    """Weights of the full network."""
+    """Weights of the complete network."""
 
     constant: Map
-    """[inputs, rows, columns]."""
+    """The constant input: [inputs, rows, columns]."""
     convolutions: list[Map]
-    """[outputs, 9, inputs] of those that double the size, [16, outputs, inputs] of the others: see `_minimal`."""
+    """Filters: [outputs, 9, inputs] if the layer doubles the size, else [16, outputs, inputs], see `_minimal`."""
     squares: list[Map]
-    """Of each convolution, summed over the taps: [outputs, inputs]."""
+    """Squared filters of each convolution, summed over the taps: [outputs, inputs]."""
     colourings: list[Map]
-    """[3, inputs] each."""
+    """Weights of the outputs to RGB: [3, inputs] each."""
 
 
 @lru_cache(maxsize=1)  # 140 MB at full width
 def _network(number: int, width: int, grid: Grid) -> Network:
     rng = category_generator("stylegan-random", number)
     channels = [channel_count(doubled, width) for doubled in grid.layers]
-    # The constant comes last, so that the weights do not depend on the shape of the image.
+    # The constant is drawn last, so that the weights do not depend on the size of the image.
     convolutions = [
         rng.standard_normal((after, 9, before), np.float32)
         for before, after in zip([channels[0], *channels], channels, strict=False)
@@ -94,11 +94,12 @@ def _network(number: int, width: int, grid: Grid) -> Network:
     )
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")  # several threads add up in another order
+@threadpool_limits.wrap(limits=1, user_api="blas")  # several threads add numbers in another order
 def _dense(rng: np.random.Generator, network: Network) -> Map:
-    """What the full network paints with random styles, [height, width, 3].
+    """Return the output of the complete network with random styles: [height, width, 3].
 
-    Styles multiply what goes into a convolution, and demodulation what comes out, which spares a copy of the weights.
+    Styles multiply the input of a convolution and demodulation multiplies its output, which avoids a copy of the
+    weights.
     """
     state, rgb = network.constant, None
     for number, (weights, squares) in enumerate(zip(network.convolutions, network.squares, strict=True)):
@@ -117,16 +118,16 @@ def _dense(rng: np.random.Generator, network: Network) -> Map:
 
 
 def _minimal(weights: Map) -> Map:
-    """Filters [outputs, 9, inputs] as `_convolved` multiplies them: [16, outputs, inputs]."""
+    """Transform filters [outputs, 9, inputs] for `_convolved`: [16, outputs, inputs]."""
     line = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)
     return np.tensordot(np.kron(line, line), weights, (1, 1))
 
 
 def _convolved(weights: Map, state: Map) -> Map:
-    """Convolve [inputs, height, width] by the filters of `_minimal`: [outputs, height, width].
+    """Convolve [inputs, height, width] with the filters of `_minimal`: [outputs, height, width].
 
-    Two by two pixels at once take 16 products for 36 (Lavin and Gray, Fast algorithms for convolutional neural
-    networks, 2016).
+    A tile of 2x2 pixels takes 16 products instead of 36 (Lavin and Gray, "Fast algorithms for convolutional neural
+    networks", 2016).
     """
     (_, outputs, inputs), (_, height, width) = weights.shape, state.shape
     result = np.empty((outputs, height, width), np.float32)
@@ -140,12 +141,12 @@ def _convolved(weights: Map, state: Map) -> Map:
 
 
 def _convolved_double(weights: Map, state: Map) -> Map:
-    """Convolve [inputs, height, width] by [outputs, 9, inputs], doubling its size: [outputs, 2 height, 2 width]."""
+    """Convolve [inputs, height, width] with [outputs, 9, inputs] and double the size: [outputs, 2 height, 2 width]."""
     outputs, _, inputs = weights.shape
     _, height, width = state.shape
     flat = state.reshape(inputs, -1)
     result = np.empty((outputs, 2 * height, 2 * width), np.float32)
-    # Some output channels at a time: the responses of all to all nine taps would not fit into memory.
+    # A few output channels at a time: the responses of all channels and taps would not fit into memory.
     step = max(2**24 // (36 * height * width), 1)
     for first in range(0, outputs, step):
         some = weights[first : first + step]
@@ -159,7 +160,7 @@ def _convolved_double(weights: Map, state: Map) -> Map:
 
 @njit(cache=True)
 def _scatter(response, following):
-    """Add float32 [9, height, width], two pixels apart, to float32 [2 height + 1, 2 width + 1]."""
+    """Add the nine taps, float32 [9, height, width], with a stride of 2, to float32 [2 height + 1, 2 width + 1]."""
     _, height, width = response.shape
     for t in range(9):
         for y in range(height):
@@ -170,9 +171,9 @@ def _scatter(response, following):
 
 @njit(cache=True)
 def _to_tiles(state, first, tiles):
-    """Rows of tiles from `first` on, of float32 [channels, height, width] with zeros around, transformed.
+    """Transform rows of tiles, starting at `first`, of zero-padded float32 [channels, height, width].
 
-    A tile is 4 pixels wide and high and overlaps the next by 2. tiles: float32 [16, channels, rows, columns], filled.
+    Tiles have 4x4 pixels and overlap by 2. tiles: float32 [16, channels, rows, columns], output.
     """
     channels, height, width = state.shape
     _, _, rows, columns = tiles.shape
@@ -203,7 +204,7 @@ def _to_tiles(state, first, tiles):
 
 @njit(cache=True)
 def _from_tiles(products, first, result):
-    """The pixels of transformed tiles, float32 [16, channels, rows, columns], into [channels, height, width]."""
+    """Write the pixels of transformed tiles, float32 [16, channels, rows, columns], to [channels, height, width]."""
     channels, height, width = result.shape
     _, _, rows, columns = products.shape
     pair = np.empty((2, 2 * columns), np.float32)

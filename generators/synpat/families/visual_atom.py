@@ -1,9 +1,9 @@
-"""VisualAtom: a nucleus of wavy, noisy contours, each grown from the one before.
+"""VisualAtom: wavy, noisy contours around a nucleus, each expanded from the previous one.
 
-Takashima et al., "Visual atoms: pre-training vision transformers with sinusoidal waves", 2023. All lengths are the
-published ones at 512 pixels, scaled to the shorter side of the image while strokes stay one pixel wide. A long image
-holds an atom in each square that it divides into. What the published renderer keeps and this one does not: images that
-are almost empty are rejected, and classes of a few small contours, most of whose images would be, are passed over.
+Takashima et al., "Visual atoms: pre-training vision transformers with sinusoidal waves", 2023. Lengths are the
+published ones at 512 pixels, scaled to the shorter side of the image; strokes are always one pixel wide. A long image
+is divided into squares; each has one atom. Unlike the published renderer, this one rejects images that are almost empty
+and skips classes of a few small contours, most of whose images would be almost empty.
 """
 
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ from synpat.painting.contours import (
 )
 
 EMPTIEST = 0.01
-"""Share of lit pixels below which an image is rejected: see `minimum_drawn`."""
+"""Minimum share of lit pixels of an image: see `minimum_drawn`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisualAtom(Family):
-    """Wavy contours around a nucleus on black; a class is a shape of the wave, an instance its noise and its place."""
+    """Wavy contours around a nucleus on black; a class is a set of parameters, an instance its noise and position."""
 
     source: ClassVar[str] = "Takashima et al., Visual atoms, 2023"
     version: ClassVar[int] = 2
@@ -42,23 +42,24 @@ class VisualAtom(Family):
     bounds: ClassVar[Bounds] = {**BOUNDS, "wave_1": (0, 1000), "wave_2": (0, 1000)}
 
     vertices: int
-    """Vertices of a contour, 3 or more; published 200 to 1000."""
+    """Number of vertices of a contour; published 200 to 1000."""
     orbits: int
-    """How many contours are drawn, 1 or more; published 1 to 200."""
+    """Number of contours; published 1 to 200."""
     roughness: float
-    """The paper's lambda: how far a contour grows beyond the one before, and how much of it is noise."""
+    """The paper's lambda: mean growth of a contour from the previous one, and the factor of the noise; published 0 to
+    4."""
     spacing: float
-    """The paper's line width: what a contour grows without noise; published 0 to 0.1."""
+    """The paper's line width: growth of a contour without noise; published 0 to 0.1."""
     radius: float
-    """The innermost contour's radius, in 1/512 of the shorter side."""
+    """Radius of the innermost contour, in 1/512 of the shorter side; published 10 to 60."""
     wave_1: int
-    """Periods of one sine around a contour, 0 to 20 as published."""
+    """Periods of the first sine around a contour; published 0 to 20."""
     wave_2: int
-    """Periods of the other sine around a contour."""
+    """Periods of the second sine around a contour; published 0 to 20."""
     oval_y: float
-    """Factor of the radius along the height, 1 to 2 as published."""
+    """Factor of the radius along the height; published 1 to 2."""
     oval_x: float
-    """Factor of the radius along the width."""
+    """Factor of the radius along the width; published 1 to 2."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -71,7 +72,7 @@ class VisualAtom(Family):
 
     @classmethod
     def _drawn(cls, rng: np.random.Generator) -> Self:
-        """Parameters from the published prior."""
+        """Draw parameters from the published prior."""
         wave = int(rng.integers(0, 21))
         return cls(
             vertices=int(rng.integers(200, 1001)),
@@ -108,7 +109,7 @@ class VisualAtom(Family):
 
 
 def _other(wave: int, rng: np.random.Generator) -> int:
-    """A number of periods that differs from `wave`, unless that is 0."""
+    """Draw a number of periods that differs from `wave`, unless `wave` is 0."""
     while (other := int(rng.integers(0, 21))) == wave != 0:
         pass
     return other

@@ -1,1 +1,1 @@
-"""Looking at patterns and shard sets: contact sheets, previews, statistics."""
+"""Inspection of patterns and shard sets: contact sheets, previews, statistics."""

@@ -1,8 +1,7 @@
-"""A finished set at a glance: some of its images and what is known about them, as a picture or as a page."""
+"""Preview of a finished set: some of its images and its properties, as a PNG or an HTML page."""
 
 import base64
 import html
-import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,40 +14,24 @@ from synpat_shards import (
     Manifest,
     Store,
     encode_png,
+    facts,
     open_set,
     read_images,
+    title,
 )
 
 from .statistics import evenly_spaced
 
 GAP = 8
-"""Pixels between two images, and around them all."""
+"""Pixels between two images and around all images."""
 LINE = 18
-"""Pixels that a line of text takes."""
-
-
-def facts(manifest: Manifest) -> dict[str, str]:
-    """What a person asks first about a set."""
-    spec = manifest.spec
-    render_size = f", painted at {spec.render_size[0]}x{spec.render_size[1]} and resized" if spec.render_size else ""
-    return {
-        "family": f"{spec.family}, version {spec.family_version}",
-        "parameters": json.dumps(spec.parameters) if spec.parameters else "all drawn from the family's prior",
-        "seed": str(spec.seed),
-        "samples": f"{spec.n:,} in {len(manifest.shards)} shards of at most {spec.samples_per_shard:,}",
-        "classes": str(spec.categories) if spec.categories else "none",
-        "image": f"{spec.height}x{spec.width} (frequency x time), mode {spec.mode}{render_size}",
-        "bytes": f"{sum(shard.bytes for shard in manifest.shards) / 1e6:,.1f} MB, {spec.encoding}",
-        "pixels": f"mean {manifest.mean:.2f}, standard deviation {manifest.std:.2f}, in grey levels 0..255",
-        "rejected draws": f"{sum(shard.rejects for shard in manifest.shards):,}",
-        "made with": ", ".join(f"{name} {version}" for name, version in manifest.made_with.items()),
-    }
+"""Height of a line of text in pixels."""
 
 
 def preview_images(store: Store, count: int) -> tuple[Manifest, dict[str, Image]]:
-    """At most so many images of a set, evenly spread, each under its index and its class.
+    """Return the manifest and at most `count` evenly spaced images of a set, by a caption with index and class.
 
-    Raises InputError, naming the file, for a set that is not whole.
+    Raises InputError, with the name of the file, if the set is not complete.
     """
     manifest = open_set(store)
     indices = evenly_spaced(range(manifest.spec.n), count)
@@ -58,22 +41,22 @@ def preview_images(store: Store, count: int) -> tuple[Manifest, dict[str, Image]
 
 def _caption(manifest: Manifest, index: int) -> str:
     spec = manifest.spec
-    model = FAMILIES.get(spec.family) if spec.categories else None  # one of another version may not be known here
+    model = FAMILIES.get(spec.family) if spec.categories else None  # another version may have other families
     category = model.category_of(index, spec.parameters) if model else None
     return str(index) if category is None else f"{index}, class {category}"
 
 
 def preview_picture(manifest: Manifest, images: Mapping[str, Image], columns: int) -> Image:
-    """A contact sheet: uint8 [rows, columns], or [rows, columns, 3] if the set is in colour, black on white."""
+    """Return a contact sheet, black on white: uint8 [rows, columns], or [rows, columns, 3] if the set is in colour."""
     spec, font = manifest.spec, ImageFont.load_default(13)
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     cell_height, cell_width = spec.height + LINE + GAP, max(spec.width, 110) + GAP
-    title = [f"{spec.family}: {facts(manifest)['samples']}, seed {spec.seed}, {spec.height}x{spec.width}"]
+    heading = f"{spec.family}: {facts(manifest)['samples']}, seed {spec.seed}, {spec.height}x{spec.width}"
     size = (max(GAP + columns * cell_width, 560), GAP + LINE + GAP + rows * cell_height)
     sheet = Picture.new("RGB" if spec.mode == "RGB" else "L", size, "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((GAP, GAP), title[0], fill="black", font=font)
+    pen.text((GAP, GAP), heading, fill="black", font=font)
     for cell, (caption, image) in enumerate(images.items()):
         row, column = divmod(cell, columns)
         left, top = GAP + column * cell_width, GAP + LINE + GAP + row * cell_height
@@ -83,17 +66,16 @@ def preview_picture(manifest: Manifest, images: Mapping[str, Image], columns: in
 
 
 def preview_page(manifest: Manifest, images: Mapping[str, Image]) -> str:
-    """An HTML page that needs nothing but itself."""
+    """Return an HTML page that contains its images and needs no other file."""
     spec = manifest.spec
-    rows = "\n".join(f"<tr><th>{html.escape(n)}<td>{html.escape(words)}" for n, words in facts(manifest).items())
+    rows = "\n".join(f"<tr><th>{html.escape(name)}<td>{html.escape(text)}" for name, text in facts(manifest).items())
     figures = "\n".join(
         f'<figure><img width="{spec.width}" height="{spec.height}" alt="sample {html.escape(caption)}" '
         f'src="data:image/png;base64,{base64.b64encode(encode_png(image)).decode()}">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
         for caption, image in images.items()
     )
-    name = html.escape(f"{spec.family}: {spec.n:,} synthetic patterns")
-    return _PAGE.format(name=name, rows=rows, figures=figures, shards=_shard_rows(manifest))
+    return _PAGE.format(name=html.escape(title(manifest)), rows=rows, figures=figures, shards=_shard_rows(manifest))
 
 
 def _shard_rows(manifest: Manifest) -> str:

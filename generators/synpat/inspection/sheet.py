@@ -1,4 +1,4 @@
-"""A contact sheet: a few samples of each family side by side, a labelled row for each."""
+"""Contact sheet: a labelled row of samples for each family."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ from synpat.rendering.sampling import sample
 GAP = 6
 """Pixels between two patterns."""
 LABEL = 18
-"""Pixels above a row, for the name of its family."""
+"""Pixels above a row, for the name of the family."""
 
 
 def contact_sheet(families: Sequence[str], columns: int, height: int, width: int, seed: int) -> Image:
-    """The first `columns` samples of each family: uint8 [rows, columns], black on white.
+    """Return a contact sheet of the first `columns` samples of each family: uint8 [rows, columns], black on white.
 
-    height, width: of one sample, in pixels.
+    height, width: size of one sample in pixels.
     """
     row_height, column_width = LABEL + height + GAP, width + GAP
     sheet = Picture.new("L", (GAP + columns * column_width, GAP + len(families) * row_height), 255)

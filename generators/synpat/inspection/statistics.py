@@ -1,7 +1,7 @@
-"""What distinguishes sets of images, in a few figures that are compared across families.
+"""Statistics of sets of images, for comparison across families.
 
-The slope of the spectrum and the entropy are those by which Baradad et al., "Learning to see by looking at noise",
-2021, and the literature on natural images compare picture models.
+The slope of the spectrum and the entropy are also used by Baradad et al., "Learning to see by looking at noise", 2021,
+and in the literature on natural images.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,52 +17,56 @@ from synpat.painting.image import convert_mode
 from synpat_shards import InputError, Store, open_set, read_images
 
 PATCH = 16
-"""Pixels along a side of a patch, as the trainer cuts them."""
+"""Side of a patch in pixels, as in the trainer."""
 LOWEST, HIGHEST = 0.02, 0.4
-"""Cycles a pixel between which the slope of the spectrum is taken: above the picture's frame, below the pixel grid."""
+"""Range of frequencies for the slope of the spectrum, in cycles per pixel. It excludes effects of the image borders and
+of the pixel grid."""
 RINGS = 64
-"""Bands of equal width that the frequencies from 0 to 1/2 cycle a pixel are put into."""
+"""Number of bands of equal width for the frequencies from 0 to 1/2 cycle per pixel."""
 ROUNDING = 1 / 12
-"""Power, in squared grey levels, that rounding to whole levels alone leaves in every ring: it hides what is weaker."""
+"""Power of the error of rounding to integer grey levels, in squared grey levels, in every ring. Smaller power cannot be
+measured."""
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """Figures of a set of images, all taken in grey."""
+    """Statistics of a set of images, converted to grey."""
 
     images: int
+    """Number of images."""
     mean: float
-    """Of all pixels, in grey levels 0..255."""
+    """Mean of all pixels, in grey levels 0..255."""
     std: float
-    """Of all pixels, in grey levels."""
+    """Standard deviation of all pixels, in grey levels."""
     entropy: float
-    """Of the grey levels of an image, in bits, 0 to 8; mean over the images."""
+    """Entropy of the grey levels of an image, in bits, 0 to 8; mean over the images."""
     total_variation: float
-    """Mean difference, in grey levels, between a pixel and the next one to the right or below."""
+    """Mean absolute difference, in grey levels, between a pixel and its right or lower neighbour."""
     slope: float | None
-    """The amplitude of frequency f falls as f ** -slope: 0 for white noise, about 1 for photographs; mean over the
-    images. None if all are constant, or too small to have the frequencies."""
+    """Exponent of the spectrum, mean over the images: the amplitude at frequency f is proportional to f ** -slope.
+
+    It is 0 for white noise and about 1 for photographs. None if all images are constant or too small."""
     constant_patches: float
-    """Share of the 16x16 patches that are of one level throughout; a rim that fills no patch is left out."""
+    """Share of the 16x16 patches that have a single grey level. Incomplete patches at the borders are ignored."""
     png_bytes: float
-    """Mean size of an image's file."""
+    """Mean size of the PNG file of an image, in bytes."""
     histogram: tuple[float, ...]
     """Share of each of the 256 grey levels."""
     spectrum: tuple[float, ...]
-    """Geometric mean of the images' power in each of the RINGS; 0 in one that images of this size have nothing in."""
+    """Geometric mean over the images of the power in each of the RINGS; 0 in rings without frequencies."""
 
 
 def set_statistics(store: Store, samples: int) -> Statistics:
-    """The figures of a finished set, from at most so many of its images, evenly spread."""
+    """Return the statistics of at most `samples` evenly spaced images of a finished set."""
     return statistics(set_images(store, samples))
 
 
 def statistics(images: Iterable[tuple[Image, int]]) -> Statistics:
-    """The figures of some images, each given with the size of its file in bytes.
+    """Return the statistics of images, each given with the size of its file in bytes.
 
-    Raises InputError if there are none.
+    Raises InputError if there are no images.
     """
     count, counts, sums = 0, np.zeros(256, np.int64), np.zeros(4)
     slopes, logarithms = [], []
@@ -74,21 +78,21 @@ def statistics(images: Iterable[tuple[Image, int]]) -> Statistics:
         if grey.min() < grey.max():
             power = radial_power(grey)
             slopes.append(spectral_slope(power))
-            with np.errstate(divide="ignore"):  # minus infinity is the logarithm of an empty ring
+            with np.errstate(divide="ignore"):  # the logarithm of an empty ring is minus infinity
                 logarithms.append(np.log(power))
     if not count:
-        raise InputError("there are no images to take statistics of")
+        raise InputError("statistics need at least one image, got none")
     shares, levels = counts / counts.sum(), np.arange(256)
     mean = float(shares @ levels)
     mean_entropy, variation, constant, size = map(float, sums / count)
-    told = [slope for slope in slopes if slope is not None]
+    known = [slope for slope in slopes if slope is not None]
     return Statistics(
         images=count,
         mean=mean,
         std=float(np.sqrt(shares @ (levels - mean) ** 2)),
         entropy=mean_entropy,
         total_variation=variation,
-        slope=float(np.mean(told)) if told else None,
+        slope=float(np.mean(known)) if known else None,
         constant_patches=constant,
         png_bytes=size,
         histogram=tuple(shares.tolist()),
@@ -97,35 +101,35 @@ def statistics(images: Iterable[tuple[Image, int]]) -> Statistics:
 
 
 def level_counts(image: Image) -> NDArray[np.int64]:
-    """How many pixels have each of the 256 levels."""
+    """Return the number of pixels of each of the 256 levels: int64 [256]."""
     return np.bincount(image.ravel(), minlength=256)
 
 
 def entropy(image: Image) -> float:
-    """Shannon's entropy of an image's grey levels, in bits."""
+    """Return the Shannon entropy of the grey levels of an image, in bits."""
     counts = level_counts(image)
     shares = counts[counts > 0] / image.size
-    return float(-(shares * np.log2(shares)).sum()) + 0.0  # no minus before a zero
+    return float(-(shares * np.log2(shares)).sum()) + 0.0  # turns -0.0 into 0.0
 
 
 def total_variation(image: Image) -> float:
-    """Mean absolute difference between neighbours, in grey levels; 0 for an image of one pixel."""
+    """Return the mean absolute difference between neighbours, in grey levels; 0 for an image of one pixel."""
     levels = image.astype(np.int16)
     differences = [np.abs(np.diff(levels, axis=axis)).ravel() for axis in (0, 1)]
     return float(np.concatenate(differences).mean()) if image.size > 1 else 0.0
 
 
 def constant_patches(image: Image) -> float:
-    """Share of the whole 16x16 patches that are of one level; 0 for an image that is smaller than one."""
+    """Return the share of the complete 16x16 patches that have one level; 0 for an image smaller than a patch."""
     rows, columns = image.shape[0] // PATCH, image.shape[1] // PATCH
     patches = image[: rows * PATCH, : columns * PATCH].reshape(rows, PATCH, columns, PATCH)
     return float((patches.max((1, 3)) == patches.min((1, 3))).mean()) if rows and columns else 0.0
 
 
 def radial_power(image: Image) -> NDArray[np.float64]:
-    """Mean power of the frequencies in each ring: float64 [RINGS], 0 in a ring without any.
+    """Return the mean power of the frequencies in each ring: float64 [RINGS]; 0 in a ring without frequencies.
 
-    A Hann window hides the jump between opposite edges, which would add a spectrum of its own.
+    A Hann window suppresses the jump between opposite edges, which would otherwise change the spectrum.
     """
     window, ring, members = _rings(*image.shape[:2])
     levels = image - image.mean()
@@ -136,7 +140,7 @@ def radial_power(image: Image) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=8)
 def _rings(height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]]:
-    """The window, the ring of each frequency of rfft2 (RINGS for those beyond 1/2), and how many each ring has."""
+    """Return the window, the ring of each frequency of rfft2 (RINGS for those above 1/2), and the size of each ring."""
     window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     ring = np.minimum((frequency * 2 * RINGS).astype(np.intp), RINGS)
@@ -144,12 +148,12 @@ def _rings(height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.int
 
 
 def ring_frequencies() -> NDArray[np.float64]:
-    """Cycles a pixel at the middle of each ring."""
+    """Return the centre frequency of each ring, in cycles per pixel: float64 [RINGS]."""
     return (np.arange(RINGS) + 0.5) / (2 * RINGS)
 
 
 def spectral_slope(power: NDArray[np.float64]) -> float | None:
-    """The slope at which the amplitude falls, from the power in each ring; None if fewer than three stand out."""
+    """Return the slope of the amplitude from the power in each ring; None if fewer than three rings can be used."""
     frequency = ring_frequencies()
     used = (frequency > LOWEST) & (frequency < HIGHEST) & (power > 4 * ROUNDING)
     if used.sum() < 3:
@@ -159,12 +163,12 @@ def spectral_slope(power: NDArray[np.float64]) -> float | None:
 
 
 def set_images(store: Store, samples: int) -> Iterator[tuple[Image, int]]:
-    """At most so many images of a finished set, evenly spread, each with the size of its file in bytes."""
+    """Yield at most `samples` evenly spaced images of a finished set, each with the size of its file in bytes."""
     manifest = open_set(store)
     return read_images(store, manifest, evenly_spaced(range(manifest.spec.n), samples))
 
 
 def evenly_spaced(items: Sequence[Item], most: int) -> list[Item]:
-    """At most so many of the items, from the first to the last at even distances."""
-    places = np.linspace(0, len(items) - 1, min(most, len(items)))
-    return [items[round(location)] for location in places.tolist()]
+    """Return at most `most` evenly spaced items, including the first and, if there are several, the last."""
+    positions = np.linspace(0, len(items) - 1, min(most, len(items)))
+    return [items[round(position)] for position in positions.tolist()]

@@ -1,4 +1,4 @@
-"""Statistics of sets as a person reads them: a table, and a picture."""
+"""Statistics of sets as a table and as plots."""
 
 import io
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from .statistics import Statistics, ring_frequencies
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 BINS = 16
-"""Columns of the small histogram in the table."""
+"""Number of bins of the small histogram in the table."""
 
 COLUMNS = {
     "images": "images",
@@ -23,11 +23,11 @@ COLUMNS = {
     "constant_patches": "constant patches",
     "png_bytes": "PNG bytes",
 }
-"""Fields of Statistics that are one number, and what people call them."""
+"""Fields of Statistics that are single numbers, and their headings."""
 
 
 def table(sets: Mapping[str, Statistics]) -> str:
-    """A line for each set under a line of headings."""
+    """Return a table as text: a line of headings and a line for each set."""
     lines = [["set", *COLUMNS.values(), "levels 0..255"]]
     for name, figures in sets.items():
         numbers = [getattr(figures, field) for field in COLUMNS]
@@ -49,15 +49,15 @@ def _small_histogram(figures: Statistics) -> str:
 
 
 def picture(sets: Mapping[str, Statistics]) -> bytes:
-    """Histograms, spectra and the other figures of some sets beside one another, as a PNG.
+    """Return a PNG file that compares the histograms, spectra and other statistics of sets.
 
-    Raises MissingDependencyError, saying what to install, where matplotlib is missing.
+    Raises MissingDependencyError if matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as missing:
         raise MissingDependencyError(
-            "--out draws with matplotlib, which is not installed: pip install matplotlib"
+            "--out needs matplotlib, which is not installed: pip install matplotlib"
         ) from missing
     bars = [field for field in COLUMNS if field != "images"]
     figure = Figure(figsize=(14, 6 + 0.35 * len(sets)), layout="constrained")
@@ -66,12 +66,18 @@ def picture(sets: Mapping[str, Statistics]) -> bytes:
     styles = [(f"C{number % 10}", "-" if number < 10 else "--") for number in range(len(sets))]
     for (name, figures), (colour, line) in zip(sets.items(), styles, strict=True):
         levels.plot(figures.histogram, color=colour, linestyle=line, label=name, linewidth=1)
-        # The scale of a spectrum is its contrast, which the table has: only the shape is compared here.
+        # The scale of a spectrum depends on the contrast, which is in the table. Only the shapes are compared here.
         power = np.array(figures.spectrum)
         spectra.plot(ring_frequencies()[1:], np.sqrt(power / max(power.sum(), 1e-9))[1:], color=colour, linestyle=line)
     levels.set(title="grey levels", xlabel="level", ylabel="share of pixels", yscale="log")
     levels.legend(fontsize="small", ncols=2)
-    spectra.set(title="spectrum", xlabel="cycles a pixel", ylabel="amplitude, of power 1", xscale="log", yscale="log")
+    spectra.set(
+        title="spectrum",
+        xlabel="cycles per pixel",
+        ylabel="amplitude, normalised to power 1",
+        xscale="log",
+        yscale="log",
+    )
     for column, field in enumerate(bars):
         chart = figure.add_subplot(grid[1, column])
         values = [getattr(figures, field) or 0.0 for figures in sets.values()]

@@ -1,1 +1,1 @@
-"""What several families share: drawing, transforms, pyramids, grey conversion and resizing."""
+"""Common parts of several families: drawing, transforms, pyramids, grey conversion and resizing."""

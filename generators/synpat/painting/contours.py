@@ -1,7 +1,7 @@
-"""Contours drawn around and around, each starting from the one before: what VisualAtom and RCDB have in common.
+"""Closed contours, each expanded from the previous one: the common part of VisualAtom and RCDB.
 
-Both displace the vertices of a polygon by Perlin's one-dimensional noise, read at random places; so all that matters
-of the noise is how often it takes which value, and a table of its values serves.
+Both displace the vertices of a polygon by one-dimensional Perlin noise at random positions. Only the distribution of
+the noise matters, so the noise is read from a table of its values.
 """
 
 import numpy as np
@@ -25,13 +25,13 @@ PERMUTATION = np.array([
     195, 78, 66, 215, 61, 156, 180,
 ])
 # fmt: on
-"""The order of the numbers 0 to 255 in which Perlin, "Improving noise", 2002, assigns gradients to lattice points."""
+"""Permutation of 0 to 255 that assigns gradients to lattice points in Perlin, "Improving noise", 2002."""
 
 
 def _perlin_table() -> NDArray[np.float32]:
-    """One-dimensional Perlin noise over its period of 256 cells, at 256 places in each: float32 [65536]."""
+    """Return one-dimensional Perlin noise over its period of 256 cells, 256 values per cell: float32 [65536]."""
     low_bits = PERMUTATION & 15
-    # The noise library of the published generators has slopes 1 to 8 upwards, but only 1 downwards.
+    # The noise library of the published generators uses slopes from 1 to 8 upwards, but only 1 downwards.
     slope = np.where(low_bits & 8, -1.0, 1.0 + (low_bits & 7))[:, None]
     t = (np.arange(256) + 0.5) / 256
     fade = t**3 * (t * (6 * t - 15) + 10)
@@ -39,13 +39,13 @@ def _perlin_table() -> NDArray[np.float32]:
 
 
 NOISE = _perlin_table()
-"""Values of the noise, float32 [65536]; a uniformly random one is the noise at a uniformly random place."""
+"""Values of the noise, float32 [65536]. A uniformly random entry is the noise at a uniformly random position."""
 
 
 PUBLISHED_SIDE = 512
-"""Pixels of the published images, of which all published lengths are given."""
+"""Side of the published images in pixels; published lengths refer to it."""
 SHORTEST = 0.02 * PUBLISHED_SIDE**2
-"""Pixels at the published side: a class of contours shorter than this together paints next to nothing: not taken."""
+"""Minimum total length of the contours of a class, in pixels at the published side; shorter ones cover too few."""
 BOUNDS: Bounds = {
     "vertices": (3, 10_000),
     "orbits": (1, 10_000),
@@ -55,18 +55,18 @@ BOUNDS: Bounds = {
     "oval_y": (0, 10),
     "oval_x": (0, 10),
 }
-"""Of the parameters that all families of contours have."""
+"""Valid ranges of the parameters that all families of contours have."""
 
 
 def length(radius: float, growth: float, orbits: int) -> float:
-    """About how long `orbits` rings are together, the first of this radius and each next one wider by `growth`."""
+    """Return the approximate total length of rings, the first with this radius and each next one wider by `growth`."""
     return 2 * np.pi * orbits * (radius + orbits * growth / 2)
 
 
 def centres(rng: np.random.Generator, height: int, width: int, margin: float = 0.0) -> list[tuple[float, float]]:
-    """A random row and column in each square that a long image is divided into along its longer side.
+    """Return a random row and column in each square into which a long image is divided along its longer side.
 
-    margin: what a centre keeps from the borders of its square, in sides of the square.
+    margin: minimum distance of a centre from the borders of its square, in sides of the square.
     """
     squares = round(max(height, width) / min(height, width))
     places = []
@@ -88,14 +88,15 @@ def draw_orbits(
     orbits: int,
     greys: int,
 ) -> None:
-    """Draw `orbits` closed polylines, 1 pixel wide, into image, uint8 [height, width], in random levels below `greys`.
+    """Draw `orbits` closed polylines, 1 pixel wide, into image, uint8 [height, width], with random grey levels.
 
-    centre: row and column. radii: half-axes (y, x) of the ellipse from which the vertices start; all in pixels.
-    growth: how far each vertex moves outwards from orbit to orbit, float64 [vertex]. roughness: factor of the noise
-    that is subtracted from it, for y and for x apart. Levels of 256 are painted as 255.
+    centre: row and column. radii: half-axes (y, x) of the ellipse of the initial vertices; all in pixels. growth:
+    outward displacement of each vertex from orbit to orbit, float64 [vertex]. roughness: factor of the noise that is
+    subtracted from the growth, independently for y and x. greys: levels are below this number; level 256 is drawn as
+    255.
     """
     theta = 2 * np.pi * np.arange(len(growth)) / len(growth)
-    # Rounding hides the last bit of sine and cosine, in which mathematical libraries differ.
+    # Mathematical libraries differ in the last bit of sine and cosine; rounding removes the difference.
     sine, cosine = np.sin(theta).round(12), np.cos(theta).round(12)
     words = rng.integers(0, 2**32, (orbits, len(growth)), np.uint32)
     levels = np.minimum(rng.integers(0, greys, orbits), 255).astype(np.uint8)
@@ -105,10 +106,10 @@ def draw_orbits(
 
 @njit(cache=True)
 def _draw_orbits(image, y, x, sine, cosine, growth, roughness, noise, words, levels):
-    """See `draw_orbits`.
+    """Draw the polylines of `draw_orbits`.
 
-    image: uint8 [height, width], drawn into. y, x: float64 [vertex], moved. sine, cosine, growth: float64 [vertex].
-    noise: float32 [65536]. words: uint32 [orbit, vertex], whose halves are places in the noise. levels: uint8 [orbit].
+    image: uint8 [height, width], drawn into. y, x: float64 [vertex], changed. sine, cosine, growth: float64 [vertex].
+    noise: float32 [65536]. words: uint32 [orbit, vertex]; both halves are positions in noise. levels: uint8 [orbit].
     """
     height, width = image.shape
     vertices = len(y)
@@ -124,7 +125,7 @@ def _draw_orbits(image, y, x, sine, cosine, growth, roughness, noise, words, lev
         for v in range(vertices):
             y1, x1 = rows[v], columns[v]
             if abs(y1 - y0) <= 1 and abs(x1 - x0) <= 1:
-                # Most steps are this short in a small image. The start is painted: it was the end of another step.
+                # Most steps are this short in a small image. Their start is already painted as the end of another step.
                 if 0 <= y1 < height and 0 <= x1 < width:
                     image[y1, x1] = level
             else:
@@ -134,7 +135,7 @@ def _draw_orbits(image, y, x, sine, cosine, growth, roughness, noise, words, lev
 
 @njit(cache=True, inline="always")
 def _line(image, y0, x0, y1, x1, level):
-    """Bresenham's line, both ends included; what lies outside of the image is left out.
+    """Draw Bresenham's line, both ends included, and clip it to the image.
 
     image: uint8 [height, width], drawn into.
     """

@@ -1,7 +1,7 @@
-"""Fourier transforms of real images, two images to a complex transform.
+"""Fourier transforms of real images, two images in one complex transform.
 
-OpenCV's transform is three to ten times faster than numpy's, for any size, and works in place. A stack of n images is
-held as complex64 [ceil(n / 2), height, width]: image 0 is the real part of pair 0, image 1 its imaginary part, ...
+OpenCV's transform is three to ten times faster than numpy's for any size, and works in place. A stack of n images is
+stored as complex64 [ceil(n / 2), height, width]: image 0 is the real part of pair 0, image 1 its imaginary part, ...
 """
 
 import cv2
@@ -10,13 +10,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 Pairs = NDArray[np.complex64]
-"""Real images, or the transforms of such pairs: [ceil(n / 2), height, width]."""
+"""Pairs of real images, or their transforms: [ceil(n / 2), height, width]."""
 Spectra = NDArray[np.complex64]
-"""Each image's own coefficients at non-negative horizontal frequency, [n, height, width // 2 + 1], as of `rfft2`."""
+"""Coefficients of single images at non-negative horizontal frequencies, as in `rfft2`: [n, height, width // 2 + 1]."""
 
 
 def pairs_of(images: NDArray[np.float32]) -> Pairs:
-    """Real [n, height, width] as pairs."""
+    """Return real images [n, height, width] as pairs."""
     count, height, width = images.shape
     pairs = np.zeros(((count + 1) // 2, height, width), np.complex64)
     pairs.real, pairs.imag[: count // 2] = images[0::2], images[1::2]
@@ -24,27 +24,27 @@ def pairs_of(images: NDArray[np.float32]) -> Pairs:
 
 
 def images_of(pairs: Pairs, count: int) -> list[NDArray[np.float32]]:
-    """The images in pairs, as views [height, width]."""
+    """Return the first `count` images of pairs, as views [height, width]."""
     return [pairs[n // 2].imag if n % 2 else pairs[n // 2].real for n in range(count)]
 
 
 def transform(pairs: Pairs) -> None:
-    """Replace each pair by its Fourier coefficients, not scaled."""
+    """Replace each pair by its Fourier coefficients, without scaling."""
     for pair in pairs.view(np.float32).reshape(*pairs.shape, 2):
         cv2.dft(pair, pair)
 
 
 def invert(pairs: Pairs, flags: int = cv2.DFT_SCALE) -> None:
-    """Undo `transform`; without flags, what comes out is larger by the number of pixels."""
+    """Invert `transform`. With flags=0 the result is not divided by the number of pixels."""
     for pair in pairs.view(np.float32).reshape(*pairs.shape, 2):
         cv2.dft(pair, pair, cv2.DFT_INVERSE | flags)
 
 
 @njit(cache=True)
 def split(pairs, spectra):
-    """Each image's own coefficients, out of transformed pairs: of the first image plus i times the second.
+    """Compute the coefficients of single images from those of pairs, each the first image plus i times the second.
 
-    pairs: complex64 [ceil(n / 2), height, width]. spectra: complex64 [n, height, width // 2 + 1], filled.
+    pairs: complex64 [ceil(n / 2), height, width]. spectra: complex64 [n, height, width // 2 + 1], output.
     """
     count, height, columns = spectra.shape
     width = pairs.shape[2]
@@ -62,10 +62,11 @@ def split(pairs, spectra):
 
 @njit(cache=True)
 def join(spectra, mask, pairs):
-    """Undo `split`, each coefficient multiplied by a mask; one that is its own mirror image loses its imaginary part.
+    """Invert `split` and multiply by a mask.
 
-    spectra: complex64 [n, height, width // 2 + 1]. mask: float32 [height, the same]. pairs: complex64 [ceil(n / 2),
-    height, width], filled.
+    The imaginary part of a coefficient that is its own mirror image is set to 0.
+    spectra: complex64 [n, height, width // 2 + 1]. mask: float32 [height, width // 2 + 1]. pairs: complex64
+    [ceil(n / 2), height, width], output.
     """
     count, height, columns = spectra.shape
     width = pairs.shape[2]
@@ -76,7 +77,7 @@ def join(spectra, mask, pairs):
             for x in range(columns):
                 within = 2 * x % width != 0
                 if not within and mirrored < y:
-                    continue  # the column holds both a coefficient and its mirror image: the upper one decided
+                    continue  # the column has both a coefficient and its mirror image: the upper one has set both
                 m = mask[y, x]
                 a = spectra[2 * pair, y, x]
                 b = spectra[2 * pair + (0 if alone else 1), y, x]

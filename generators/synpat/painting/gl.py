@@ -1,13 +1,13 @@
-"""GLSL fragment shaders from a folder of the user's own, run by OpenGL without a window or a display.
+"""GLSL fragment shaders from a folder of the user, run by OpenGL without a window or a display.
 
-This is how Baradad et al., "Procedural image programs for representation learning", 2022, render Shaders21k, whose
-programs you may have and we may not ship. Each file is one shader, and either defines Shadertoy's
+Baradad et al., "Procedural image programs for representation learning", 2022, render Shaders21k in this way. We may not
+distribute those programs, but users can obtain them. Each file is one shader. It defines either Shadertoy's
 
     void mainImage(out vec4 colour, in vec2 place)        with iResolution, iTime and its other inputs
 
-or `main`, and may declare `uniform vec2 resolution; uniform float time;` (also as u_resolution and u_time). There are
-no textures, and the mouse and the date stand at 0. What OpenGL computes differs in the last bits from one driver and
-version to another: unlike all our other pictures, these are the same only where the driver is.
+or `main`, optionally with `uniform vec2 resolution; uniform float time;` (or u_resolution and u_time). There are no
+textures; mouse and date are 0. Results of OpenGL differ in the last bits between drivers and versions: unlike other
+patterns, these are the same only with the same driver.
 """
 
 import hashlib
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".glsl", ".frag", ".fs")
 PACKAGES = "libegl1 libegl-mesa0 libgl1-mesa-dri"
-"""What Debian and Ubuntu call an OpenGL that needs no graphics card."""
+"""Packages of Debian and Ubuntu with an OpenGL that runs without a graphics card."""
 
-# One triangle that covers the whole picture.
+# One triangle that covers the complete image.
 _VERTICES = """
 void main() {
     gl_Position = vec4(4.0 * float(gl_VertexID % 2) - 1.0, 4.0 * float(gl_VertexID / 2) - 1.0, 0.0, 1.0);
@@ -45,15 +45,15 @@ _SHADERTOY_MAIN = "\nvoid main() { synpat_pixel = vec4(0.0); mainImage(synpat_pi
 
 @lru_cache(maxsize=8)
 def shader_files(folder: str) -> tuple[tuple[Path, ...], str]:
-    """The shaders of a folder by name, and the SHA-256 of their names and texts; read once by each process.
+    """Return the shaders of a folder, sorted by name, and the SHA-256 of their names and texts.
 
-    Raises InputError if there is no such folder or no shader in it.
+    Each process reads the folder once. Raises InputError if the folder does not exist or has no shader.
     """
     if not Path(folder).is_dir():
-        raise InputError(f"{folder!r} is no folder: folder must name one that holds shaders (*{', *'.join(SUFFIXES)})")
+        raise InputError(f"{folder!r} is not a folder: pass a folder with shaders (*{', *'.join(SUFFIXES)})")
     files = tuple(sorted(path for path in Path(folder).iterdir() if path.suffix in SUFFIXES))
     if not files:
-        raise InputError(f"{folder!r} holds no shader: its files must end in {', '.join(SUFFIXES)}")
+        raise InputError(f"{folder!r} contains no shader: file names must end in {', '.join(SUFFIXES)}")
     digest = hashlib.sha256()
     for path in files:
         digest.update(b"%b\0%b\0" % (path.name.encode(), hashlib.sha256(path.read_bytes()).digest()))
@@ -63,28 +63,29 @@ def shader_files(folder: str) -> tuple[tuple[Path, ...], str]:
 def check_shaders(folder: str) -> None:
     """Compile every shader of a folder.
 
-    Raises InputError, with the file and the compiler's log, at the first that does not compile.
+    Raises InputError, with the file and the compiler's log, for the first one that does not compile.
     """
     for path in shader_files(folder)[0]:
         _compiled(path)
 
 
 def run_shader(path: Path, time: float, height: int, width: int) -> Image:
-    """The picture of a shader at a time in seconds: uint8 [height, width, 3], the first row on top."""
+    """Return the image of a shader at a time in seconds: uint8 [height, width, 3], top row first."""
     framebuffer, triangle = _framebuffer(height, width), _compiled(path)
     for uniform in _uniforms(triangle.program, "iTime", "time", "u_time"):
         uniform.value = time
     for uniform in _uniforms(triangle.program, "iResolution", "resolution", "u_resolution"):
-        uniform.value = (width, height, 1.0)[: uniform.dimension]  # Shadertoy's third is the shape of a pixel
+        # The third component of Shadertoy's resolution is the aspect ratio of a pixel.
+        uniform.value = (width, height, 1.0)[: uniform.dimension]
     framebuffer.use()
     framebuffer.clear()
     triangle.render(vertices=3)
     pixels = np.frombuffer(framebuffer.read(components=3, alignment=1), np.uint8)
-    return pixels.reshape(height, width, 3)[::-1].copy()  # OpenGL's first row is the lowest
+    return pixels.reshape(height, width, 3)[::-1].copy()  # OpenGL's first row is the bottom row
 
 
 def _uniforms(program: "Program", *names: str) -> "list[Uniform]":
-    """Those of the inputs that a shader reads; the compiler drops what it does not."""
+    """Return the inputs with these names that a shader reads. The compiler removes the others."""
     import moderngl
 
     members = (program.get(name, None) for name in names)
@@ -93,7 +94,7 @@ def _uniforms(program: "Program", *names: str) -> "list[Uniform]":
 
 @lru_cache(maxsize=256)
 def _compiled(path: Path) -> "VertexArray":
-    """A shader ready to paint the whole picture."""
+    """Return a compiled shader, ready to paint an image."""
     context = _context()
     import moderngl
 
@@ -101,17 +102,17 @@ def _compiled(path: Path) -> "VertexArray":
     try:
         program = context.program(vertex_shader=version + _VERTICES, fragment_shader=version + source)
     except moderngl.Error as error:
-        said = [line.strip() for line in str(error).splitlines()]
-        log = [line for line in said if line and not set(line) <= {"="}]
+        lines = [line.strip() for line in str(error).splitlines()]
+        log = [line for line in lines if line and not set(line) <= {"="}]
         raise InputError(f"{path} does not compile: {'; '.join(log)}") from None
     return context.vertex_array(program, [])
 
 
 def _complete(source: str) -> tuple[str, str]:
-    """The version line of a shader, and a text in that version that fills in what the file takes for granted."""
+    """Return the version line of a shader, and its text with the missing declarations added."""
     declared = re.search(r"^\s*#version[^\n]*", source, re.MULTILINE)
     version = declared[0].strip() if declared else "#version 330"
-    # What is taken out leaves its line break, so that the compiler counts lines as the author does.
+    # Line breaks are kept, so that the compiler reports the line numbers of the file.
     body = source.replace(declared[0], "\n" * declared[0].count("\n"), 1) if declared else source
     body = re.sub(r"\bgl_FragColor\b", "synpat_pixel", body)
     before, after = "", ""
@@ -125,9 +126,10 @@ def _complete(source: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=1)
 def _context() -> "Context":
-    """The one OpenGL context of this process.
+    """Return the OpenGL context of this process.
 
-    Raises MissingDependencyError without moderngl, InputError without an OpenGL; both say what to install.
+    Raises MissingDependencyError without moderngl, InputError if OpenGL does not start. Both messages name the packages
+    to install.
     """
     try:
         import moderngl
@@ -135,12 +137,14 @@ def _context() -> "Context":
         raise MissingDependencyError(
             "shaders from a folder need moderngl, which is not installed: pip install 'synpat[gl]'"
         ) from missing
-    os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's painter in software: a process is a core
+    os.environ.setdefault(
+        "LP_NUM_THREADS", "1"
+    )  # one thread for Mesa's software renderer: each worker process uses one core
     try:
         context = moderngl.create_context(require=330, standalone=True, backend="egl")  # pyright: ignore[reportArgumentType]
     except Exception as error:  # glcontext raises bare Exceptions
         raise InputError(f"OpenGL does not start: {error}. On Debian and Ubuntu: apt-get install {PACKAGES}") from None
-    context.gc_mode = "auto"  # frees a program when the cache above lets go of it
+    context.gc_mode = "auto"  # frees a program when it is removed from the cache above
     return context
 
 

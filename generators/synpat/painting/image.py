@@ -1,4 +1,4 @@
-"""What is done to every pattern alike: one grey conversion, one resize."""
+"""Operations for images of all families: conversion to grey or RGB, and resizing."""
 
 from typing import cast
 
@@ -7,20 +7,20 @@ import numpy as np
 
 from synpat.family import Image
 
-# One shard is one process: OpenCV's own threads would only fight with the other workers.
+# Each worker process uses one core: threads of OpenCV would only compete with the other workers.
 cv2.setNumThreads(1)
 
 
 def convert_mode(image: Image, mode: str) -> Image:
-    """The image as uint8 [height, width] (mode L; colour is weighed by ITU-R Rec. 601) or [height, width, 3] (RGB)."""
+    """Convert an image to uint8 [height, width] (mode L, weighted by ITU-R Rec. 601) or [height, width, 3] (RGB)."""
     if mode == "L":
         return image if image.ndim == 2 else cast(Image, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
     return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
 
 
 def resized(image: Image, height: int, width: int) -> Image:
-    """The image at another size; each new pixel is the mean over the area that it covers."""
-    # Where one side grows, OpenCV would also take the other from two pixels of the many that it covers.
+    """Resize an image. Each new pixel is the mean over the area that it covers."""
+    # If one side grows, OpenCV would interpolate the other side between two pixels instead of averaging the area.
     least = min(height, image.shape[0]), min(width, image.shape[1])
     return _by_area(_by_area(image, *least), height, width)
 

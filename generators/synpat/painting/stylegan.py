@@ -1,10 +1,11 @@
-"""What StyleGAN2 generators that were never trained have in common, and how their pictures are finished.
+"""Common parts of untrained StyleGAN2 generators, and the final adjustment of their images.
 
 Baradad et al., "Learning to see by looking at noise", 2021, after Karras et al., "Analyzing and improving the image
 quality of StyleGAN", 2020.
 
-The frame that zero padding draws along the borders is part of the published images and is kept where the size is 4 to
-32 times a power of two; other sizes are cut out of the middle of the next larger such grid.
+Zero padding causes a visible frame along the borders of the published images. It is kept if the size of the image is
+that of a grid, that is, a small number of pixels times a power of two. Other sizes are cropped from the centre of the
+smallest grid that covers them.
 """
 
 from dataclasses import dataclass
@@ -21,29 +22,31 @@ SOURCE = (
     "quality of StyleGAN, 2020"
 )
 CHANNELS = 512
-"""Of the widest layers."""
+"""Number of channels of the widest layers."""
 STYLE_VARIANCE = 0.52
-"""Of the styles around 1: the mean square of LeakyReLU_0.2 of a standard normal number."""
+"""Variance of the styles, whose mean is 1: the mean square of LeakyReLU_0.2 of a standard normal number."""
 MEANS = (0.483, 0.145), (0.455, 0.142), (0.401, 0.161)
-"""Mean and deviation of an image's mean, for each of R, G, B in 0..1."""
+"""Mean and standard deviation of the mean of an image, for each of R, G, B in 0..1."""
 DEVIATIONS = (0.219, 0.063), (0.213, 0.062), (0.213, 0.069)
-"""Mean and deviation of an image's deviation; where it comes out negative, the channel is inverted."""
+"""Mean and standard deviation of the standard deviation of an image. A negative draw inverts the channel."""
 
 Map = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The sizes that a network goes through: it starts with 3 or 4 pixels along the shorter side, and doubles."""
+    """The sizes of the layers of a network. The first has 3 or 4 pixels along the shorter side; then sizes double."""
 
     rows: int
-    """Of the constant that the network starts from."""
+    """Rows of the constant input of the network."""
     columns: int
+    """Columns of the constant input of the network."""
     doublings: int
+    """Number of times that the size is doubled."""
 
     @classmethod
     def of(cls, height: int, width: int) -> Self:
-        """The smallest grid that covers an image."""
+        """Return the smallest grid that covers an image."""
         doublings = max(int(np.ceil(np.log2(min(height, width) / 4))), 0)
         return cls(-(-height // 2**doublings), -(-width // 2**doublings), doublings)
 
@@ -57,7 +60,7 @@ class Grid:
 
     @property
     def layers(self) -> list[int]:
-        """Of each convolution, how often its output was doubled: 0, 1, 1, 2, 2, ..."""
+        """Number of doublings of the output of each convolution: 0, 1, 1, 2, 2, ..."""
         return [0, *(d for d in range(1, self.doublings + 1) for _ in range(2))]
 
     def size(self, doubled: int) -> tuple[int, int]:
@@ -65,17 +68,17 @@ class Grid:
 
 
 def channel_count(doubled: int, width: int = CHANNELS) -> int:
-    """Of a layer whose output was doubled so often: width at most, fewer where the maps are large."""
+    """Return the number of channels of a layer after `doubled` doublings: at most `width`, fewer if maps are large."""
     return min(8192 >> doubled, width)
 
 
 def draw_styles(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
-    """What each input channel of a layer is multiplied by."""
+    """Return the random factor of each input channel of a layer: float32 [count]."""
     return 1 + np.float32(np.sqrt(STYLE_VARIANCE)) * rng.standard_normal(count, np.float32)
 
 
 def finished(rng: np.random.Generator, rgb: Map, height: int, width: int) -> Image:
-    """Cut the middle out of [height, width, 3], and give each channel a mean and a deviation as photographs have."""
+    """Crop the centre of rgb, and scale each channel to a mean and a deviation drawn from those of photographs."""
     top, left = (rgb.shape[0] - height) // 2, (rgb.shape[1] - width) // 2
     rgb = np.ascontiguousarray(rgb[top : top + height, left : left + width])
     deviation = rgb.std((0, 1))
@@ -89,14 +92,14 @@ def finished(rng: np.random.Generator, rgb: Map, height: int, width: int) -> Ima
 
 
 def smoothed(spread: Map) -> Map:
-    """[2 h + 1, 2 w + 1] of a transposed convolution through the filter 1 3 3 1 of each axis: [2 h, 2 w]."""
+    """Filter the result of a transposed convolution, [2 h + 1, 2 w + 1], by 1 3 3 1 along each axis: [2 h, 2 w]."""
     smooth = np.empty((spread.shape[0] - 1, spread.shape[1] - 1), np.float32)
     _smooth(spread, smooth)
     return smooth
 
 
 def double(rgb: Map) -> Map:
-    """[height, width, 3] at twice the size, through the same filter."""
+    """Return rgb, [height, width, 3], at twice the size, with the same filter as `smoothed`."""
     height, width, _ = rgb.shape
     doubled = np.empty((2 * height, 2 * width, 3), np.float32)
     for channel in range(3):
@@ -108,7 +111,7 @@ def double(rgb: Map) -> Map:
 
 @njit(cache=True)
 def _smooth(spread, smooth):
-    """Filter by 1 3 3 1 along each axis, over 16, with a zero around: float32 [h + 1, w + 1] into float32 [h, w]."""
+    """Filter by 1 3 3 1 along each axis, divided by 16, zero-padded: float32 [h + 1, w + 1] to float32 [h, w]."""
     height, width = smooth.shape
     line = np.zeros(width + 3, np.float32)
     three, share = np.float32(3), np.float32(1 / 16)
@@ -126,7 +129,7 @@ def _smooth(spread, smooth):
 
 @njit(cache=True)
 def _quantise(rgb, scale, shift, image):
-    """uint8 [height, width, 3], filled: float32 rgb * scale + shift, where 0..1 is the range, cut off beyond."""
+    """Fill image, uint8 [height, width, 3], with float32 rgb * scale + shift, clipped to 0..1."""
     for y in range(rgb.shape[0]):
         for x in range(rgb.shape[1]):
             for c in range(3):

@@ -1,1 +1,1 @@
-"""Rendering: one sample, one shard, one shard set, on one machine or many."""
+"""Rendering of samples, shards and shard sets, on one machine or many."""

@@ -1,7 +1,7 @@
-"""Work spread over a Dask cluster that the user has: any number of machines, which may come and go meanwhile.
+"""Execution of tasks on an existing Dask cluster. Machines may join and leave the cluster at any time.
 
-Nothing is kept on the cluster. A task answers with the record of a shard that lies in the shared folder or store, and
-whoever lost the scheduler runs the same command again.
+No state is kept on the cluster. A task writes a shard to the shared folder or store and returns the shard's record. If
+the scheduler is lost, the same command continues the work.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,28 +17,28 @@ from synpat_shards import InputError, MissingDependencyError, describe_differenc
 from .local_engine import Engine
 
 IN_FLIGHT = 2
-"""Tasks at the scheduler for each thread of the cluster: one at work, one at hand."""
+"""Tasks at the scheduler per thread of the cluster: one running, one waiting."""
 ANSWER, WORKERS = 10, 60
 """Seconds to wait for the scheduler, and then for its first worker."""
 RETRIES = 2
-"""For a task that raised, such as over a store that did not answer. Deaths of workers count apart (the scheduler's
-`allowed-failures`)."""
+"""Retries of a task that raised an error, for example because a store did not respond. Terminated workers are counted
+separately (`allowed-failures` of the scheduler)."""
 
 _one_at_a_time = Lock()
 
 
 @contextmanager
 def dask_engine(scheduler: str | Path, versions: Callable[[], Mapping[str, str]]) -> Iterator[Engine]:
-    """An engine that runs tasks on a Dask cluster.
+    """Yield an engine that runs tasks on a Dask cluster.
 
-    scheduler: its address, such as tcp://host:8786, or the path of a scheduler file. versions: of what the outcome
-    depends on; a worker where it gives something else than here is refused.
-    Raises MissingDependencyError without distributed, OSError if the cluster does not answer or has no workers.
+    scheduler: address, such as tcp://host:8786, or path of a scheduler file. versions: returns the versions of the
+    programs that the result depends on; tasks fail on workers with other versions.
+    Raises MissingDependencyError without distributed, OSError if the cluster does not respond or has no workers.
     """
     try:
         import dask.config
 
-        # What goes wrong is said here, in a line; distributed reads this when it is imported.
+        # Errors are reported by this module in one line. distributed reads this setting when it is imported.
         noisy = "asyncio", "distributed", "distributed.client", "tornado.application"
         dask.config.set({"logging": dict.fromkeys(noisy, "critical")})
         from dask.distributed import Client
@@ -50,12 +50,12 @@ def dask_engine(scheduler: str | Path, versions: Callable[[], Mapping[str, str]]
         file, address = (str(scheduler), None) if isinstance(scheduler, Path) else (None, scheduler)
         client = Client(address, scheduler_file=file, timeout=ANSWER, set_as_default=False)
     except (OSError, ValueError) as fault:
-        raise OSError(f"no Dask scheduler answers at {scheduler}: {fault}") from None
+        raise OSError(f"no Dask scheduler responds at {scheduler}: {fault}") from None
     with client:
         try:
             client.wait_for_workers(1, timeout=WORKERS)
         except TimeoutError:
-            raise OSError(f"the Dask cluster at {scheduler} has no workers: start some, or use --workers") from None
+            raise OSError(f"the Dask cluster at {scheduler} has no workers: start workers, or use --workers") from None
         yield partial(_run_tasks, client, str(scheduler), dict(versions()), versions)
 
 
@@ -67,43 +67,45 @@ def _run_tasks(
     work: Callable[[Any], Any],
     tasks: Sequence[Any],
 ) -> Iterator[Any]:
-    """Yield work(task) for every task, in the order of completion. Raises what a task raises in the end."""
+    """Yield work(task) for every task, in the order of completion. Raises the error of a task after its last retry."""
     from dask.distributed import as_completed
 
-    gone = f"the Dask scheduler at {scheduler} is gone: run the same command again, it goes on"
+    lost = f"the connection to the Dask scheduler at {scheduler} was lost: run the same command again to continue"
     run, waiting = uuid4().hex, list(enumerate(tasks))[::-1]
     futures = as_completed(loop=client.loop, with_results=True, raise_errors=False)
     outstanding = 0
     while waiting or outstanding:
-        while waiting and outstanding < max(IN_FLIGHT * _threads(client, gone), 1):
+        while waiting and outstanding < max(IN_FLIGHT * _threads(client, lost), 1):
             number, task = waiting.pop()
-            # Keys are the cluster's, not the run's: those of two runs must differ.
+            # Keys are shared by all users of the cluster, so the keys of two runs must differ.
             key = f"synpat-{run}-{number}"
             futures.add(client.submit(_answer, versions, expected, work, task, key=key, pure=False, retries=RETRIES))
             outstanding += 1
         future, outcome = next(futures)
         outstanding -= 1
         if future.status == "cancelled":
-            raise OSError(gone)
+            raise OSError(lost)
         if future.status == "error":
             raise outcome[1] if isinstance(outcome, tuple) else outcome
         yield outcome
-        future.release()  # a finished task that is held would be done again when its worker dies
+        future.release()  # otherwise a finished task would run again when its worker terminates
 
 
-def _threads(client: Any, gone: str) -> int:
-    """Threads of the cluster, counted each time, as workers join and leave; OSError says that it is gone."""
+def _threads(client: Any, lost: str) -> int:
+    """Return the current number of threads of the cluster. Raises OSError(lost) if the connection is lost."""
     try:
         return sum(client.nthreads().values())
     except OSError:
-        raise OSError(gone) from None
+        raise OSError(lost) from None
 
 
 def _answer(
     versions: Callable[[], Mapping[str, str]], expected: Mapping[str, str], work: Callable[[Any], Any], task: Any
 ) -> Any:
-    """What a thread of a worker does. Families keep buffers, so that one process works on one task at a time."""
-    if there := describe_differences(versions(), expected):
-        raise InputError(f"a worker has other programs, which may paint other pixels: {there}. Install the same")
+    """Run one task on a worker. Families have buffers, so a process runs only one task at a time."""
+    if differences := describe_differences(versions(), expected):
+        raise InputError(
+            f"a worker has other versions, which may paint other pixels: {differences}. Install the same versions"
+        )
     with _one_at_a_time:
         return work(task)

@@ -1,4 +1,4 @@
-"""Work spread over processes of this machine, by a supervisor that survives the death of any of them."""
+"""Execution of tasks in processes of this machine. Tasks of terminated processes are repeated."""
 
 import multiprocessing
 import os
@@ -16,15 +16,15 @@ from typing import Any
 from synpat_shards import available_cores
 
 ATTEMPTS = 5
-"""How often a task may take its process down with it before the run stops."""
+"""Number of times that the process of a task may terminate before the run stops."""
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-"""What a worker finds in its environment: a process is a core, and threads of libraries would only fight for it."""
+"""Environment variables of workers: each process uses one core, and threads of libraries would compete for it."""
 
 Engine = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
-"""Something that gives work(task) for every task, in any order."""
+"""A function of `work` and a sequence of tasks that returns work(task) for every task, in any order."""
 
-# A fresh interpreter each: a fork would inherit threads and locks of numba and OpenCV in the middle of their work.
+# Each worker is a new interpreter: a forked process would inherit the state of threads and locks of numba and OpenCV.
 _processes = multiprocessing.get_context("spawn")
 
 
@@ -37,18 +37,18 @@ class _Worker:
 
 @contextmanager
 def local_engine(workers: int | None = None) -> Iterator[Engine]:
-    """An engine of so many processes of this machine, as many as there are cores at hand if not told.
+    """Yield an engine that runs tasks in `workers` processes of this machine; default: the number of available cores.
 
-    A single worker is this process itself.
+    With one worker the tasks run in this process.
     """
     workers = workers or available_cores()
     yield map if workers == 1 else partial(run_tasks, workers=workers)
 
 
 def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Iterator[Any]:
-    """Yield work(task) for every task, in the order of completion; a task whose process died is done again.
+    """Yield work(task) for every task, in the order of completion. A task whose process terminates is repeated.
 
-    Raises whatever `work` raises, and ChildProcessError for a task that kills its process so often.
+    Raises the errors of `work`, and ChildProcessError if the process of a task terminates ATTEMPTS times.
     """
     waiting, deaths = deque(tasks), Counter[Any]()
     team = [_hire(work) for _ in range(min(workers, len(waiting)))]
@@ -57,7 +57,7 @@ def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any], workers: int) ->
             for worker in team:
                 if worker.task is None and waiting:
                     worker.task = waiting.popleft()
-                    with suppress(OSError):  # it is dead already: its end of the pipe says so below
+                    with suppress(OSError):  # the process has terminated; recv below raises EOFError
                         worker.connection.send(worker.task)
             ready = wait([worker.connection for worker in team])
             for worker in [worker for worker in team if worker.connection in ready]:
@@ -69,8 +69,10 @@ def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any], workers: int) ->
                         continue
                     deaths[worker.task] += 1
                     if deaths[worker.task] == ATTEMPTS:
-                        raise ChildProcessError(f"task {worker.task} took its process down {ATTEMPTS} times") from None
-                    waiting.append(worker.task)  # behind the others: whoever kills at random should not hit it again
+                        raise ChildProcessError(
+                            f"the process of task {worker.task} terminated {ATTEMPTS} times"
+                        ) from None
+                    waiting.append(worker.task)  # last, so that repeated random terminations hit different tasks
                     team.append(_hire(work))
                     continue
                 worker.task = None
@@ -84,17 +86,17 @@ def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any], workers: int) ->
 
 
 def _hire(work: Callable[[Any], Any]) -> _Worker:
-    here, there = _processes.Pipe()
-    process = _processes.Process(target=_serve, args=(work, there), daemon=True)
+    connection, remote = _processes.Pipe()
+    process = _processes.Process(target=_serve, args=(work, remote), daemon=True)
     with _environment(ONE_THREAD):
         process.start()
-    there.close()
-    return _Worker(process, here)
+    remote.close()
+    return _Worker(process, connection)
 
 
 @contextmanager
 def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Variables for the processes that are started inside; a spawned one reads them before it imports anything."""
+    """Set environment variables for processes started in this context. They are read before anything is imported."""
     before = dict(os.environ)
     os.environ.update(changes)
     try:
@@ -105,8 +107,8 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
 
 
 def _serve(work: Callable[[Any], Any], connection: Connection) -> None:
-    """What a worker does: answer each task, until its parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's business
+    """Run tasks from a connection in a worker process until its parent terminates."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         task = connection.recv()

@@ -1,4 +1,4 @@
-"""Rendering finished shards again, from nothing but their manifest, to see whether the pixels are the same."""
+"""Comparison of finished shards with the same shards rendered again from the manifest."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,31 +23,34 @@ from .render import paint_index
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A shard against the same one rendered again."""
+    """Comparison of a shard with the same shard rendered again."""
 
     file: str
+    """Name of the shard."""
     images: int
-    """That were compared."""
+    """Number of compared images."""
     different: int
-    """Images of these with any pixel that differs."""
+    """Number of compared images with at least one different pixel."""
     largest: int
     """Largest difference of a pixel, in grey levels 0..255."""
     fault: str | None = None
-    """Why the shard could not be read to its end; None if it could."""
+    """The error if the shard could not be read completely, else None."""
 
 
 def regenerate(store: Store, manifest: Manifest, shards: Sequence[ShardRecord], engine: Engine) -> Iterable[Comparison]:
-    """Render these shards of a set again and compare their pixels with what lies there.
+    """Render shards of a set again and compare their pixels with the existing ones.
 
-    Raises InputError if the family that is installed paints other pixels than that of the manifest, by its version.
+    Raises InputError if the family is not installed in the version of the manifest.
     """
     spec = manifest.spec
     if spec.family not in FAMILIES:
-        raise InputError(f"this synpat has no family {spec.family!r}: nothing can be rendered again to compare with")
+        raise InputError(
+            f"this version of synpat has no family {spec.family!r}: install the version that rendered this set"
+        )
     if (version := FAMILIES[spec.family].version) != spec.family_version:
         raise InputError(
-            f"version {spec.family_version} of {spec.family} rendered this set, this synpat has version {version}: "
-            "install the synpat that it was made with"
+            f"this set was rendered with version {spec.family_version} of {spec.family}, but this synpat has version "
+            f"{version}: install the version of synpat that rendered it"
         )
     return engine(partial(_compare, store, spec), shards)
 
@@ -61,8 +64,8 @@ def _compare(store: Store, spec: SetSpec, shard: ShardRecord) -> Comparison:
                 stored, painted = decode_png(data), paint_index(spec, shard.first_index + images).image
                 difference = 255 if stored.shape != painted.shape else _largest_difference(stored, painted)
                 images, different, largest = images + 1, different + (difference > 0), max(largest, difference)
-    except (InputError, OSError) as trouble:
-        fault = str(trouble)
+    except (InputError, OSError) as error:
+        fault = str(error)
     return Comparison(file=shard.file, images=images, different=different, largest=largest, fault=fault)
 
 

@@ -1,4 +1,4 @@
-"""Rendering sets: one pure task a shard, and a loop that runs those that are still missing."""
+"""Rendering of sets: one independent task per shard, and a loop that runs the tasks of missing shards."""
 
 import platform
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +34,10 @@ from .slices import FULL_SLICE, Slice
 def render_set(
     location: Location, spec: SetSpec, workers: int, progress: Callable[[ShardRecord, bool], None]
 ) -> Manifest:
-    """Render what is missing of one set: `render_sets` of a single set in a folder or behind a URL."""
+    """Render the missing shards of one set in a folder or at a URL: see `render_sets`.
+
+    progress: called with each shard record, and True if the shard was already present.
+    """
     store = open_store(location)
     with local_engine(workers) as engine:
         return render_sets({store: spec}, engine, progress)[store]
@@ -47,12 +50,13 @@ def render_sets(
     preparing: Callable[[str], AbstractContextManager[None]] = nullcontext,
     part: Slice = FULL_SLICE,
 ) -> dict[Store, Manifest]:
-    """Render what is missing of each set into its folder or URL, and complete it; any engine gives the same bytes.
+    """Render the missing shards of each set into its folder or URL, and complete the sets.
 
-    progress: called with each shard, and whether it was there already. preparing: entered with the name of a family
-    while its first sample is painted, which compiles for seconds on the first start. part: of a slice only its shards
-    are rendered, and nothing is completed: `finalize` does that.
-    Raises InputError, before anything is written, if a store holds anything else or a family refuses its recipe.
+    The bytes do not depend on the engine. progress: called with each shard record, and True if the shard was already
+    present. preparing: context manager, called with the name of a family, around its first sample, which takes seconds
+    to compile on the first start. part: render only the shards of this slice; the sets are then completed by
+    `finalize`.
+    Raises InputError, before any file is written, if a store has other content or a family rejects its specification.
     """
     for store, spec in specs.items():
         check_target(store, spec)
@@ -62,7 +66,7 @@ def render_sets(
         for store, spec in specs.items()
     }
     missing = [(store, number) for store, number in tasks if number not in records[store]]
-    # In this process, so that the workers do not compile the same kernels side by side.
+    # In this process, so that the workers do not all compile the same kernels.
     paint_first_samples([specs[store] for store in dict(missing)], preparing)
     with ExitStack() as locks:
         for store in specs if part == FULL_SLICE else ():
@@ -71,8 +75,8 @@ def render_sets(
             begin_set(store, spec)
             for record in records[store].values():
                 progress(record, True)
-        whole = specs.keys() - dict(missing).keys() if part == FULL_SLICE else ()
-        manifests = {store: _complete(store, specs[store], records[store]) for store in whole}
+        finished = specs.keys() - dict(missing).keys() if part == FULL_SLICE else ()
+        manifests = {store: _complete(store, specs[store], records[store]) for store in finished}
         for (store, number), record in engine(partial(_render_task, specs), missing):
             records[store][number] = record
             progress(record, False)
@@ -84,16 +88,16 @@ def render_sets(
 def finalize(store: Store) -> Manifest:
     """Complete a set whose slices have all been rendered.
 
-    Raises InputError, naming the first shards that are missing, if some are, and if there is no set.
+    Raises InputError, with the first missing shard, if shards are missing, and if there is no set.
     """
     spec = read_spec(store)
     if spec is None:
-        raise InputError(f"{store.url} holds no shard set, nor one that is being rendered")
+        raise InputError(f"{store.url} contains no shard set, neither finished nor unfinished: check the path")
     records = finished_shards(store, spec)
     if missing := [spec.shard_name(number) for number in range(spec.shard_count) if number not in records]:
         raise InputError(
-            f"{len(missing)} of {spec.shard_count} shards of {store.url} are missing, from {missing[0]} on: run the "
-            "slices again that render them"
+            f"{len(missing)} of {spec.shard_count} shards of {store.url} are missing, the first is {missing[0]}: run "
+            "the missing slices again"
         )
     return _complete(store, spec, records)
 
@@ -101,20 +105,20 @@ def finalize(store: Store) -> Manifest:
 def paint_first_samples(
     specs: Iterable[SetSpec], preparing: Callable[[str], AbstractContextManager[None]] = nullcontext
 ) -> None:
-    """Paint the first sample of each recipe.
+    """Paint the first sample of each specification, to find invalid ones before any file is written.
 
-    Raises InputError if families refuse theirs (a size, a parameter, an extra that is not installed), naming them all.
+    Raises InputError, with all messages, if families reject theirs (size, parameters, an extra that is not installed).
     """
-    refusals = []
+    errors = []
     for spec in specs:
         try:
             with preparing(spec.family):
                 paint_index(spec, 0)
-        except (InputError, ImportError, OSError) as refusal:
-            named = spec.family in str(refusal)
-            refusals.append(str(refusal) if named else f"{spec.family}: {refusal}")
-    if refusals:
-        raise InputError("; ".join(refusals))
+        except (InputError, ImportError, OSError) as error:
+            named = spec.family in str(error)
+            errors.append(str(error) if named else f"{spec.family}: {error}")
+    if errors:
+        raise InputError("; ".join(errors))
 
 
 def _complete(store: Store, spec: SetSpec, records: Mapping[int, ShardRecord]) -> Manifest:
@@ -127,7 +131,7 @@ def _render_task(specs: Mapping[Store, SetSpec], task: tuple[Store, int]) -> tup
 
 
 def render_shard(store: Store, spec: SetSpec, number: int) -> ShardRecord:
-    """Render one shard of a recipe and write it: idempotent, and independent of all other shards."""
+    """Render and write one shard of a set. This is idempotent and does not depend on other shards."""
     return write_shard(store, spec, number, (paint_index(spec, index) for index in spec.shard_indices(number)))
 
 
@@ -158,9 +162,9 @@ def make_spec(
     parameters: Mapping[str, object] | None = None,
     with_parameters: bool = False,
 ) -> SetSpec:
-    """The recipe of a set of one family, as this version of synpat renders it.
+    """Return the specification of a set of one family for this version of synpat.
 
-    Raises InputError if files that the parameters name are missing or broken.
+    Raises InputError if files that the parameters name are missing or invalid.
     """
     model = FAMILIES[family]
     resolved_parameters = model.resolved_parameters(parameters or {})
@@ -182,6 +186,6 @@ def make_spec(
 
 
 def made_with() -> dict[str, str]:
-    """Versions of the programs that pixels and bytes may depend on, and the kind of machine."""
+    """Return the versions of the programs that pixels and bytes may depend on, and the type of the machine."""
     programs = ("synpat", "numpy", "numba", "opencv-python-headless", "isal")
     return {program: version(program) for program in programs} | {"machine": platform.machine()}

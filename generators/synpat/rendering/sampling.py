@@ -1,4 +1,4 @@
-"""One sample: a pure function of the family, its version, a seed, an index and a size."""
+"""Painting of one sample: a pure function of the family, its version, a seed, an index and a size."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,18 +15,18 @@ from synpat.painting.image import convert_mode, resized
 from synpat_shards import InputError, Sample
 
 ATTEMPTS = 100
-"""Draws after which a family that rejects every one is given up: far beyond what any prior of ours needs."""
+"""Maximum number of draws if a family rejects every one. No prior in synpat comes near it."""
 
 
 TRUTH = {"true": True, "false": False}
-"""How the command line writes a bool."""
+"""Values of a bool on the command line."""
 
 
 def sample(family: str, seed: int, index: int, height: int, width: int) -> Image:
     """Paint sample `index` of a family: uint8 [height, width], the same for the same arguments on every machine.
 
     family: a name in FAMILIES. seed, index: 0 or more. height (frequency) and width (time): pixels.
-    Raises KeyError for an unknown family, InputError for a size that the family cannot serve.
+    Raises KeyError for an unknown family, InputError for a size that the family does not support.
     """
     return paint(family, seed, index, height, width).image
 
@@ -42,10 +42,10 @@ def paint(
     render_size: tuple[int, int] | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> Sample:
-    """Like `sample`, in mode L or RGB, with all that is known about the picture.
+    """Paint a sample in mode L or RGB, and return it with its parameters and class: see `sample`.
 
-    via: height and width of a picture that is painted first and then resized. parameters: fields of the family that
-    take these values instead of drawn ones.
+    render_size: height and width at which the image is painted before it is resized. parameters: values for fields of
+    the family that replace the drawn ones.
     """
     given = dict(parameters or {})
     batch = given.get("batch", 1)
@@ -57,7 +57,7 @@ def paint(
     return batch_samples[index - first]
 
 
-@lru_cache(maxsize=1)  # the samples of a batch are asked for one after the other
+@lru_cache(maxsize=1)  # the samples of a batch are requested one after the other
 def _cached_batch(
     family: str,
     seed: int,
@@ -81,11 +81,11 @@ def _paint_batch(
     render_size: tuple[int, int] | None,
     given: Mapping[str, Any],
 ) -> list[Sample]:
-    """Paint samples side by side. If the parameters of one are rejected, those of all are drawn again."""
+    """Paint samples together. If the parameters of one are rejected, those of all are drawn again."""
     model = FAMILIES[family]
     categories = [model.category_of(index, given) for index in indices]
     for attempt in range(ATTEMPTS):
-        # Drawing more or fewer parameters must not change the painting: each has a generator of its own.
+        # Drawing and painting have separate generators, so that the number of parameters does not affect the painting.
         drawing, painting = zip(*(_generators(family, seed, index, attempt) for index in indices), strict=True)
         drawn = (model.draw(rng, category or 0) for rng, category in zip(drawing, categories, strict=True))
         patterns = [replace(pattern, **given) if given else pattern for pattern in drawn]
@@ -108,15 +108,15 @@ def _paint_batch(
 
 def _too_many_rejections(family: str, seed: int, index: int) -> InputError:
     return InputError(
-        f"{family} rejected {ATTEMPTS} draws in a row for seed {seed}, index {index}: relax its parameters or take a "
+        f"{family} rejected {ATTEMPTS} draws in a row for seed {seed}, index {index}: change its parameters or use a "
         "larger size"
     )
 
 
 def _generators(family: str, seed: int, index: int, attempt: int) -> tuple[np.random.Generator, np.random.Generator]:
-    """Two independent generators, one for drawing parameters and one for painting.
+    """Return two independent generators, one for drawing parameters and one for painting.
 
-    One BLAKE2 hash seeds both: numpy's own SeedSequence would cost as much as an octave of noise, twice.
+    One BLAKE2 hash seeds both, because two SeedSequences of numpy would take as long as two octaves of noise.
     """
     digest = hashlib.blake2b(f"{family} {seed} {index} {attempt}".encode(), digest_size=64).digest()
     state = np.frombuffer(digest, np.uint64)
@@ -128,7 +128,7 @@ def _generators(family: str, seed: int, index: int, attempt: int) -> tuple[np.ra
 
 
 class _State(ISeedSequence):
-    """The 256 bits that numpy's PCG64 asks of a seed."""
+    """A seed sequence with the 256 bits that numpy's PCG64 needs."""
 
     def __init__(self, words: NDArray[np.uint64]) -> None:
         self.words = words
@@ -139,16 +139,16 @@ class _State(ISeedSequence):
 
 
 def parameter_ranges(family: str) -> list[str]:
-    """The fields of a family with what they may be, such as "octaves=1..16" and "folder=TEXT"."""
+    """Return the fields of a family with their valid values, such as "octaves=1..16" and "folder=TEXT"."""
     ranges = {name: f"{low}..{high}" for name, (low, high) in FAMILIES[family].bounds.items()}
     words = {bool: "|".join(TRUTH), int: "0..", str: "TEXT"}
     return [f"{name}={ranges.get(name) or words[kind]}" for name, kind in _kinds(family).items()]
 
 
 def parse_parameters(family: str, assignments: tuple[str, ...]) -> dict[str, Any]:
-    """Turn "name=value" texts into values of a family's fields.
+    """Parse texts "name=value" to values of a family's fields.
 
-    Raises InputError for a field that the family does not have and for a value of another type.
+    Raises InputError for an unknown field and for a value of the wrong type.
     """
     kinds = _kinds(family)
     values = {}
@@ -156,7 +156,7 @@ def parse_parameters(family: str, assignments: tuple[str, ...]) -> dict[str, Any
         name, _, text = assignment.partition("=")
         if name not in kinds:
             known = ", ".join(kinds) or "none"
-            raise InputError(f"{family} has no parameter {name!r}; it has: {known}")
+            raise InputError(f"{family} has no parameter {name!r}; its parameters are: {known}")
         try:
             values[name] = TRUTH[text] if kinds[name] is bool else kinds[name](text)
         except (ValueError, KeyError):
@@ -165,6 +165,6 @@ def parse_parameters(family: str, assignments: tuple[str, ...]) -> dict[str, Any
 
 
 def _kinds(family: str) -> dict[str, type]:
-    """The types of a family's fields, by their names."""
+    """Return the types of a family's fields, by name."""
     hints = get_type_hints(FAMILIES[family])
     return {field.name: hints[field.name] for field in fields(FAMILIES[family])}

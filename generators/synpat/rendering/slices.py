@@ -1,4 +1,4 @@
-"""A part of a rendering, for schedulers that start the same command many times with a number of its own each."""
+"""Slices of a rendering, for schedulers that start the same command many times with different numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,30 +14,29 @@ KUBERNETES = "JOB_COMPLETION_INDEX"
 
 @dataclass(frozen=True)
 class Slice:
-    """Every `count`-th task, from `index` on."""
+    """Every `count`-th task, starting with task `index`."""
 
     index: int
-    """From 0 to count - 1."""
+    """First task, 0 to count - 1."""
     count: int
+    """Number of slices."""
 
     @classmethod
     def parse(cls, text: str, environment: Mapping[str, str]) -> Self:
-        """Read "2/8", or "auto" and "auto/8", which take what is missing from Slurm's or Kubernetes' variables.
+        """Parse "2/8", "auto" or "auto/8". With auto, missing values are read from variables of Slurm or Kubernetes.
 
-        Raises InputError for anything else, and where these variables are missing or do not fit.
+        Raises InputError for other texts, and if these variables are missing or inconsistent.
         """
         index, _, count = text.partition("/")
         if index == "auto":
-            own, known = _of_scheduler(environment)
-            index, count = str(own), count or str(known or "")
+            task, tasks = _of_scheduler(environment)
+            index, count = str(task), count or str(tasks or "")
             if not count:
-                raise InputError(f"{KUBERNETES} tells no number of slices: write --slice auto/COUNT")
+                raise InputError("Kubernetes does not provide the number of slices: write --slice auto/COUNT")
         if not all(number.isascii() and number.isdigit() for number in (index, count)):
-            raise InputError(f"{text!r} is no slice: write INDEX/COUNT such as 0/8, or auto, or auto/8")
+            raise InputError(f"{text!r} is not a valid slice: write INDEX/COUNT such as 0/8, or auto, or auto/8")
         if int(index) >= int(count):
-            raise InputError(
-                f"slice {index}/{count} is out of range: the index counts from 0 and must be below {count}"
-            )
+            raise InputError(f"slice {index}/{count} is out of range: the index starts at 0 and must be below {count}")
         return cls(int(index), int(count))
 
     def of(self, tasks: Sequence[Task]) -> Sequence[Task]:
@@ -48,9 +47,9 @@ FULL_SLICE = Slice(0, 1)
 
 
 def _of_scheduler(environment: Mapping[str, str]) -> tuple[int, int | None]:
-    """Index of this process, from 0, and the number of processes where the scheduler tells it."""
+    """Return the index of this process, from 0, and the number of processes or None if the scheduler has none."""
     if SLURM in environment:
-        # An array may start at any number and go in steps: --array=1-15:2 has eight tasks.
+        # An array can start at any number and have any step: --array=1-15:2 has eight tasks.
         first, step = (int(environment.get(f"SLURM_ARRAY_TASK_{name}", one)) for name, one in (("MIN", 0), ("STEP", 1)))
         return (int(environment[SLURM]) - first) // step, int(environment["SLURM_ARRAY_TASK_COUNT"])
     if KUBERNETES in environment:

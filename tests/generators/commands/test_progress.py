@@ -1,4 +1,4 @@
-"""What is said while a command works names files as they are called."""
+"""Names of files are shown unchanged in messages and progress bars."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from synpat.commands.progress import CopyProgress, RenderProgress
 NAME = "sets/[tiny] [/a]"
 
 
-def test_brackets_in_a_line_are_said_as_they_are(capfd: pytest.CaptureFixture):
+def test_brackets_in_a_message_are_printed_unchanged(capfd: pytest.CaptureFixture):
     with RenderProgress("perlin", 2) as progress:
         progress.message(f"Stopped: 1 of 2 images are in {NAME}.")
     assert f"in {NAME}." in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("kind", [RenderProgress, CopyProgress])
-def test_brackets_in_the_name_of_a_bar_are_shown_as_they_are(
+def test_brackets_in_the_name_of_a_progress_bar_are_printed_unchanged(
     kind: type, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal

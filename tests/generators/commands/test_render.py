@@ -1,4 +1,4 @@
-"""The `synpat` command as a user meets it."""
+"""The commands families, show, render and sheet."""
 
 import json
 from pathlib import Path
@@ -17,10 +17,10 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, list(map(str, arguments)))
 
 
-def test_families_prints_each_with_its_name_first_and_what_may_be_fixed():
-    said = run("families").stdout
-    assert [line.split()[0] for line in said.splitlines() if not line.startswith(" ")] == list(FAMILIES)
-    assert "  --param rows=1..16384, columns=1..16384, octaves=1..16, persistence=0.001..1\n" in said
+def test_families_prints_the_name_and_the_parameters_of_each_family():
+    output = run("families").stdout
+    assert [line.split()[0] for line in output.splitlines() if not line.startswith(" ")] == list(FAMILIES)
+    assert "  --param rows=1..16384, columns=1..16384, octaves=1..16, persistence=0.001..1\n" in output
 
 
 def test_show_paints_the_sample_and_prints_its_parameters(tmp_path: Path):
@@ -31,7 +31,7 @@ def test_show_paints_the_sample_and_prints_its_parameters(tmp_path: Path):
     assert json.loads(result.stdout)["parameters"] == {"rows": 2, "columns": 9, "octaves": 2, "persistence": 0.5}
 
 
-def test_render_writes_a_set_and_says_so_in_one_line(tmp_path: Path):
+def test_render_writes_a_set_and_prints_one_line(tmp_path: Path):
     result = run(
         "render", "--family", "white-noise", "--n", 5, "--size", "8x8", "--workers", 1, "--out", tmp_path / "s"
     )
@@ -41,7 +41,7 @@ def test_render_writes_a_set_and_says_so_in_one_line(tmp_path: Path):
     assert read_manifest(tmp_path / "s").spec.n == 5
 
 
-def test_every_option_of_render_reaches_the_manifest(tmp_path: Path):
+def test_every_option_of_render_is_stored_in_the_manifest(tmp_path: Path):
     painting = "--family perlin --n 3 --size 8x12 --seed 4 --mode RGB --render-size 16x24 --param octaves=1"
     writing = "--samples-per-shard 2 --params --workers 1"
     assert run("render", *painting.split(), *writing.split(), "--out", tmp_path / "s").exit_code == 0
@@ -55,7 +55,7 @@ def test_every_option_of_render_reaches_the_manifest(tmp_path: Path):
     )
 
 
-def test_several_families_become_sets_side_by_side_like_those_of_one(tmp_path: Path):
+def test_several_families_give_the_same_sets_as_single_renders(tmp_path: Path):
     options = "--n 4 --size 8x12 --seed 1 --workers 1 --samples-per-shard 3"
     both = run("render", "--family", "perlin,white-noise,perlin", *options.split(), "--out", tmp_path / "both")
     assert both.exit_code == 0
@@ -86,28 +86,28 @@ RENDER = "render --family perlin --n 3 --size 8x8 --workers 1 --out OUT"
         (RENDER + " --size 80", 2, "'80' is not a valid size: write HEIGHTxWIDTH"),
         (RENDER + " --size 0x8", 2, "'0x8' is out of range"),
         (RENDER + " --seed -1", 2, "-1 is not in the range x>=0"),
-        (RENDER + " --param octaves=99", 1, "octaves must lie between 1 and 16, got 99"),
+        (RENDER + " --param octaves=99", 1, "octaves must be between 1 and 16, got 99"),
         (
             RENDER + " --param clouds=1",
             1,
-            "perlin has no parameter 'clouds'; it has: rows, columns, octaves, persistence",
+            "perlin has no parameter 'clouds'; its parameters are: rows, columns, octaves, persistence",
         ),
         ("render --family perlin,clouds --n 3 --out OUT", 2, "'clouds' is not one of dead-leaves-squares"),
         (
             "render --family perlin,fractaldb --n 3 --size 4x8 --out OUT",
             1,
-            "fractaldb needs 8 pixels a side or more, got 4x8",
+            "fractaldb needs at least 8 pixels per side, got 4x8",
         ),
         (
             "render --family perlin,white-noise --n 3 --param octaves=1 --out OUT",
             1,
-            "white-noise has no parameter 'octaves'; it has: none",
+            "white-noise has no parameter 'octaves'; its parameters are: none",
         ),
         ("sheet --family clouds --out OUT", 2, "'clouds' is not one of dead-leaves-squares"),
         ("show --family perlin --index 0 --out NOWHERE/x.png", 1, "No such file or directory"),
     ],
 )
-def test_bad_input_ends_in_one_line_that_names_it(command: str, code: int, words: str, tmp_path: Path):
+def test_invalid_input_is_reported_in_one_line(command: str, code: int, words: str, tmp_path: Path):
     result = run(*command.replace("OUT", str(tmp_path / "s")).split())
     assert result.exit_code == code
     assert words in result.stderr
@@ -116,14 +116,14 @@ def test_bad_input_ends_in_one_line_that_names_it(command: str, code: int, words
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path):
+def test_a_folder_with_other_files_is_not_changed(tmp_path: Path):
     (tmp_path / "thesis.tex").write_text("years of work")
     result = run(*RENDER.replace("OUT", str(tmp_path)).split())
     assert (result.exit_code, [path.name for path in tmp_path.iterdir()]) == (1, ["thesis.tex"])
-    assert "is not empty and holds no shard set" in result.stderr
+    assert "is not empty and contains no shard set" in result.stderr
 
 
-def test_a_different_job_into_the_same_folder_is_refused(tmp_path: Path):
+def test_a_different_set_in_the_same_folder_is_rejected(tmp_path: Path):
     command = RENDER.replace("OUT", str(tmp_path / "s"))
     assert run(*command.split()).exit_code == 0
     result = run(*command.replace("--n 3", "--n 4").split())

@@ -1,4 +1,4 @@
-"""verify, publish, inspect, preview and extend, as a user meets them."""
+"""The commands verify, publish, inspect, preview and extend."""
 
 import json
 import os
@@ -30,43 +30,43 @@ def folder(perlin_set: Path, tmp_path: Path) -> Path:
 
 
 def contents(place: str | Path) -> dict[str, bytes]:
-    there = open_store(place)
-    return {name: there.read(name) for name in there.sizes()}
+    store = open_store(place)
+    return {name: store.read(name) for name in store.sizes()}
 
 
-def test_verify_says_what_it_looked_at_and_that_all_is_well(folder: Path):
+def test_verify_prints_the_checks_and_ok(folder: Path):
     lines = run("verify", folder).stdout.splitlines()
     assert lines[-1] == f"{folder}: OK"
     assert ["samples:", "key,", "members,", "class,", "image", "100", "0"] in [line.split() for line in lines]
 
 
-def test_verify_lists_the_faults_and_exits_with_1(folder: Path):
+def test_verify_prints_the_faults_and_exits_with_1(folder: Path):
     (folder / "perlin-000002.tar").unlink()
     (folder / "notes.txt").touch()
     for quick in ([], ["--quick"]):
         lines = run("verify", folder, *quick, code=1).stdout.splitlines()
         assert lines[-3:] == [
             "FAULT perlin-000002.tar: is missing",
-            "FAULT notes.txt: is not of the set",
+            "FAULT notes.txt: is not part of the set",
             f"{folder}: 2 faults",
         ]
-        told = json.loads(run("verify", folder, "--json", *quick, code=1).stdout)
-        assert (told["ok"], told["faults"][0]["file"]) == (False, "perlin-000002.tar")
+        report = json.loads(run("verify", folder, "--json", *quick, code=1).stdout)
+        assert (report["ok"], report["faults"][0]["file"]) == (False, "perlin-000002.tar")
 
 
 def test_verify_renders_shards_again_and_reports_the_largest_difference(folder: Path):
-    told = json.loads(run("verify", folder, "--regenerate", 2, "--workers", 1, "--json").stdout)
-    assert [(shard["file"], shard["images"]) for shard in told["regenerated"]] == [
+    report = json.loads(run("verify", folder, "--regenerate", 2, "--workers", 1, "--json").stdout)
+    assert [(shard["file"], shard["images"]) for shard in report["regenerated"]] == [
         ("perlin-000000.tar", 25),
         ("perlin-000003.tar", 25),
     ]
-    assert told["largest_difference"] == 0
-    said = run("verify", folder, "--regenerate", "all", "--workers", 2).stdout
-    assert "largest difference in 100 images rendered again: 0 grey levels" in said
+    assert report["largest_difference"] == 0
+    output = run("verify", folder, "--regenerate", "all", "--workers", 2).stdout
+    assert "largest difference in 100 images rendered again: 0 grey levels" in output
 
 
-def test_pixels_that_nobody_could_have_rendered_are_noticed(tmp_path: Path):
-    """A set that is whole in itself, but whose image 7 is not what its recipe paints."""
+def test_verify_regenerate_finds_pixels_that_the_family_does_not_paint(tmp_path: Path):
+    """The set is consistent, but image 7 differs from the one that the family paints."""
     from synpat.rendering.render import make_spec, paint_index
     from synpat_shards import Sample, begin_set, complete_set, write_shard
 
@@ -77,36 +77,36 @@ def test_pixels_that_nobody_could_have_rendered_are_noticed(tmp_path: Path):
     record = write_shard(open_store(tmp_path / "s"), spec, 0, (Sample(**each) for each in forged))
     complete_set(open_store(tmp_path / "s"), spec, [record], {})
     assert run("verify", tmp_path / "s").exit_code == 0
-    said = run("verify", tmp_path / "s", "--regenerate", "all", code=1).stdout
-    assert "1 of 10 images differ from those rendered again, by at most 4 grey levels" in said
+    output = run("verify", tmp_path / "s", "--regenerate", "all", code=1).stdout
+    assert "1 of 10 images differ when rendered again, by at most 4 grey levels" in output
 
 
-def test_a_set_of_another_version_of_the_family_is_not_rendered_again(folder: Path):
+def test_a_set_of_another_family_version_cannot_be_regenerated_or_extended(folder: Path):
     path = folder / ".synpat" / "manifest.json"
     version = json.loads(path.read_text())["spec"]["family_version"]
     path.write_text(path.read_text().replace(f'"family_version": {version}', '"family_version": 99'))
-    said = run("verify", folder, "--quick", "--regenerate", 1, code=1).stderr
-    assert said.startswith("Error: version 99 of perlin rendered this set, this synpat has version")
+    errors = run("verify", folder, "--quick", "--regenerate", 1, code=1).stderr
+    assert errors.startswith("Error: this set was rendered with version 99 of perlin, but this synpat has version")
     assert "family_version is 99, not 1" in run("extend", folder, "--n", 200, code=1).stderr
 
 
-def test_inspect_tells_the_recipe_the_counts_and_the_statistics(folder: Path):
-    told = json.loads(run("inspect", folder, "--json").stdout)
-    assert (told["spec"]["family"], told["shards"], told["statistics"]["images"]) == ("perlin", 4, 100)
-    assert told["bytes"] == sum(path.stat().st_size for path in folder.glob("*.tar"))
-    said = run("inspect", folder).stdout
-    assert "100 in 4 shards of at most 25" in said
-    assert "spectral slope" in said
+def test_inspect_prints_the_specification_the_counts_and_the_statistics(folder: Path):
+    content = json.loads(run("inspect", folder, "--json").stdout)
+    assert (content["spec"]["family"], content["shards"], content["statistics"]["images"]) == ("perlin", 4, 100)
+    assert content["bytes"] == sum(path.stat().st_size for path in folder.glob("*.tar"))
+    output = run("inspect", folder).stdout
+    assert "100 in 4 shards of at most 25" in output
+    assert "spectral slope" in output
 
 
-def test_preview_shows_the_images_themselves(folder: Path, tmp_path: Path):
+def test_preview_shows_the_pixels_of_the_set(folder: Path, tmp_path: Path):
     run("preview", folder, "--out", tmp_path / "x.png", "--samples", 6, "--columns", 3)
     sheet = decode_png((tmp_path / "x.png").read_bytes())
     assert np.array_equal(sheet[34:114, 8:216], sample("perlin", 0, 0, 80, 208))
     assert np.array_equal(sheet[140:220, 440:648], sample("perlin", 0, 99, 80, 208))
 
 
-def test_the_preview_page_needs_no_other_file(folder: Path, tmp_path: Path):
+def test_the_preview_page_contains_its_images(folder: Path, tmp_path: Path):
     run("preview", folder, "--out", tmp_path / "x.html", "--samples", 5)
     page = (tmp_path / "x.html").read_text()
     assert page.count('src="data:image/png;base64,') == page.count("src=") == 5
@@ -114,7 +114,7 @@ def test_the_preview_page_needs_no_other_file(folder: Path, tmp_path: Path):
     assert "<th>seed<td>0" in page
 
 
-def test_a_preview_in_colour_is_in_colour(tmp_path: Path):
+def test_the_preview_of_a_colour_set_is_in_colour(tmp_path: Path):
     options = "--family spectrum-color --n 2 --size 32x32 --mode RGB --workers 1"
     run("render", *options.split(), "--out", tmp_path / "s")
     run("preview", tmp_path / "s", "--out", tmp_path / "x.png")
@@ -122,7 +122,7 @@ def test_a_preview_in_colour_is_in_colour(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("n", "bounds"), [(90, [30, 60, 70, 90]), (60, [30, 60])])
-def test_extend_leaves_every_shard_as_it_was(n: int, bounds: list[int], tmp_path: Path):
+def test_extend_does_not_change_existing_shards(n: int, bounds: list[int], tmp_path: Path):
     options = ["--size", "8x12", "--samples-per-shard", 30, "--workers", 1]
     for name, count in (("old", 70 if n == 90 else 30), ("straight", n)):
         run("render", "--family", "perlin", "--n", count, *options, "--out", tmp_path / name)
@@ -133,14 +133,14 @@ def test_extend_leaves_every_shard_as_it_was(n: int, bounds: list[int], tmp_path
     shards = read_manifest(tmp_path / "old").shards
     assert [shard.first_index + shard.count for shard in shards] == bounds
     assert run("verify", tmp_path / "old", "--regenerate", "all", "--workers", 1).exit_code == 0
-    if n == 60:  # where all shards were full, one cannot tell that it was extended
+    if n == 60:  # if all shards were full, the extension leaves no trace
         assert after == contents(tmp_path / "straight")
     again = run("extend", tmp_path / "old", "--n", n)
     assert contents(tmp_path / "old") == after
     assert "Rendered 0 images" in again.stderr
 
 
-def test_an_extension_that_was_stopped_is_finished_by_the_same_command(folder: Path, tmp_path: Path):
+def test_the_same_command_continues_an_interrupted_extension(folder: Path, tmp_path: Path):
     from synpat.rendering.render import render_shard
     from synpat_shards import begin_extension
 
@@ -154,7 +154,7 @@ def test_an_extension_that_was_stopped_is_finished_by_the_same_command(folder: P
     assert contents(folder) == contents(straight)
 
 
-def test_a_set_rendered_to_a_store_is_the_one_rendered_to_a_folder(s3: str, tmp_path: Path):
+def test_a_set_rendered_to_a_store_has_the_same_bytes_as_one_in_a_folder(s3: str, tmp_path: Path):
     options = "render --family perlin --n 60 --size 16x24 --samples-per-shard 8 --workers"
     for place, workers in ((tmp_path / "set", 1), (s3, 2)):
         run(*options.split(), workers, "--out", place)
@@ -176,7 +176,7 @@ def test_a_render_to_a_store_keeps_no_local_copy(s3: str, tmp_path: Path, monkey
     assert os.listdir(tmp_path) == []
 
 
-def test_publish_says_what_it_did(folder: Path, tmp_path: Path, s3: str):
+def test_publish_prints_a_summary(folder: Path, tmp_path: Path, s3: str):
     assert "4 shards copied, 0 already present" in run("publish", folder, s3).stdout
     assert "0 shards copied, 4 already present" in run("publish", folder, s3).stdout
     assert contents(s3) == contents(folder)
@@ -186,16 +186,16 @@ def test_publish_says_what_it_did(folder: Path, tmp_path: Path, s3: str):
     ("command", "code", "words"),
     [
         ("verify NOWHERE", 1, "NOWHERE: 1 fault"),
-        ("verify SET --regenerate none", 2, "'none' is not valid: give a number of shards, 1 or more, or all"),
+        ("verify SET --regenerate none", 2, "'none' is not valid: pass a number of shards, 1 or more, or all"),
         ("publish NOWHERE OUT", 1, "has no .synpat/manifest.json"),
-        ("publish SET ftpx://host/x", 1, "ftpx:// is unknown: use a folder, or s3://"),
-        ("inspect FILE", 2, "is a file: give a folder or a URL"),
+        ("publish SET ftpx://host/x", 1, "ftpx:// is not supported: use a folder, or s3://"),
+        ("inspect FILE", 2, "is a file: pass a folder or a URL"),
         ("preview SET --out OUT.jpg", 2, "must end in .png or .html"),
-        ("extend SET --n 50", 1, "has 100 samples already: --n is the number that it shall have in all"),
+        ("extend SET --n 50", 1, "already has 100 samples: --n is the total number and cannot be smaller"),
         ("extend NOWHERE --n 50", 1, "has no .synpat/manifest.json"),
     ],
 )
-def test_bad_input_ends_in_one_line(command: str, code: int, words: str, perlin_set: Path, tmp_path: Path):
+def test_invalid_input_is_reported_in_one_line(command: str, code: int, words: str, perlin_set: Path, tmp_path: Path):
     (tmp_path / "file").write_bytes(encode_png(np.zeros((2, 2), np.uint8)))
     places = {"SET": perlin_set, "NOWHERE": tmp_path / "nowhere", "OUT": tmp_path / "out", "FILE": tmp_path / "file"}
     for name, path in places.items():

@@ -1,4 +1,4 @@
-"""What dead leaves promise: the published law of the radii, shapes as an independent painter fills them, full cover."""
+"""Dead leaves: distribution of the radii, shapes compared with OpenCV, and complete coverage."""
 
 import cv2
 import numpy as np
@@ -39,10 +39,10 @@ def _painted(spans, height: int, width: int) -> np.ndarray:
 
 
 def _area(rng: np.random.Generator, shape: int, radius: int) -> int:
-    """Pixels of one leaf that lies wholly inside the image."""
+    """Return the number of pixels of one leaf that is completely inside the image."""
     while True:
         state = rng.bit_generator.state
-        y, x = 400 * rng.random(6)[4:]  # after the radius and the colour, a leaf takes its centre
+        y, x = 400 * rng.random(6)[4:]  # the centre is drawn after the radius and the colour
         if radius < min(y, x) and max(y, x) < 400 - radius:
             rng.bit_generator.state = state
             leaf = np.zeros((400, 400), np.int32)
@@ -66,17 +66,17 @@ def test_a_polygon_is_filled_as_opencv_fills_it(rng):
         points = (64 + radius * np.stack([np.sin(angle), np.cos(angle)])).astype(np.int64)
         ys, xs = np.pad(points, ((0, 0), (0, 4 - corners)))
         left, right = np.empty((2, 128), np.int64)
-        ours = _painted((_convex(ys, xs, corners, left, right), left, right), 128, 128)
-        theirs = np.zeros((128, 128), np.uint8)
-        cv2.fillPoly(theirs, [points[::-1].T.astype(np.int32)], [1])
-        assert np.array_equal(ours, theirs)
+        actual = _painted((_convex(ys, xs, corners, left, right), left, right), 128, 128)
+        expected = np.zeros((128, 128), np.uint8)
+        cv2.fillPoly(expected, [points[::-1].T.astype(np.int32)], [1])
+        assert np.array_equal(actual, expected)
 
 
-def test_a_polygon_cut_by_the_border_is_the_rest_of_the_whole_one(rng):
+def test_a_polygon_is_clipped_at_the_border(rng):
     for _ in range(300):
         ys, xs = rng.integers(-40, 80, (2, 4))
-        whole, part = (np.empty((2, height), np.int64) for height in (160, 40))
-        big = _painted((_convex(ys + 60, xs + 60, 3, *whole), *whole), 160, 160)
+        full, part = (np.empty((2, height), np.int64) for height in (160, 40))
+        big = _painted((_convex(ys + 60, xs + 60, 3, *full), *full), 160, 160)
         small = _painted((_convex(ys, xs, 3, *part), *part), 40, 40)
         assert np.array_equal(small, big[60:100, 60:100])
 
@@ -99,27 +99,27 @@ def test_a_circle_holds_the_pixels_within_its_radius():
         (QUADRILATERAL, 3 / np.pi),  # n = 4 of n (n-1) / (4 pi)
     ],
 )
-def test_the_mean_area_of_a_shape_is_that_of_its_law(rng, shape, area):
+def test_the_mean_area_of_a_shape_is_the_theoretical_one(rng, shape, area):
     areas = [_area(rng, shape, 100) for _ in range(1500)]
     assert np.mean(areas) / 100**2 == pytest.approx(area, abs=0.04)
 
 
 @pytest.mark.parametrize("shapes", [(SQUARE,), (ORIENTED,), SHAPES])
 @pytest.mark.parametrize(("height", "width"), [(128, 128), (80, 208), (64, 512)])
-def test_leaves_cover_the_whole_image(rng, shapes, height, width):
+def test_leaves_cover_the_complete_image(rng, shapes, height, width):
     for _ in range(5):
         leaf, _ = _pile(rng, height, width, *shapes)
         assert leaf.min() > 0
 
 
-def test_the_number_of_leaves_until_covered_is_the_published_one(rng):
+def test_the_number_of_leaves_agrees_with_the_published_one(rng):
     last = [_pile(rng, 128, 128, *SHAPES)[0].max() for _ in range(60)]
     assert 1200 < np.median(last) < 2000  # published medians: 1374 to 1770, most 2813
     visible = [len(np.unique(_pile(rng, 128, 128, SQUARE)[0])) for _ in range(60)]
     assert 180 < np.median(visible) < 320
 
 
-def test_the_cap_on_leaves_grows_with_the_area(rng):
+def test_the_maximum_number_of_leaves_is_proportional_to_the_area(rng):
     _, colours = _pile(rng, 64, 512, SQUARE)
     assert len(colours) == 8 * LEAVES_PER_SQUARE + 1
 
@@ -132,18 +132,18 @@ def test_colours_are_uniform_and_independent(rng):
     assert np.allclose(np.corrcoef(used.T), np.eye(3), atol=0.12)
 
 
-def test_each_leaf_shows_a_cut_of_its_own_texture(rng):
+def test_each_leaf_is_filled_with_its_shifted_texture(rng):
     leaf = rng.integers(5, size=(20, 30)).astype(np.int32)
     bank = rng.integers(256, size=(3, 32, 32, 3)).astype(np.uint8)
     cuts = rng.integers((3, 32, 32), size=(5, 3))
     image = np.empty((20, 30, 3), np.uint8)
     _dress(leaf, bank, cuts, image)
     for number, (texture, down, right) in enumerate(cuts):
-        wanted = np.roll(bank[texture], (-down, -right), (0, 1))[:20, :30]
-        assert np.array_equal(image[leaf == number], wanted[leaf == number])
+        expected = np.roll(bank[texture], (-down, -right), (0, 1))[:20, :30]
+        assert np.array_equal(image[leaf == number], expected[leaf == number])
 
 
-def test_textures_are_smooth_across_their_seam():
+def test_textures_are_periodic():
     for texture in _textures(3, 64).astype(int):
         inside, seam = np.abs(np.diff(texture, axis=1)).mean(), np.abs(texture[:, 0] - texture[:, -1]).mean()
         assert seam < 1.5 * inside

@@ -1,4 +1,4 @@
-"""What ExFractalDB promises: categories that are deep along every axis, and a camera that sees as geometry says."""
+"""ExFractalDB: categories that are not flat along any axis, and a perspective projection."""
 
 import numpy as np
 import pytest
@@ -26,23 +26,23 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_the_search_finds_the_categories_that_are_shipped():
+def test_the_search_finds_the_stored_categories():
     table = _table()
     assert len(table) == len(set(table)) == ExFractalDB.categories
-    # The whole table takes tools/search_fractaldb.py a minute; its first ten take a second.
+    # tools/search_fractaldb.py takes a minute for the complete table; the first ten categories take a second.
     assert [number for number in range(table[9] + 1) if is_category(number)] == table[:10]
 
 
-def test_any_shipped_category_is_deep_along_every_axis(rng):
+def test_no_category_is_flat_along_an_axis(rng):
     for number in _table()[::40]:
         assert is_category(number)
         points = cloud(candidate(number), rng, SEARCH_POINTS)
-        assert points.var(0).min() > 0.3 * LEAST_VARIANCE  # a far outlier among other points shrinks the rest
+        assert points.var(0).min() > 0.3 * LEAST_VARIANCE  # with other random points, an outlier reduces the scale
         assert np.allclose(points.mean(0), 0, atol=1e-9)
         assert np.ptp(points, axis=0).max() <= 2 + 1e-9
 
 
-def test_a_cube_without_a_corner_is_seven_cubes(rng):
+def test_points_of_a_cube_without_a_corner_fill_seven_octants(rng):
     points = cloud(CUBE, rng, 40_000)
     octant = (points > points.min(0) + np.ptp(points, axis=0) / 2) @ [4, 2, 1]
     share = np.bincount(octant, minlength=8) / len(octant)
@@ -57,8 +57,8 @@ def test_the_25_weights_vary_one_parameter_each():
     assert sorted(set(vectors.ravel())) == [0.6, 1, 1.4]
 
 
-def test_the_camera_sees_a_point_where_perspective_puts_it():
-    # At 4 from a camera that sees 45 degrees on 200 pixels, a unit is 100 / tan(22.5) / 4 = 60.4 pixels.
+def test_points_are_projected_in_perspective():
+    # At distance 4, with a field of view of 45 degrees on 200 pixels, a unit is 100 / tan(22.5) / 4 = 60.4 pixels.
     reach = 100 / np.tan(np.pi / 8)
     image = np.zeros((200, 200), np.uint8)
     points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0.5, 0, 1], [0.5, 0, -1]])
@@ -67,13 +67,13 @@ def test_the_camera_sees_a_point_where_perspective_puts_it():
     assert set(zip(*(index.tolist() for index in np.nonzero(image)), strict=True)) == expected
 
 
-def test_a_quarter_turn_brings_the_front_to_the_side():
+def test_a_rotation_by_90_degrees_moves_the_front_to_the_side():
     image = np.zeros((200, 200), np.uint8)
     _project(image, np.array([[0.0, 0, 1]]), 1.0, 0.0, 100 / np.tan(np.pi / 8), 100.5, 100.5)
     assert image[100, 160] == 255
 
 
-def test_an_exploding_system_is_rejected(rng):
+def test_a_diverging_system_is_rejected(rng):
     with pytest.raises(Rejected):
         cloud(3 * CUBE, rng, 1000)
 
@@ -90,7 +90,7 @@ def test_few_draws_are_rejected(rng):
     assert rejected < 15
 
 
-def test_the_thinnest_category_serves_large_images_too():
-    """Its attractor is a curve, whose share of the pixels falls as the sides grow."""
+def test_the_thinnest_category_is_rarely_rejected_in_large_images():
+    """Its attractor is a curve, whose share of the pixels is smaller in larger images."""
     for side in (128, 256, 512):
         assert paint("exfractaldb", 0, 12, side, side).rejects < 10

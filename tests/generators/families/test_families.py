@@ -1,4 +1,4 @@
-"""What every family promises, asked of each line of the table."""
+"""Properties of all families."""
 
 import json
 from dataclasses import FrozenInstanceError, fields, replace
@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from synpat.families import FAMILIES, Image
 from synpat.families.feature_vis import random_weights
 from synpat.rendering import sampling
-from synpat.rendering.sampling import Sample
-from synpat_shards import decode_png, encode_png
+from synpat_shards import Sample, decode_png, encode_png
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -24,12 +23,12 @@ CHEAP: dict[str, dict[str, Any]] = {
     "feature-vis-random": {"width": 4, "steps": 2},
     "feature-vis-dead-leaves": {"steps": 2},
 }
-"""Parameters with which the dear families keep the same promises at a small part of their price."""
+"""Parameters with which expensive families can be tested quickly."""
 CHAOTIC = {"feature-vis-random", "feature-vis-dead-leaves"}
-"""Gradient ascent carries a last bit that processors differ in to the whole picture: no golden pixels."""
+"""Families without golden pixels: gradient ascent amplifies differences between processors in the last bit."""
 
 BOUNDED = [(family, name) for family, model in FAMILIES.items() for name in model.bounds]
-"""Parameters that must lie between two numbers."""
+"""Parameters with bounds."""
 
 every_family = pytest.mark.parametrize("family", list(FAMILIES))
 
@@ -69,13 +68,13 @@ def test_another_seed_or_index_gives_other_pixels(family: str, seed: int, index:
 
 
 def legacy_state() -> np.ndarray:
-    """numpy's global generator, which must not matter."""
+    """Return the state of numpy's global generator."""
     state: Any = np.random.get_state()  # noqa: NPY002
     return state[1].copy()
 
 
 @every_family
-def test_global_random_state_is_neither_read_nor_moved(family: str):
+def test_the_global_random_state_is_neither_used_nor_changed(family: str):
     before = legacy_state()
     first = sample(family, 0, 1, 80, 208)
     assert np.array_equal(before, legacy_state())
@@ -101,7 +100,7 @@ def test_patterns_are_frozen(family: str):
 
 
 @every_family
-def test_no_sample_is_flat_and_rejects_are_rare(family: str):
+def test_no_sample_is_flat_and_rejections_are_rare(family: str):
     samples = [paint(family, 0, index, 80, 208) for index in range(200)]
     for painted in samples:
         counts = np.bincount(painted.image.ravel(), minlength=256)
@@ -113,7 +112,7 @@ def test_no_sample_is_flat_and_rejects_are_rare(family: str):
 
 
 @every_family
-def test_categories_count_up_with_the_index(family: str):
+def test_categories_increase_with_the_index(family: str):
     categories, class_run_length = FAMILIES[family].categories, FAMILIES[family].class_run_length
     assert paint(family, 0, (categories + 1) * class_run_length, 80, 208).category == (1 if categories > 1 else None)
 
@@ -121,30 +120,32 @@ def test_categories_count_up_with_the_index(family: str):
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family not in CHAOTIC])
 @pytest.mark.parametrize(("height", "width"), [(80, 208), (128, 128)])
 def test_golden_pixels(family: str, height: int, width: int, request: pytest.FixtureRequest):
-    """Four samples under one another; a change of pixels must raise the family's version and renew the picture."""
+    """Four samples below one another. A change of pixels needs a new version of the family and a new golden image."""
     sheet = np.concatenate([sample(family, 0, index, height, width) for index in range(4)])
     path = GOLDEN / f"{family}-v{FAMILIES[family].version}-{height}x{width}.png"
     if request.config.getoption("--update-golden"):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(encode_png(sheet))
-    assert path.exists(), "no golden picture: look at the family, then run pytest --update-golden"
+    assert path.exists(), "no golden image: check the images of the family, then run pytest --update-golden"
     golden = decode_png(path.read_bytes()).astype(int)
-    # Sine, cosine and power may differ in the last bit between processors: that moves a grey level by one at most,
-    # or a point by a pixel in very few places.
+    # Sine, cosine and power may differ in the last bit between processors. This changes a grey level by at most one,
+    # or moves very few points by a pixel.
     assert np.mean(np.abs(golden - sheet) > 1) < 0.001
 
 
 @pytest.mark.parametrize(("family", "name"), BOUNDED)
-def test_a_parameter_out_of_its_bounds_is_refused(family: str, name: str):
+def test_a_parameter_out_of_its_bounds_is_rejected(family: str, name: str):
     model = FAMILIES[family]
     pattern = model.draw(np.random.default_rng(0), 0)
     low, high = model.bounds[name]
     for wrong in (low - 1, high + 1, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match=f"{name} must lie between {low} and {high}, got {wrong}"):
+        with pytest.raises(ValueError, match=f"{name} must be between {low} and {high}, got {wrong}"):
             replace(pattern, **{name: wrong})
 
 
 @every_family
-def test_every_number_among_the_parameters_has_bounds(family: str):
+def test_every_numeric_parameter_has_bounds(family: str):
     numbers = {field.name for field in fields(FAMILIES[family]) if field.type in (int, float)}
-    assert numbers - {"category"} <= FAMILIES[family].bounds.keys()  # the classes of a folder of shaders are its files
+    assert (
+        numbers - {"category"} <= FAMILIES[family].bounds.keys()
+    )  # the number of categories depends on the folder of shaders

@@ -1,4 +1,4 @@
-"""Feature visualisations: the network's shape, the list of units, an ascent that ascends, and what is refused."""
+"""Feature visualisations: shape of the network, list of units, gradient ascent, and invalid parameters."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from synpat.families.feature_vis import (
     FeatureVisRandom,
     _layout,
     _random_weights,
-    _shaken,
+    _transformed,
     _units,
     encoder_digest,
     pooled_features,
@@ -49,7 +49,7 @@ def test_the_network_is_resnet_50():
     assert pooled_features(_random_weights(4, "cpu"), torch.zeros(2, 3, 64, 96)).shape == (2, 128)
 
 
-def test_random_weights_keep_the_variance_of_rectified_features():
+def test_random_weights_have_the_variance_of_kaiming_initialisation():
     weights = random_weights(16)
     kernel = weights["layer1.0.conv2.weight"]
     assert kernel.std() == pytest.approx(np.sqrt(2 / (16 * 9)), rel=0.05)
@@ -66,22 +66,22 @@ def test_units_are_listed_singly_and_then_in_pairs():
     assert _units(OBJECTIVES - 1)[0] <= 50
 
 
-def test_the_ascent_raises_the_unit_that_it_is_for():
-    # Compared under the same paint, so that only the steps differ.
+def test_gradient_ascent_increases_the_activation_of_its_unit():
+    # With the same generator, so that only the number of steps differs.
     for unit in (5, 77):
-        little = FeatureVisRandom(first=unit, steps=1, width=4).render(np.random.default_rng(0), 64, 64)
-        much = FeatureVisRandom(first=unit, steps=60, width=4).render(np.random.default_rng(0), 64, 64)
-        assert activation(much, unit) > activation(little, unit)
+        early = FeatureVisRandom(first=unit, steps=1, width=4).render(np.random.default_rng(0), 64, 64)
+        late = FeatureVisRandom(first=unit, steps=60, width=4).render(np.random.default_rng(0), 64, 64)
+        assert activation(late, unit) > activation(early, unit)
 
 
 @pytest.mark.parametrize(("height", "width"), [(80, 208), (9, 16)])
-def test_an_image_has_the_size_asked_for_and_uses_the_whole_range(height: int, width: int):
+def test_an_image_has_the_requested_size_and_the_full_range(height: int, width: int):
     image = FeatureVisRandom(first=3, second=9, **SMALL).render(np.random.default_rng(0), height, width)
     assert image.shape == (height, width, 3)
     assert (image.min(), image.max()) == (0, 255)
 
 
-def test_the_same_arguments_give_the_same_pixels_whatever_torch_was_seeded_with():
+def test_pixels_do_not_depend_on_the_seed_of_torch():
     images = []
     for seed in (0, 1):
         torch.manual_seed(seed)
@@ -89,7 +89,7 @@ def test_the_same_arguments_give_the_same_pixels_whatever_torch_was_seeded_with(
     assert np.array_equal(*images)
 
 
-def test_the_number_of_threads_does_not_matter():
+def test_pixels_do_not_depend_on_the_number_of_threads():
     before, images = torch.get_num_threads(), []
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -99,31 +99,31 @@ def test_the_number_of_threads_does_not_matter():
     assert np.array_equal(*images)
 
 
-def test_shaking_pads_and_keeps_the_middle_near_its_place():
+def test_random_transforms_pad_the_image_and_keep_its_centre():
     image = torch.zeros(1, 3, 80, 120)
     image[:, :, 30:50, 45:75] = 1
     for seed in range(20):
-        shaken = _shaken(np.random.default_rng(seed), image)
-        assert shaken.shape[2] >= 104
-        bright = (shaken[0, 0] > 0.75).nonzero().float().mean(0)
+        transformed = _transformed(np.random.default_rng(seed), image)
+        assert transformed.shape[2] >= 104
+        bright = (transformed[0, 0] > 0.75).nonzero().float().mean(0)
         assert (bright - torch.tensor([52.0, 72.0])).abs().max() < 20
 
 
-def test_a_trained_encoder_is_read_and_its_file_is_pinned(encoder: Path):
+def test_a_trained_encoder_is_loaded_and_its_checksum_recorded(encoder: Path):
     resolved_parameters = FeatureVisDeadLeaves.resolved_parameters({"encoder": str(encoder)})
     assert resolved_parameters == {"encoder": str(encoder), "sha256": encoder_digest(str(encoder))}
     image = FeatureVisDeadLeaves(first=1, steps=2, **resolved_parameters).render(np.random.default_rng(0), 48, 48)
     assert image.shape == (48, 48, 3)
 
 
-def test_another_encoder_than_the_one_asked_for_is_refused(encoder: Path):
+def test_an_encoder_with_another_checksum_is_rejected(encoder: Path):
     pattern = FeatureVisDeadLeaves(first=1, steps=2, encoder=str(encoder), sha256="0" * 64)
-    with pytest.raises(ValueError, match="is not the file that was asked for"):
+    with pytest.raises(ValueError, match="pass the file that the set started with"):
         pattern.render(np.random.default_rng(0), 48, 48)
 
 
 @pytest.mark.parametrize("encoder", ["", "/nowhere/encoder.pt"])
-def test_without_an_encoder_the_way_to_make_one_is_told(encoder: str):
+def test_a_missing_encoder_is_reported_with_the_script_that_trains_one(encoder: str):
     pattern = FeatureVisDeadLeaves(first=1, encoder=encoder)
     with pytest.raises(ValueError, match=r"tools/train_dead_leaves_encoder\.py"):
         pattern.render(np.random.default_rng(0), 48, 48)
@@ -131,40 +131,40 @@ def test_without_an_encoder_the_way_to_make_one_is_told(encoder: str):
         FeatureVisDeadLeaves.resolved_parameters({"encoder": encoder})
 
 
-def test_a_file_that_holds_no_network_is_refused(tmp_path: Path):
+def test_an_invalid_encoder_file_is_rejected(tmp_path: Path):
     path = tmp_path / "broken.pt"
     path.write_bytes(b"not weights")
-    with pytest.raises(ValueError, match="holds no weights of a ResNet-50"):
+    with pytest.raises(ValueError, match="does not contain the weights of a ResNet-50"):
         FeatureVisDeadLeaves(first=1, encoder=str(path)).render(np.random.default_rng(0), 48, 48)
 
 
-def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
+def test_without_torch_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ValueError, match=r"pip install 'synpat\[neural\]'"):
         FeatureVisRandom(first=0, **SMALL).render(np.random.default_rng(0), 16, 16)
 
 
-def test_a_device_that_torch_does_not_know_is_refused():
+def test_an_invalid_device_is_rejected():
     with pytest.raises(ValueError, match="device must be cpu, cuda or cuda:N, got 'gpu'"):
         FeatureVisRandom(first=0, device="gpu")
 
 
-def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_gpu_is_reported(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(ValueError, match=r"there is no cuda:1: torch sees 1 GPUs\. Leave the parameter device out"):
+    with pytest.raises(ValueError, match=r"device cuda:1 does not exist: torch finds 1 GPUs\. Omit the parameter"):
         paint("feature-vis-random", 0, 0, 32, 32, parameters=SMALL | {"device": "cuda:1"})
 
 
-def test_a_batch_that_finds_no_memory_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_out_of_memory_in_a_batch_is_reported(monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(feature_vis, "_ascended", full)
-    with pytest.raises(ValueError, match="no memory for a batch of 3: take a smaller one, or fewer workers"):
+    monkeypatch.setattr(feature_vis, "_optimised", full)
+    with pytest.raises(ValueError, match="out of memory for a batch of 3: use a smaller batch or fewer workers"):
         paint("feature-vis-random", 0, 0, 32, 32, parameters=SMALL | {"batch": 3})
 
 
-def test_a_batch_climbs_as_its_samples_do_alone():
+def test_samples_in_a_batch_agree_with_single_samples():
     patterns = [FeatureVisRandom(first=3, steps=3, width=4), FeatureVisRandom(first=9, second=1, steps=3, width=4)]
     together = FeatureVisRandom.render_batch(patterns, [np.random.default_rng(i) for i in range(2)], 48, 64)
     for seed, (pattern, image) in enumerate(zip(patterns, together, strict=True)):
@@ -173,7 +173,7 @@ def test_a_batch_climbs_as_its_samples_do_alone():
     assert abs(np.corrcoef(together[0].ravel(), together[1].ravel())[0, 1]) < 0.5
 
 
-def test_a_batch_is_the_same_whichever_of_its_samples_is_asked_for():
+def test_a_batch_does_not_depend_on_the_order_of_requests():
     given = SMALL | {"batch": 3}
     forwards = [paint("feature-vis-random", 0, index, 24, 32, parameters=given).image for index in range(5)]
     backwards = [paint("feature-vis-random", 0, index, 24, 32, parameters=given).image for index in reversed(range(5))]

@@ -1,4 +1,4 @@
-"""What FractalDB promises: the published search finds its classes, and known attractors come out as they should."""
+"""FractalDB: the published category search, and known attractors."""
 
 import numpy as np
 import pytest
@@ -19,9 +19,9 @@ from synpat.families.fractaldb import (
 from synpat.family import Rejected
 
 SQUARE = np.array([[0.5, 0, 0, 0.5, e, f] for e in (0, 0.5) for f in (0, 0.5)])
-"""The attractor is the unit square, evenly covered."""
+"""System whose attractor is the uniformly covered unit square."""
 SIERPINSKI = np.array([[0.5, 0, 0, 0.5, e, f] for e, f in ((0, 0), (0.5, 0), (0, 0.5))])
-"""The attractor is the Sierpinski triangle with corners (0, 0), (1, 0), (0, 1)."""
+"""System whose attractor is the Sierpinski triangle with corners (0, 0), (1, 0), (0, 1)."""
 
 
 @pytest.fixture
@@ -29,46 +29,46 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_a_filled_square_lights_what_chance_leaves_lit(rng):
-    # 100,000 points fall evenly on the 500 x 500 pixels within the padding.
+def test_the_filling_rate_of_a_square_is_the_expected_one(rng):
+    # 100,000 points are uniformly distributed over the 500 x 500 pixels inside the padding.
     expected = 500**2 * (1 - np.exp(-100_000 / 500**2)) / 512**2
     assert filling_rate(SQUARE, rng) == pytest.approx(expected, rel=0.01)
 
 
 def test_points_of_the_sierpinski_triangle_avoid_the_holes(rng):
     points, _, _ = _orbit(system_of(SIERPINSKI), rng, 20_000)
-    # In binary, no digit of x and of y is 1 at the same place; (0, 0) starts on the attractor.
+    # In binary, x and y never have a digit 1 at the same position. The start (0, 0) is on the attractor.
     y, x = (points * 2**30).astype(np.int64)
     assert not np.any(x >> 20 & y >> 20)
 
 
-def test_maps_are_taken_in_proportion_to_their_determinants(rng):
+def test_maps_are_selected_in_proportion_to_their_determinants(rng):
     maps = np.array([[0.1, 0, 0, 0.3, 0, 0], [0.3, 0, 0, 0.3, 0.5, 0], [0, 0.2, 0.3, 0, 0, 0.5]])
     y, x = _orbit(system_of(maps), rng, 200_000)[0]
     assert np.mean((x >= 0.5) & (y < 0.4)) == pytest.approx(9 / 18, abs=0.01)
     assert np.mean(y >= 0.5) == pytest.approx(6 / 18, abs=0.01)
 
 
-def test_an_exploding_system_is_stopped_and_fills_nothing(rng):
+def test_a_diverging_system_is_rejected_and_has_filling_rate_0(rng):
     maps = np.array([[1.2, 0, 0, 1.2, 1, 1], [1.1, 0, 0, 1.1, -1, 1]])
     with pytest.raises(Rejected, match="farther than"):
         _orbit(system_of(maps), rng, 10_000)
     assert filling_rate(maps, rng) == 0
 
 
-def test_the_search_finds_the_categories_that_are_shipped():
-    # The whole table takes tools/search_fractaldb.py a minute or two; its first eight take a second.
+def test_the_search_finds_the_stored_categories():
+    # tools/search_fractaldb.py takes a minute or two for the complete table; the first eight categories take a second.
     table = _table()
     assert [number for number in range(table[7] + 1) if is_category(number)] == table[:8]
 
 
-def test_any_shipped_category_passes_the_search_again():
+def test_stored_categories_are_accepted_by_the_search():
     table = _table()
     assert len(table) == len(set(table)) == FractalDB.categories
     assert all(is_category(number) for number in table[::50])
 
 
-def test_maps_per_category_are_few_as_in_the_published_table():
+def test_the_number_of_maps_has_the_published_distribution():
     share = np.bincount([len(candidate(number)) for number in _table()], minlength=8)[2:] / 1000
     published = np.array([231, 294, 218, 146, 77, 34]) / 1000
     assert np.allclose(share, published, atol=0.035)
@@ -83,18 +83,18 @@ def test_the_25_weights_vary_one_parameter_each():
 
 
 @pytest.mark.parametrize("share", [[1.0], [0.5, 0.5], [9, 3, 6], [1, 0, 1e-6, 8], [5, 1, 1, 1, 1, 1, 30]])
-def test_random_numbers_pick_the_maps_by_their_determinants(share):
+def test_the_alias_table_has_the_right_probabilities(share):
     maps = np.zeros((len(share), 6))
     maps[:, 0], maps[:, 3] = share, 1
     system = system_of(maps)
-    # A column ends at an eighth of the 2**32 numbers after where it begins.
+    # Each column has an eighth of the 2**32 numbers.
     ends = 2**29 * np.arange(9)
     below, above = system.bounds.astype(np.int64) - ends[:-1], ends[1:] - system.bounds.astype(np.int64)
     numbers = np.bincount(system.choices, np.stack([below, above], 1).ravel(), len(share))
     assert numbers / 2**32 == pytest.approx(np.array(share) / sum(share), abs=1e-8)
 
 
-def test_patches_light_half_of_what_they_cover(rng):
+def test_patches_light_half_of_their_pixels(rng):
     points, box, numbers = _orbit(system_of(SQUARE), rng, 200_000)
     bits = np.zeros((128 + SPARE, (128 + SPARE) // 8 + 1), np.uint8)
     _stamp(bits, points, box, numbers, 128, 128)
@@ -105,21 +105,21 @@ def test_patches_light_half_of_what_they_cover(rng):
     assert not image[:, : PADDING + 1].any()
 
 
-def test_all_511_patches_are_laid_where_their_points_are(rng):
-    """One point an image, at the same pixel: what is lit is its patch."""
+def test_all_511_patches_are_drawn_at_the_position_of_their_point(rng):
+    """Each image has one point, always at the same pixel, so the lit pixels are its patch."""
     box = np.array([[0.0, 1], [0, 1]])
     found = set()
     for number in np.linspace(0, 2**32 - 1, 1022).astype(np.uint32):
         bits = np.zeros((64 + SPARE, (64 + SPARE) // 8 + 1), np.uint8)
         _stamp(bits, np.array([[0.5], [0.44]]), box, np.array([number]), 64, 64)
         image = np.unpackbits(bits, axis=1, bitorder="little")
-        patch = image[33:36, 29:32]  # 0.5 and 0.44 of the 52 pixels within the padding, 1 pixel on
+        patch = image[33:36, 29:32]  # at 0.5 and 0.44 of the 52 pixels inside the padding, plus 1
         assert patch.sum() == image.sum()
         found.add(int(patch.ravel() @ 2 ** np.arange(9)))
     assert found == set(range(1, 512))
 
 
-def test_an_attractor_reaches_the_padding_on_all_four_sides(rng):
+def test_an_attractor_extends_to_the_padding_on_all_sides(rng):
     image = FractalDB(category=0, weight=0).render(rng, 90, 300)
     rows, columns = np.nonzero(image)
     assert rows.min() == pytest.approx(PADDING + 1, abs=2)
@@ -128,7 +128,7 @@ def test_an_attractor_reaches_the_padding_on_all_four_sides(rng):
     assert columns.max() == pytest.approx(300 - PADDING + 3, abs=3)
 
 
-def test_flips_turn_the_same_picture():
+def test_flips_mirror_the_same_image():
     plain, turned = (
         FractalDB(category=3, weight=0, flip_y=flip, flip_x=flip).render(np.random.default_rng(1), 80, 208)
         for flip in (False, True)
@@ -136,7 +136,7 @@ def test_flips_turn_the_same_picture():
     assert np.array_equal(turned, plain[::-1, ::-1])
 
 
-def test_explosions_and_empty_instances_are_rejected_and_rare():
+def test_diverging_and_empty_instances_are_rejected_and_rare():
     rejected = 0
     for category in range(0, 1000, 10):
         pattern = FractalDB.draw(np.random.default_rng(category), category)
@@ -150,12 +150,12 @@ def test_explosions_and_empty_instances_are_rejected_and_rare():
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 300), (20, 13), (300, 9)])
-def test_small_images_keep_less_padding(rng, height, width):
+def test_small_images_have_less_padding(rng, height, width):
     image = FractalDB(category=0, weight=0).render(rng, height, width)
     assert image.shape == (height, width)
     assert image.any()
 
 
-def test_an_image_below_8_pixels_is_refused(rng):
-    with pytest.raises(ValueError, match="8 pixels a side or more, got 7x99"):
+def test_a_side_below_8_pixels_is_rejected(rng):
+    with pytest.raises(ValueError, match="at least 8 pixels per side, got 7x99"):
         FractalDB(category=0, weight=0).render(rng, 7, 99)

@@ -1,4 +1,4 @@
-"""What the IFS family promises: systems that contract to the sigma factor, attractors that fill what the paper's do."""
+"""IFS: contracting systems with the given sigma factor, and filling rates as in the paper."""
 
 import colorsys
 
@@ -34,14 +34,14 @@ def test_singular_values_are_ordered_and_add_up_to_the_sigma_factor(rng, n):
         assert (5 + n) / 2 <= np.sum(first + 2 * second) <= (6 + n) / 2
 
 
-def test_every_map_of_every_category_contracts():
+def test_every_map_of_every_category_is_contracting():
     for category in range(IFS.categories):
         values = np.linalg.svd(system(category)[:, :4].reshape(-1, 2, 2), compute_uv=False)
         assert values.max() <= 1 + 1e-9
     assert {len(system(category)) for category in range(50)} == {2, 3, 4}
 
 
-def test_a_jittered_system_still_contracts_and_differs_in_one_map(rng):
+def test_a_jittered_system_is_contracting_and_differs_in_one_map(rng):
     changed = 0
     for category in range(300):
         maps = jittered(system(category), rng)
@@ -54,7 +54,7 @@ def test_a_jittered_system_still_contracts_and_differs_in_one_map(rng):
     assert changed > 270
 
 
-def test_the_filling_rate_is_the_published_one(rng):
+def test_the_filling_rate_agrees_with_the_published_one(rng):
     fill = []
     for category in range(250):
         orbit, box = _orbit(system(category), rng, 100_000)
@@ -72,7 +72,7 @@ def test_an_orbit_starts_on_the_attractor(rng):
     assert (a * x + b * y + e, c * x + d * y + f) == pytest.approx((x, y))
 
 
-def test_points_in_a_filled_square_are_even(rng):
+def test_points_in_a_square_are_uniformly_distributed(rng):
     square = np.array([[0.5, 0, 0, 0.5, e, f] for e in (0, 0.5) for f in (0, 0.5)])
     orbit, box = _orbit(square, rng, 200_000)
     assert np.allclose(box, [[0, 1], [0, 1]], atol=0.01)
@@ -80,7 +80,7 @@ def test_points_in_a_filled_square_are_even(rng):
     assert np.all(np.abs(counts / 2000 - 1) < 0.12)
 
 
-def test_painting_is_the_count_of_points_spread_over_the_stencil(rng):
+def test_the_image_shows_the_counts_of_points_spread_over_the_stencil(rng):
     orbit = rng.uniform(-0.2, 1.2, (2, 3000))
     box = np.stack([orbit.min(1), orbit.max(1)], 1)
     stencil = 0b100_010_011
@@ -90,14 +90,14 @@ def test_painting_is_the_count_of_points_spread_over_the_stencil(rng):
     counts = np.zeros((80, 120), np.int64)
     y, x = np.floor(orbit * [[40], [-60]] + [[0], [60]]).astype(int)
     np.add.at(counts, (y + 20, x + 30), 1)
-    counts[:20] = counts[60:] = counts[:, :30] = counts[:, 90:] = 0  # what falls beside the image does not count
+    counts[:20] = counts[60:] = counts[:, :30] = counts[:, 90:] = 0  # points outside the image are ignored
     bits = [bit for bit in range(9) if stencil >> bit & 1]
     spread = np.sum([np.roll(counts, (1 - bit // 3, 1 - bit % 3), (0, 1)) for bit in bits], axis=0)
     expected = 255 * spread[20:60, 30:90] // spread.max()
     assert np.array_equal(image[:, :, 0], expected)
 
 
-def test_colours_are_those_of_the_hue_saturation_value_cone(rng):
+def test_colours_agree_with_colorsys(rng):
     hue, saturation, value = rng.uniform(0, 1, (3, 200))
     expected = [255 * np.array(colorsys.hsv_to_rgb(*colour)) for colour in zip(hue, saturation, value, strict=True)]
     assert np.allclose(_rgb(hue, saturation, value), expected, atol=0.51)
@@ -105,7 +105,7 @@ def test_colours_are_those_of_the_hue_saturation_value_cone(rng):
     assert _background_palette(rng).shape == _foreground_palette(rng).shape == (256, 3)
 
 
-def test_plasma_is_stretched_and_smooth(rng):
+def test_plasma_has_the_full_range_and_is_smooth(rng):
     for height, width in ((64, 64), (80, 208), (50, 33), (1, 7)):
         plasma = _plasma(rng, height, width)
         assert plasma.shape == (height, width)
@@ -116,7 +116,7 @@ def test_plasma_is_stretched_and_smooth(rng):
     assert near < far / 5
 
 
-def test_grey_levels_reach_white_on_black(rng):
+def test_without_colour_levels_range_from_black_to_white(rng):
     image = IFS(category=1, colour=False).render(rng, 128, 128)
     assert image.shape == (128, 128)
     assert (image.min(), image.max()) == (0, 255)

@@ -1,4 +1,4 @@
-"""Perlin noise against its definition, written here once more, slowly."""
+"""Perlin noise compared with a slow implementation of its definition."""
 
 import math
 
@@ -9,7 +9,7 @@ from synpat.families.perlin import DIRECTIONS, GRADIENTS, Perlin, _add_octave
 
 
 def noise_at(y: float, x: float, gradient_y: np.ndarray, gradient_x: np.ndarray) -> float:
-    """Perlin's noise at one point, in units of cells: the definition of 1985 with the fade of 2002."""
+    """Return Perlin noise at one point, in units of cells: the definition of 1985 with the fade of 2002."""
     row, column = math.floor(y), math.floor(x)
     v, u = y - row, x - column
 
@@ -26,7 +26,7 @@ def noise_at(y: float, x: float, gradient_y: np.ndarray, gradient_x: np.ndarray)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 4), (5, 2), (8, 10)])
-def test_the_kernel_computes_the_definition(rows: int, columns: int):
+def test_the_kernel_agrees_with_the_definition(rows: int, columns: int):
     height, width = 37, 41
     draws = np.random.default_rng(0).random((rows + 1, columns + 1), np.float32)
     gradients = np.moveaxis(GRADIENTS[(draws * DIRECTIONS).astype(int)], 2, 0)
@@ -38,13 +38,13 @@ def test_the_kernel_computes_the_definition(rows: int, columns: int):
             assert noise[y, x] == pytest.approx(expected, abs=1e-5)
 
 
-def test_gradients_are_unit_vectors_evenly_round_the_circle():
+def test_gradients_are_evenly_spaced_unit_vectors():
     angles = np.sort(np.arctan2(*GRADIENTS.T))
     assert np.allclose(np.hypot(*GRADIENTS.T), 1, atol=1e-6)
     assert np.allclose(np.diff(angles), 2 * np.pi / DIRECTIONS, atol=1e-5)
 
 
-def test_twice_the_cells_mean_twice_the_frequency():
+def test_twice_the_cells_give_twice_the_frequency():
     def centre(columns: int) -> float:
         pattern = Perlin(rows=4, columns=columns, octaves=1)
         images = np.stack([pattern.render(np.random.default_rng(i), 80, 208) for i in range(50)]).astype(float)
@@ -54,14 +54,14 @@ def test_twice_the_cells_mean_twice_the_frequency():
     assert centre(20) / centre(10) == pytest.approx(2, rel=0.15)
 
 
-def test_octaves_finer_than_four_pixels_are_left_out():
+def test_octaves_finer_than_four_pixels_are_omitted():
     coarse, fine = (Perlin(rows=11, columns=11, octaves=octaves) for octaves in (1, 16))
     assert np.array_equal(
         coarse.render(np.random.default_rng(0), 80, 80), fine.render(np.random.default_rng(0), 80, 80)
     )
 
 
-def test_every_image_uses_the_whole_range_of_grey():
+def test_every_image_has_the_full_range_of_grey_levels():
     for seed in range(20):
         image = Perlin(rows=2, columns=3, octaves=3).render(np.random.default_rng(seed), 80, 208)
         assert (image.min(), image.max()) == (0, 255)

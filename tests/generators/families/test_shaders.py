@@ -1,4 +1,4 @@
-"""What the procedural programs promise: operations that do what they are called, programs that are never flat."""
+"""Procedural programs: operations compared with their formulas, and programs that are not flat."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def plane(rng) -> np.ndarray:
-    """The pairs (u, v) of a thousand places, float32 [2, 1000]."""
+    """Return the coordinates (u, v) of a thousand random positions, float32 [2, 1000]."""
     return rng.uniform(-2, 2, (2, 1000)).astype(np.float32)
 
 
@@ -55,16 +55,16 @@ def _noise(plane: np.ndarray, frequency: float, octaves: int, gradient: bool) ->
     return result
 
 
-def test_sine_and_angle_are_those_of_mathematics():
+def test_sine_and_angle_agree_with_numpy():
     turns = np.linspace(-3, 3, 2001, dtype=np.float32)
     assert np.allclose([shaders._sine(t) for t in turns], np.sin(2 * np.pi * turns), atol=3e-6)
     angle = np.linspace(-np.pi, np.pi, 721)
     y, x = np.sin(angle).astype(np.float32), np.cos(angle).astype(np.float32)
-    ours = [shaders._half_angle(b, a) for b, a in zip(y, x, strict=True)]
-    assert np.allclose(ours, np.abs(angle) / (2 * np.pi), atol=3e-6)
+    actual = [shaders._half_angle(b, a) for b, a in zip(y, x, strict=True)]
+    assert np.allclose(actual, np.abs(angle) / (2 * np.pi), atol=3e-6)
 
 
-def test_planes_are_turned_as_complex_numbers_are(plane):
+def test_transforms_of_planes_agree_with_complex_arithmetic(plane):
     z = plane[0] + 1j * plane[1]
     cases = {
         shaders.ROTATE: ((0.15, 1.3, 0.2, -0.4), 1.3 * z * np.exp(0.3j * np.pi) + 0.2 - 0.4j),
@@ -84,18 +84,18 @@ def test_a_fold_mirrors_one_side_onto_the_other(plane):
     assert np.allclose(_turned(shaders.FOLD, folded, 0.1, 0.2), folded, atol=1e-5)
 
 
-def test_tilings_repeat_and_mirrored_ones_have_no_jumps():
+def test_tilings_are_periodic_and_mirrored_ones_continuous():
     ramp = np.stack([np.linspace(-3, 3, 6001, dtype=np.float32)] * 2)
     for operation, period in ((shaders.TILE, 1), (shaders.MIRROR, 2)):
         tiled, later = (_turned(operation, ramp + shift, 1, 0.3, 1, 0.3) for shift in (0, np.float32(period)))
         assert tiled.min() >= -1 - 1e-5
         assert tiled.max() <= 1 + 1e-5
         same = np.abs(tiled - later) < 1e-4
-        assert same.mean() > 0.998  # rounding may move a jump by a place
+        assert same.mean() > 0.998  # rounding may shift a jump by one position
     assert np.abs(np.diff(_turned(shaders.MIRROR, ramp, 1, 0.3, 1, 0.3))).max() < 0.003
 
 
-def test_sources_are_the_formulas_that_they_are_called_after(plane):
+def test_sources_agree_with_their_formulas(plane):
     u, v = plane.astype(float)
     radius = np.hypot(u, v)
     assert np.allclose(_read(shaders.STRIPES, plane, 2, -1, 0.1), np.sin(2 * np.pi * (2 * u - v + 0.1)), atol=1e-4)
@@ -104,7 +104,7 @@ def test_sources_are_the_formulas_that_they_are_called_after(plane):
     assert np.allclose(_read(shaders.BOX, plane, 0.5, 0.3), np.maximum(np.abs(u) - 0.5, np.abs(v) - 0.3), atol=1e-5)
 
 
-def test_orbits_stay_inside_the_filled_julia_set_and_leave_from_outside():
+def test_orbits_stay_inside_the_filled_julia_set_or_escape():
     # For c = 0 the set is the unit disc.
     inside, outside = (np.array([[r], [0]], np.float32) for r in (0.5, 1.9))
     assert _read(shaders.TRAP, inside, 0, 0, 1)[0] == pytest.approx(-1, abs=0.01)
@@ -112,7 +112,7 @@ def test_orbits_stay_inside_the_filled_julia_set_and_leave_from_outside():
     assert _read(shaders.ESCAPE, outside, 0, 0, 1)[0] < -0.9
 
 
-def test_curves_bend_as_their_formulas(rng):
+def test_curves_agree_with_their_formulas(rng):
     s = rng.uniform(-2, 2, 1000).astype(np.float32)
     assert np.allclose(_bent(shaders.SINE, s, 0.5, 0.1), np.sin(2 * np.pi * (0.5 * s + 0.1)), atol=1e-4)
     assert np.allclose(_bent(shaders.POWER, s), s * np.abs(s), atol=1e-5)
@@ -124,7 +124,7 @@ def test_curves_bend_as_their_formulas(rng):
     assert np.all(np.diff(step[np.argsort(s)]) >= -1e-6)
 
 
-def test_gradient_noise_is_zero_on_its_lattice_and_smooth_between():
+def test_gradient_noise_is_zero_on_the_lattice_and_smooth_between():
     lattice = np.stack(np.meshgrid(np.arange(-8, 8), np.arange(-8, 8))).reshape(2, -1).astype(np.float32)
     assert np.all(_noise(lattice, 1, 1, True) == 0)
     assert np.std(_noise(lattice, 1, 1, False)) > 0.3
@@ -135,7 +135,7 @@ def test_gradient_noise_is_zero_on_its_lattice_and_smooth_between():
         assert np.std(values) > 0.15
 
 
-def test_noise_has_no_preferred_sign(rng):
+def test_noise_has_mean_0(rng):
     plane = rng.uniform(-1000, 1000, (2, 100_000)).astype(np.float32)
     for gradient in (False, True):
         values = _noise(plane, 1, 3, gradient)
@@ -148,15 +148,15 @@ def test_cells_are_distances_to_scattered_points():
     result = np.empty(160_000, np.float32)
     shaders._cells(result, x.ravel(), y.ravel(), _numbers(1), np.uint32(3))
     distance = (result.reshape(400, 400) + 1) / 2
-    # Nothing grows faster than a distance does, and each of the 10 x 10 cells has a point.
+    # The slope of a distance is at most 1, and each of the 10 x 10 cells has a point.
     assert np.abs(np.diff(distance)).max() <= 1 / 40 + 1e-5
     lowest = distance.reshape(10, 40, 10, 40).min((1, 3))
     assert np.mean(lowest < 0.03) > 0.9
 
 
-def test_the_machine_paints_what_the_formula_says():
+def test_the_virtual_machine_agrees_with_a_formula():
     moving = np.zeros((1, shaders.NUMBERS, 5))
-    moving[0, :3, 0] = 1.5, 0.5, 0.2  # stripes, whose phase grows by 0.1 a second
+    moving[0, :3, 0] = 1.5, 0.5, 0.2  # stripes whose phase increases by 0.1 per second
     moving[0, 2, 1] = 0.1
     colours = np.zeros((3, 4, 5))
     colours[:, :, 0] = [[0.5, 0.4, 0.3, 0.0], [0.5, 0.3, 0.6, 0.1], [0.4, 0.4, 0.2, 0.7]]
@@ -175,7 +175,7 @@ def test_the_machine_paints_what_the_formula_says():
     assert np.abs(image - 255 * np.clip(expected, 0, 1)).max() < 0.51
 
 
-def test_programs_have_10_to_60_steps_and_read_only_what_is_written(rng):
+def test_programs_have_10_to_60_steps_and_read_only_written_registers(rng):
     lengths = []
     for _ in range(100):
         code = random_program(rng).code
@@ -189,7 +189,7 @@ def test_programs_have_10_to_60_steps_and_read_only_what_is_written(rng):
     assert 20 < np.mean(lengths) < 40
 
 
-def test_every_step_of_a_program_matters(rng):
+def test_the_result_of_every_step_is_used(rng):
     for _ in range(30):
         program = random_program(rng)
         used = {program.shape, program.shade}
@@ -212,7 +212,7 @@ def test_the_categories_whose_first_program_is_flat_are_listed():
     assert flat == FIRST_IS_FLAT
 
 
-def test_a_class_is_a_program_and_an_instance_its_moment():
+def test_a_class_determines_the_program_and_an_instance_the_time():
     early, late = (Shaders(category=4, time=time, jitter=0).render(np.random.default_rng(0), 64, 64) for time in (1, 8))
     assert np.array_equal(early, Shaders(category=4, time=1, jitter=0).render(np.random.default_rng(9), 64, 64))
     assert not np.array_equal(early, late)
@@ -220,7 +220,7 @@ def test_a_class_is_a_program_and_an_instance_its_moment():
     assert not np.array_equal(early, shaken)
 
 
-def test_a_flat_picture_is_rejected():
+def test_a_flat_image_is_rejected():
     flat = Program(
         code=np.array([[shaders.STRIPES, 2, 0, 0, 0]], np.int32),
         numbers=np.zeros((1, shaders.NUMBERS, 5)),
@@ -232,7 +232,7 @@ def test_a_flat_picture_is_rejected():
         run(flat, np.random.default_rng(0), 32, 32, time=1)
 
 
-def test_what_is_not_a_number_is_rejected():
+def test_an_image_that_is_not_finite_is_rejected():
     numbers = np.zeros((1, shaders.NUMBERS, 5))
     numbers[:, :, 0] = np.nan
     program = Program(
@@ -242,7 +242,7 @@ def test_what_is_not_a_number_is_rejected():
         shape=2,
         shade=2,
     )
-    with pytest.raises(Rejected, match="not a number"):
+    with pytest.raises(Rejected, match="not finite"):
         run(program, np.random.default_rng(0), 32, 32, time=1)
 
 
@@ -258,6 +258,6 @@ def test_few_draws_are_rejected(rng):
     assert rejected <= 3
 
 
-def test_a_program_that_there_is_not_is_refused():
-    with pytest.raises(ValueError, match="category must lie between 0 and 999, got 1000"):
+def test_a_category_out_of_range_is_rejected():
+    with pytest.raises(ValueError, match="category must be between 0 and 999, got 1000"):
         Shaders(category=1000, time=1.0).render(np.random.default_rng(0), 8, 8)

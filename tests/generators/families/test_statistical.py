@@ -1,4 +1,4 @@
-"""The statistical models against the statistics that they impose."""
+"""Statistical models: the images have the imposed statistics."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def with_spectrum(images: np.ndarray, slope_y: float, slope_x: float) -> np.ndar
 
 
 def slope_along_axis(channels: np.ndarray, axis: int) -> float:
-    """Power by which the Fourier magnitude falls along one axis, the other frequency being zero."""
+    """Return the exponent of the Fourier magnitude along one axis, with the other frequency 0."""
     magnitude = np.abs(np.fft.fft2(channels.astype(np.float64))).mean(0)
     line = magnitude[:, 0] if axis == 0 else magnitude[0]
     half = len(line) // 2
@@ -46,7 +46,7 @@ def test_the_imposed_slope_is_recovered_along_each_axis(slope_y: float, slope_x:
     assert slope_along_axis(imposed, 1) == pytest.approx(slope_x, abs=0.02)
 
 
-def test_imposing_keeps_phase_mean_and_deviation_so_that_once_is_ten_times():
+def test_imposing_a_spectrum_keeps_mean_and_deviation_and_is_idempotent():
     noise = np.random.default_rng(0).random((3, 64, 96), np.float32) * 256
     once = with_spectrum(noise, 1.2, 1.3)
     assert np.allclose(once.mean((1, 2)), noise.mean((1, 2)), rtol=1e-4)
@@ -62,7 +62,7 @@ def test_slopes_follow_the_prior():
     assert difference.std() == pytest.approx(0.05, abs=0.003)
 
 
-def test_colour_space_is_a_rotation_that_decorrelates_its_own_image():
+def test_the_colour_space_is_a_rotation_that_decorrelates_its_image():
     bands = _colour_bands(np.random.default_rng(3), 80, 208)
     mean, axes = _colour_space(bands)
     assert np.allclose(axes @ axes.T, np.eye(3), atol=1e-5)
@@ -70,35 +70,35 @@ def test_colour_space_is_a_rotation_that_decorrelates_its_own_image():
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 1e-3 * covariance.max()
 
 
-def test_colour_image_has_three_channels_and_uses_the_whole_range():
+def test_a_colour_image_has_three_channels_and_the_full_range():
     image = Spectrum(slope_y=1.5, slope_x=1.5).render(np.random.default_rng(0), 80, 208)
     assert image.shape == (80, 208, 3)
     assert (image.min(), image.max()) == (0, 255)
 
 
-def test_the_steepest_slope_that_is_taken_paints_the_longest_image():
+def test_the_steepest_valid_slope_works_in_the_longest_image():
     image = Spectrum(slope_y=4.0, slope_x=4.0).render(np.random.default_rng(0), 16, 16384)
     assert image.std() > 4
 
 
 @pytest.mark.parametrize("bins", [256, 801])
-def test_matching_gives_each_value_the_quantile_of_its_rank(bins: int):
+def test_matching_maps_each_value_to_the_quantile_of_its_rank(bins: int):
     rng = np.random.default_rng(0)
     target = _histogram(rng.random(bins) ** 3, -10, 30)
     values = rng.normal(size=(128, 128)).astype(np.float32)
-    # The exact method: sort, and give the value of rank r the quantile (r + 1/2) / n.
+    # The exact method: sort, and map the value of rank r to the quantile (r + 1/2) / n.
     ranks = np.argsort(np.argsort(values, axis=None))
     exact = np.interp((ranks + 0.5) / values.size, target.cumulative, np.linspace(-10, 30, bins + 1))
     order = values.argsort(axis=None)
     _match(values, target)
     assert (np.diff(values.ravel()[order]) >= 0).all()
-    # A histogram moves values by what it cannot see: their place within one of its bins.
+    # The error of a histogram is the position of a value within its bin.
     distances = np.abs(np.sort(values, axis=None) - np.sort(exact))
     assert np.quantile(distances, 0.95) < 60 / bins
     assert np.mean(distances) < 20 / bins
 
 
-def test_matching_what_follows_the_distribution_already_changes_little():
+def test_matching_hardly_changes_values_that_already_follow_the_distribution():
     target = _histogram(np.ones(801), 0, 1)
     values = np.random.default_rng(0).random((256, 256), np.float32)
     before = values.copy()
@@ -106,13 +106,13 @@ def test_matching_what_follows_the_distribution_already_changes_little():
     assert np.abs(values - before).max() < 0.005
 
 
-def test_matching_leaves_a_flat_image_alone():
+def test_matching_does_not_change_a_flat_image():
     values = np.full((8, 8), 3, np.float32)
     _match(values, _histogram(np.ones(16), 0, 1))
     assert (values == 3).all()
 
 
-def test_a_density_falls_as_its_definition_says():
+def test_a_density_agrees_with_its_definition():
     densities = _marginal_densities(np.array([0.5]), np.array([16.0]))
     assert np.allclose(densities[0], np.exp(-(np.abs(COEFFICIENTS / 16) ** 0.5)))
 
@@ -126,7 +126,7 @@ def test_deviations_of_the_densities_span_the_known_ranges():
         assert max(deviations) < high + 1
 
 
-def test_bands_get_their_deviation_and_distribution():
+def test_imposed_bands_have_the_deviation_of_their_density():
     marginals = _marginals(np.random.default_rng(0), 3)
     rng = np.random.default_rng(1)
     pairs, pyramid = pairs_of(rng.random((3, 128, 128), np.float32) * 256), Pyramid(3, 128, 128, 3)
@@ -137,7 +137,7 @@ def test_bands_get_their_deviation_and_distribution():
         bands = [images_of(pyramid.residual, 3)[channel]]
         bands += [band for level in pyramid.bands for band in images_of(level[channel], 4)]
         ratios = [band.std() / target.deviation for band, target in zip(bands, targets, strict=True)]
-        # Bands overlap: a weak one beside a strong one keeps too much. Coarse bands all have nearly the same target.
+        # Bands overlap, so a weak band next to a strong one is too strong. Coarse bands have nearly the same targets.
         assert np.median(ratios) == pytest.approx(1, abs=0.05)
         assert np.allclose(ratios[9:], 1, atol=0.05)
         assert min(ratios) > 0.8
@@ -150,11 +150,11 @@ def test_a_matched_band_has_its_deviation_exactly_and_the_quantiles_of_its_densi
     _match(band, target)
     assert band.mean() == pytest.approx(0, abs=1e-3)
     assert band.std() == pytest.approx(target.deviation, rel=1e-4)
-    wanted = np.interp([0.1, 0.25, 0.5, 0.75, 0.9], target.cumulative, np.linspace(-200.25, 200.25, 802))
-    assert np.allclose(np.quantile(band, [0.1, 0.25, 0.5, 0.75, 0.9]), wanted, atol=0.03 * target.deviation)
+    expected = np.interp([0.1, 0.25, 0.5, 0.75, 0.9], target.cumulative, np.linspace(-200.25, 200.25, 802))
+    assert np.allclose(np.quantile(band, [0.1, 0.25, 0.5, 0.75, 0.9]), expected, atol=0.03 * target.deviation)
 
 
-def test_imposed_colours_are_those_of_the_image_they_come_from():
+def test_imposed_colours_have_the_distribution_of_their_image():
     rng = np.random.default_rng(5)
     bands = _colour_bands(rng, 96, 160)
     mean, axes = _colour_space(bands)
@@ -166,7 +166,7 @@ def test_imposed_colours_are_those_of_the_image_they_come_from():
         assert np.abs(np.sort(image, axis=None) - np.sort(channel)).mean() < 2 * steps
 
 
-def test_colours_have_the_pixels_that_as_many_draws_give_them():
+def test_numbers_of_pixels_per_colour_are_multinomial():
     shares, pixels = np.array([0.5, 0.001, 2.0, 1.5]), 5000
     rng = np.random.default_rng(1)
     counts = np.diff([_pixels_below(rng, shares, pixels) for _ in range(2000)], prepend=0)
@@ -176,9 +176,9 @@ def test_colours_have_the_pixels_that_as_many_draws_give_them():
     assert np.allclose(counts.var(0), pixels * expected * (1 - expected), rtol=0.1)
 
 
-def test_three_to_twenty_two_colours_fill_the_columns_in_turn():
+def test_colours_fill_the_image_column_by_column():
     bands = _colour_bands(np.random.default_rng(2), 64, 64)
     assert bands.shape == (64, 64, 3)
     assert (bands.min(), bands.max()) == pytest.approx((0, 255))
-    # Colours are laid down column by column: neighbours in a column differ less than those in a row.
+    # Colours fill the image column by column: neighbours in a column differ less than those in a row.
     assert np.abs(np.diff(bands, axis=0)).mean() < np.abs(np.diff(bands, axis=1)).mean()

@@ -1,4 +1,4 @@
-"""The untrained StyleGANs: one map a layer against all channels, the wavelets, the noise, the grid."""
+"""Untrained StyleGANs: one map per layer compared with all channels, wavelets, noise and grid."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ from synpat.painting.stylegan import (
 
 
 def dense_layer(state: np.ndarray, weights: np.ndarray, *, up: bool) -> np.ndarray:
-    """A modulated convolution as the paper writes it, pixel by pixel: [o, i, 3, 3] over [i, h, w]."""
+    """Apply a modulated convolution as defined in the paper, pixel by pixel: [o, i, 3, 3] on [i, h, w]."""
     outputs = len(weights)
     weights = weights / np.sqrt(np.square(weights).sum((1, 2, 3), keepdims=True) + 1e-8)
     _, height, width = state.shape
@@ -69,7 +69,7 @@ def activated(state: np.ndarray, noise: np.ndarray, biases: np.ndarray) -> np.nd
 
 
 @pytest.mark.parametrize("bias", [0.0, 0.2])
-def test_one_map_a_layer_equals_the_dense_network_with_all_its_channels(bias: float):
+def test_one_map_per_layer_is_equivalent_to_the_dense_network(bias: float):
     rng = np.random.default_rng(0)
     channels, size, reach = 16, (4, 6), 0.25
     state = rng.standard_normal((channels, *size))
@@ -77,7 +77,7 @@ def test_one_map_a_layer_equals_the_dense_network_with_all_its_channels(bias: fl
     for number, up in enumerate([False, True, False, True, False]):
         filters = rng.standard_normal((channels, 9))
         styles, gains = 1 + 0.7 * rng.standard_normal(channels), rng.standard_normal(channels)
-        # Dense: the full weights, of which the collapse knows a style and filter of the input, a sign of the output.
+        # Dense: all weights. Collapsed: a style and a filter per input channel, and a sign per output channel.
         weights = np.einsum("o,i,it->oit", gains, styles, filters).reshape(channels, channels, 3, 3)
         dense = dense_layer(state, weights, up=up)
         collapsed = styles[:, None] * filters
@@ -100,12 +100,12 @@ def test_one_map_a_layer_equals_the_dense_network_with_all_its_channels(bias: fl
     offset, slope = _table(colours * np.float32(np.sqrt(2)), signs, biases, reach, 512)
     rgb = np.zeros((*size, 3), np.float32)
     _add_colours(value, noise, offset, slope, reach, rgb)
-    wanted = np.einsum("iyx,ic->yxc", state, colours)
-    assert np.allclose(rgb, wanted, atol=2e-3 * np.abs(wanted).max())
+    expected = np.einsum("iyx,ic->yxc", state, colours)
+    assert np.allclose(rgb, expected, atol=2e-3 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 8), (3, 7), (2, 1), (70, 60)])
-def test_the_full_network_convolves_as_the_dense_one(height: int, width: int):
+def test_fast_convolutions_agree_with_the_dense_layer(height: int, width: int):
     rng = np.random.default_rng(0)
     state, weights = rng.random((5, height, width), np.float32), rng.standard_normal((7, 5, 3, 3), np.float32)
     weights /= np.sqrt(np.square(weights).sum((1, 2, 3), keepdims=True))
@@ -114,13 +114,13 @@ def test_the_full_network_convolves_as_the_dense_one(height: int, width: int):
     assert np.allclose(_convolved_double(flat, state), dense_layer(state, weights, up=True), atol=1e-5)
 
 
-def test_a_network_of_the_full_kind_paints_a_streak_of_images_before_the_next():
+def test_stylegan_random_uses_each_network_for_25_consecutive_images():
     networks = [FAMILIES["stylegan-random"].category_of(index, {}) for index in range(0, 80, 5)]
     assert networks == [0] * 5 + [1] * 5 + [2] * 5 + [3]
     assert StyleganRandom.category_of(30, {"network": 7}) is None
 
 
-def test_the_full_network_paints_what_modulated_weights_would():
+def test_the_complete_network_agrees_with_modulated_weights():
     grid, own, rng = Grid.of(8, 12), category_generator("stylegan-random", 3), np.random.default_rng(1)
     network = _network(3, 4, grid)
     state, rgb = network.constant, np.empty(0, np.float32)
@@ -134,7 +134,7 @@ def test_the_full_network_paints_what_modulated_weights_would():
     assert np.allclose(_dense(np.random.default_rng(1), network), rgb, atol=1e-4 * np.abs(rgb).max())
 
 
-def test_a_table_is_the_sum_of_its_broken_lines():
+def test_a_table_is_the_sum_of_piecewise_linear_functions():
     rng = np.random.default_rng(0)
     weights = rng.standard_normal((300, 9), np.float32)
     signs, biases = np.sign(rng.standard_normal(300)).astype(np.float32), rng.uniform(-0.2, 0.2, 300).astype(np.float32)
@@ -142,17 +142,17 @@ def test_a_table_is_the_sum_of_its_broken_lines():
     for u in np.linspace(-1, 1, 333):
         cell = int(np.clip((u + 0.25) * 1024 + 1, 0, 513))
         for s, sign in enumerate([1, -1]):
-            wanted = (weights[signs == sign] * np.maximum(u + biases[signs == sign], 0)[:, None]).sum(0)
-            assert np.allclose(offset[s, cell] + slope[s, cell] * u, wanted, atol=3e-3)
+            expected = (weights[signs == sign] * np.maximum(u + biases[signs == sign], 0)[:, None]).sum(0)
+            assert np.allclose(offset[s, cell] + slope[s, cell] * u, expected, atol=3e-3)
 
 
-def test_doubling_a_picture_keeps_a_flat_one_flat():
+def test_a_doubled_flat_image_is_flat():
     doubled = double(np.ones((5, 7, 3), np.float32))
     assert doubled.shape == (10, 14, 3)
     assert np.allclose(doubled[1:-1, 1:-1], 1)
 
 
-def test_signed_wavelets_are_forty_of_three_values():
+def test_signed_wavelets_are_forty_filters_of_three_values():
     a = signed_wavelets()
     assert a.shape == (40, 9)
     assert set(np.unique(a)) == {-1, 0, 1}
@@ -162,7 +162,7 @@ def test_signed_wavelets_are_forty_of_three_values():
     assert {abs(total) for total in a[24:28].sum(1)} == {1, 5, 7}
 
 
-def test_unsigned_wavelets_are_twenty_and_their_opposites():
+def test_unsigned_wavelets_are_twenty_filters_and_their_negatives():
     b = wavelets()
     assert b.shape == (40, 9)
     assert np.array_equal(b[:20], -b[20:])
@@ -173,7 +173,7 @@ def test_unsigned_wavelets_are_twenty_and_their_opposites():
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (128, 448)])
-def test_pink_noise_falls_by_a_power_of_the_frequency(height: int, width: int):
+def test_the_spectrum_of_pink_noise_is_a_power_law(height: int, width: int):
     for seed in range(5):
         noise = _pink(np.random.default_rng(seed), height, width)
         assert noise.std() == pytest.approx(1, abs=1e-4)
@@ -185,7 +185,7 @@ def test_pink_noise_falls_by_a_power_of_the_frequency(height: int, width: int):
         assert 0.4 < slope < 1.6
 
 
-def test_enveloped_noise_is_strong_in_few_places():
+def test_enveloped_noise_is_locally_concentrated():
     kurtosis = [
         np.mean([(_pink(np.random.default_rng(i), 64, 64, enveloped=e) ** 4).mean() for i in range(20)])
         for e in (False, True)
@@ -203,7 +203,7 @@ def test_the_grid_is_the_smallest_that_covers_the_image(size: tuple[int, int], g
     assert Grid.of(*size).width >= size[1]
 
 
-def test_layers_have_the_published_channels():
+def test_layers_have_the_published_numbers_of_channels():
     grid = Grid.of(256, 256)
     assert [channel_count(doubled) for doubled in grid.layers[::2]] == [512, 512, 512, 512, 512, 256, 128]
     assert len(grid.layers) == 13
@@ -218,21 +218,21 @@ def test_filters_are_demodulated():
 def test_finished_images_have_the_published_means_and_deviations():
     rng = np.random.default_rng(0)
     rgb = rng.normal(size=(16, 16, 3)).astype(np.float32)
-    # Without what the range cuts off: the mean of a symmetric image stays where it was put.
+    # Clipping hardly changes the mean of an image with a symmetric distribution.
     images = np.array([finished(rng, rgb, 16, 16) for _ in range(3000)]) / 255
     means = images.mean((1, 2))
     assert np.allclose(means.mean(0), [mean for mean, _ in MEANS], atol=0.02)
     assert np.allclose(images.std((1, 2)).mean(0), [mean for mean, _ in DEVIATIONS], atol=0.03)
 
 
-def test_a_network_is_the_same_in_every_image_that_names_it():
+def test_a_network_is_determined_by_its_number():
     first, again = (StyleganRandom(network=3, width=8).render(np.random.default_rng(0), 16, 24) for _ in range(2))
     other = StyleganRandom(network=4, width=8).render(np.random.default_rng(0), 16, 24)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_the_number_of_threads_does_not_matter():
+def test_pixels_do_not_depend_on_the_number_of_threads():
     network, pictures = _network(1, 512, Grid.of(80, 208)), []
     for threads in (1, 2):
         with threadpool_limits(threads):

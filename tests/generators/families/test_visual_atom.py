@@ -1,4 +1,4 @@
-"""What VisualAtom promises: the published prior, contours that wave as often as the class says, no empty images."""
+"""VisualAtom: the published prior, the number of waves of a class, and no empty images."""
 
 import numpy as np
 import pytest
@@ -34,24 +34,24 @@ def test_classes_follow_the_published_prior(rng):
     assert np.mean([atom.vertices for atom in atoms]) == pytest.approx(600, abs=25)
     assert np.mean([atom.radius for atom in atoms]) == pytest.approx(35, abs=1.5)
     assert np.mean([atom.oval_y for atom in atoms]) == pytest.approx(1.5, abs=0.03)
-    # Classes of the fewest contours are passed over, so that these lie a little above the means 100 and 2.
+    # Classes with very few contours are skipped, so the means are slightly above 100 and 2.
     assert 100 < np.mean([atom.orbits for atom in atoms]) < 112
     assert 1.9 < np.mean([atom.roughness for atom in atoms]) < 2.15
     assert not any(atom.wave_1 == atom.wave_2 != 0 for atom in atoms)
     assert {atom.wave_2 for atom in atoms} == set(range(21))
 
 
-def test_a_class_is_the_same_whatever_the_instance():
+def test_a_class_does_not_depend_on_the_instance():
     assert VisualAtom.draw(np.random.default_rng(1), 5) == VisualAtom.draw(np.random.default_rng(2), 5)
 
 
-def test_few_classes_are_passed_over_as_nearly_empty(rng):
+def test_few_classes_are_skipped_as_nearly_empty(rng):
     drawn = [VisualAtom._drawn(rng) for _ in range(2000)]
     short = [length(a.radius * (a.oval_y + a.oval_x) / 2, a.roughness + a.spacing, a.orbits) < SHORTEST for a in drawn]
     assert 0.02 < np.mean(short) < 0.08
 
 
-def test_vertices_cover_as_much_as_those_of_the_published_images(rng):
+def test_vertices_cover_the_published_share_of_the_image(rng):
     covered = []
     for _ in range(150):
         atom = VisualAtom._drawn(rng)
@@ -71,8 +71,8 @@ def test_vertices_cover_as_much_as_those_of_the_published_images(rng):
 
 
 @pytest.mark.parametrize("wave", [3, 8])
-def test_contours_wave_as_often_as_the_class_says(wave):
-    # The centre is anywhere: take an instance whose atom lies inside the image.
+def test_contours_have_the_number_of_waves_of_their_class(wave):
+    # The centre is random: use an instance whose atom is completely inside the image.
     atom = _atom(wave_1=wave, orbits=60, radius=100.0)
     image = next(
         image
@@ -88,12 +88,12 @@ def test_contours_wave_as_often_as_the_class_says(wave):
 
 def test_lengths_scale_with_the_shorter_side():
     atom = _atom(orbits=40, roughness=1.0, radius=50.0)
-    lit = {side: np.mean([np.ptp(np.nonzero(_whole(atom, side))[0]) for _ in range(1)]) for side in (256, 512)}
+    lit = {side: np.mean([np.ptp(np.nonzero(_complete(atom, side))[0]) for _ in range(1)]) for side in (256, 512)}
     assert lit[512] / lit[256] == pytest.approx(2, rel=0.1)
 
 
-def _whole(atom: VisualAtom, side: int) -> np.ndarray:
-    """The first instance whose contours all lie inside the image."""
+def _complete(atom: VisualAtom, side: int) -> np.ndarray:
+    """Return the first instance whose contours are all inside the image."""
     for seed in range(500):
         image = atom.render(np.random.default_rng(seed), side, side)
         if not (image[[0, -1]].any() or image[:, [0, -1]].any()):
@@ -106,7 +106,7 @@ def test_a_nearly_empty_image_is_rejected(rng):
         _atom(radius=5.0).render(rng, 512, 512)
 
 
-def test_most_classes_paint_at_first_try(rng):
+def test_few_first_draws_are_rejected(rng):
     rejected = 0
     for category in range(0, 1000, 5):
         try:
@@ -117,6 +117,6 @@ def test_most_classes_paint_at_first_try(rng):
 
 
 @pytest.mark.parametrize("category", [480, 488, 419, 899])  # of thin contours
-def test_a_thin_class_is_painted_large_too(category, rng):
+def test_a_thin_class_is_not_rejected_in_a_large_image(category, rng):
     image = VisualAtom.draw(rng, category).render(rng, 2048, 2048)
     assert image.any()

@@ -3,7 +3,7 @@ import numpy as np
 from synpat.families.white_noise import WhiteNoise
 
 
-def test_grey_levels_are_uniform_and_neighbours_independent():
+def test_grey_levels_are_uniform_and_neighbours_are_independent():
     image = WhiteNoise().render(np.random.default_rng(0), 512, 512).astype(float)
     counts = np.bincount(image.astype(int).ravel(), minlength=256)
     expected = image.size / 256

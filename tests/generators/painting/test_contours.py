@@ -1,4 +1,4 @@
-"""What contours promise: the noise of the published generators, and lines as Pillow draws them."""
+"""Contours: the noise of the published generators, and lines compared with Pillow."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_the_noise_has_the_moments_and_quantiles_of_the_published_one():
+def test_the_noise_has_the_published_moments_and_quantiles():
     # families.md, section 7: measured on the noise library of the published generators.
     assert np.mean(NOISE) == pytest.approx(0, abs=0.001)
     assert np.std(NOISE) == pytest.approx(0.330, abs=0.003)
@@ -28,43 +28,43 @@ def test_the_noise_has_the_moments_and_quantiles_of_the_published_one():
     assert np.allclose(quantiles, [-0.828, -0.580, -0.153, -0.001, 0.144, 0.618, 0.854], atol=0.005)
 
 
-def test_the_permutation_holds_every_number_once():
+def test_the_permutation_contains_every_number_once():
     assert sorted(PERMUTATION) == list(range(256))
 
 
-def test_the_noise_is_continuous_from_cell_to_cell_and_around_its_period():
+def test_the_noise_is_continuous_and_periodic():
     assert np.max(np.abs(np.diff(NOISE, append=NOISE[0]))) < 0.4 * 8 / 256 * 1.5
 
 
-def test_a_line_is_the_one_that_pillow_draws(rng):
+def test_lines_agree_with_pillow(rng):
     for y0, x0, y1, x1 in rng.integers(-30, 70, (1000, 4)).tolist():
-        ours = np.zeros((40, 50), np.uint8)
-        _line(ours, y0, x0, y1, x1, 200)
-        theirs = Image.new("L", (50, 40))
-        ImageDraw.Draw(theirs).line([(x0, y0), (x1, y1)], fill=200, width=1)
-        assert np.array_equal(ours, np.asarray(theirs)), (y0, x0, y1, x1)
+        image = np.zeros((40, 50), np.uint8)
+        _line(image, y0, x0, y1, x1, 200)
+        expected = Image.new("L", (50, 40))
+        ImageDraw.Draw(expected).line([(x0, y0), (x1, y1)], fill=200, width=1)
+        assert np.array_equal(image, np.asarray(expected)), (y0, x0, y1, x1)
 
 
 @pytest.mark.parametrize("scale", [3, 60])
-def test_orbits_are_the_closed_polylines_that_pillow_draws(rng, scale):
+def test_orbits_agree_with_closed_polylines_of_pillow(rng, scale):
     vertices, orbits = 40, 5
     y, x = 30 + scale * rng.normal(size=vertices), 40 + scale * rng.normal(size=vertices)
     sine, cosine, growth = rng.normal(size=(3, vertices))
     words = rng.integers(0, 2**32, (orbits, vertices), np.uint32)
     levels = rng.integers(1, 256, orbits).astype(np.uint8)
-    theirs = Image.new("L", (80, 60))
+    expected = Image.new("L", (80, 60))
     at_y, at_x = y.copy(), x.copy()
     for orbit in range(orbits):
         at_y += sine * (growth - 2.0 * NOISE[words[orbit] >> 16])
         at_x += cosine * (growth - 2.0 * NOISE[words[orbit] & 0xFFFF])
         corners = [(int(b), int(a)) for a, b in zip(at_y, at_x, strict=True)]
-        ImageDraw.Draw(theirs).line([corners[-1], *corners], fill=int(levels[orbit]), width=1)
-    ours = np.zeros((60, 80), np.uint8)
-    _draw_orbits(ours, y, x, sine, cosine, growth, 2.0, NOISE, words, levels)
-    assert np.array_equal(ours, np.asarray(theirs))
+        ImageDraw.Draw(expected).line([corners[-1], *corners], fill=int(levels[orbit]), width=1)
+    image = np.zeros((60, 80), np.uint8)
+    _draw_orbits(image, y, x, sine, cosine, growth, 2.0, NOISE, words, levels)
+    assert np.array_equal(image, np.asarray(expected))
 
 
-def test_without_noise_orbits_are_ellipses_at_the_growth_of_each_other(rng):
+def test_orbits_without_noise_are_equidistant_ellipses(rng):
     image = np.zeros((400, 400), np.uint8)
     draw_orbits(
         image,
@@ -80,7 +80,7 @@ def test_without_noise_orbits_are_ellipses_at_the_growth_of_each_other(rng):
     assert np.flatnonzero(image[:, 200]).tolist() == [50, 90, 130, 270, 310, 350]
 
 
-def test_levels_are_uniform_and_256_is_painted_as_255(rng):
+def test_levels_are_uniform_and_256_is_drawn_as_255(rng):
     image = np.zeros((1, 40_000), np.uint8)
     for column in range(0, 40_000, 20):
         strip = image[:, column : column + 20]

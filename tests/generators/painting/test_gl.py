@@ -1,4 +1,4 @@
-"""The user's own GLSL shaders, on a real OpenGL."""
+"""GLSL shaders from a folder, with a real OpenGL."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from synpat.rendering.sampling import paint
 from synpat_shards import decode_png, open_set, read_members
 
 SHADERTOY = """
-// The place as a colour.
+// The position as a colour.
 void mainImage(out vec4 fragColor, in vec2 fragCoord) {
     fragColor = vec4(fragCoord / iResolution.xy, iTime / 10.0, 1.0);
 }
@@ -58,7 +58,7 @@ def run(*arguments: object) -> Result:
 
 
 @pytest.mark.parametrize("name", ["a.glsl", "b.frag", "c.fs"])
-def test_every_dialect_paints_the_place_and_the_time_with_the_first_row_on_top(name: str, folder: Path):
+def test_every_dialect_receives_position_and_time_and_gives_the_top_row_first(name: str, folder: Path):
     image = run_shader(folder / name, 4.0, 20, 50).astype(float) / 255
     assert image.shape == (20, 50, 3)
     assert np.abs(image[..., 0] - (np.arange(50) + 0.5) / 50).max() < 0.01
@@ -66,7 +66,7 @@ def test_every_dialect_paints_the_place_and_the_time_with_the_first_row_on_top(n
     assert np.abs(image[..., 2] - 0.4).max() < 0.01
 
 
-def test_each_file_is_a_class_and_its_name_decides_which(folder: Path):
+def test_each_file_is_a_class_in_the_order_of_names(folder: Path):
     given = {"folder": str(folder)}
     assert Shaders.categories_with(given) == 3
     painted = [paint("shaders", 0, index, 8, 8, parameters=given) for index in range(4)]
@@ -74,13 +74,13 @@ def test_each_file_is_a_class_and_its_name_decides_which(folder: Path):
     assert 0.1 <= painted[1].parameters["time"] <= 10
 
 
-def test_a_pattern_of_a_folder_survives_json_and_paints_the_same(folder: Path):
+def test_a_pattern_of_a_folder_survives_json(folder: Path):
     painted = paint("shaders", 0, 1, 8, 12, mode="RGB", parameters={"folder": str(folder)})
     again = Shaders(**json.loads(json.dumps(painted.parameters)))
     assert np.array_equal(again.render(np.random.default_rng(9), 8, 12), painted.image)
 
 
-def test_two_workers_paint_the_classes_into_a_set_that_names_the_shaders(folder: Path, tmp_path: Path):
+def test_a_set_of_shaders_records_their_folder_and_checksum(folder: Path, tmp_path: Path):
     options = ("--n", 6, "--samples-per-shard", 2, "--size", "8x12", "--workers", 2, "--mode", "RGB")
     result = run("render", "--family", "shaders", "--param", f"folder={folder}", *options, "--out", tmp_path / "set")
     assert result.exit_code == 0, result.stderr
@@ -94,26 +94,26 @@ def test_two_workers_paint_the_classes_into_a_set_that_names_the_shaders(folder:
     assert np.array_equal(image, paint("shaders", 0, 5, 8, 12, mode="RGB", parameters=given).image)
 
 
-def test_shaders_that_changed_are_no_longer_those_of_the_set(folder: Path):
+def test_changed_shaders_are_rejected(folder: Path):
     given = Shaders.resolved_parameters({"folder": str(folder)})
     pattern = Shaders(**paint("shaders", 0, 0, 8, 8, parameters=given).parameters)
     (folder / "a.glsl").write_text(SHADERTOY + "\n")
     shader_files.cache_clear()
-    with pytest.raises(ValueError, match="are not those that the set was begun with"):
+    with pytest.raises(ValueError, match="have changed since the set was started"):
         pattern.render(np.random.default_rng(0), 8, 8)
 
 
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (None, "is no folder: folder must name one that holds shaders"),
-        ({"a.txt": SHADERTOY}, "holds no shader: its files must end in .glsl, .frag, .fs"),
+        (None, "is not a folder: pass a folder with shaders"),
+        ({"a.txt": SHADERTOY}, "contains no shader: file names must end in .glsl, .frag, .fs"),
         ({"a.glsl": SHADERTOY, "b.glsl": BROKEN}, "b.glsl does not compile: "),
         ({"b.glsl": BROKEN}, "0:2("),
         ({"b.frag": PLAIN.replace("void main", "void mean")}, "b.frag does not compile: "),
     ],
 )
-def test_a_folder_of_no_use_ends_in_one_line_before_anything_is_written(
+def test_an_invalid_folder_is_reported_before_any_file_is_written(
     files: dict[str, str] | None, words: str, tmp_path: Path
 ):
     folder = tmp_path / "mine"
@@ -128,13 +128,13 @@ def test_a_folder_of_no_use_ends_in_one_line_before_anything_is_written(
     assert not (tmp_path / "set").exists()
 
 
-def test_a_category_beyond_the_files_is_refused(folder: Path, tmp_path: Path):
+def test_a_category_without_a_file_is_rejected(folder: Path, tmp_path: Path):
     options = ("--param", f"folder={folder}", "--param", "category=3")
     result = run("show", "--family", "shaders", *options, "--out", tmp_path / "x.png")
-    assert result.stderr == "Error: category must lie between 0 and 2, got 3\n"
+    assert result.stderr == "Error: category must be between 0 and 2, got 3\n"
 
 
-def test_without_moderngl_the_extra_is_named(folder: Path):
+def test_without_moderngl_the_error_names_the_extra(folder: Path):
     code = (
         "import sys; sys.modules['moderngl'] = None; sys.argv[0] = 'synpat'\n"
         f"sys.argv[1:] = 'render --family shaders --param folder={folder} --n 1 --out x'.split()\n"

@@ -1,4 +1,4 @@
-"""The pyramid and the transforms below it, against numpy and against what the pyramid is for."""
+"""Transforms compared with numpy, and properties of the steerable pyramid."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def bands_of(pyramid: Pyramid, channel: int) -> list[list[np.ndarray]]:
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_transforms_of_pairs_are_those_of_numpy(height: int, width: int, count: int):
+def test_transforms_of_pairs_agree_with_numpy(height: int, width: int, count: int):
     images = np.random.default_rng(0).random((count, height, width), np.float32)
     pairs, spectra = pairs_of(images), np.empty((count, height, width // 2 + 1), np.complex64)
     transform(pairs)
@@ -46,7 +46,7 @@ def test_bands_and_residuals_add_up_to_the_image(height: int, width: int):
     assert np.allclose(np.fft.irfft2(spectra, (height, width)), images, atol=1e-5)
 
 
-def test_white_noise_has_one_deviation_in_all_bands_of_all_levels():
+def test_white_noise_has_the_same_deviation_in_all_bands():
     images = np.random.default_rng(0).normal(size=(3, 256, 256)).astype(np.float32)
     pyramid = Pyramid(3, 256, 256, 4)
     pyramid.analyse(spectra_of(images))
@@ -57,7 +57,7 @@ def test_white_noise_has_one_deviation_in_all_bands_of_all_levels():
 
 @pytest.mark.parametrize("orientation", range(ORIENTATIONS))
 @pytest.mark.parametrize("level", [0, 1, 2])
-def test_a_wave_shows_in_the_band_of_its_scale_and_orientation(orientation: int, level: int):
+def test_a_wave_appears_in_the_band_of_its_scale_and_orientation(orientation: int, level: int):
     y, x = np.mgrid[:128, :128]
     frequency = 2 * np.pi * np.round(128 * 0.3 / 2**level / (1 + orientation % 2 * 0.4)) / 128
     angle = np.pi * orientation / ORIENTATIONS
@@ -78,5 +78,5 @@ def test_squares_of_the_masks_of_one_level_add_up_to_one():
 
 
 @pytest.mark.parametrize(("size", "levels"), [((128, 128), 3), ((256, 256), 4), ((80, 208), 2), ((8, 240), 1)])
-def test_levels_follow_the_shorter_side(size: tuple[int, int], levels: int):
+def test_the_number_of_levels_depends_on_the_shorter_side(size: tuple[int, int], levels: int):
     assert level_count(*size) == levels

@@ -1,4 +1,4 @@
-"""The supervisor: every task is done, whatever happens to the processes."""
+"""The local engine: every task is completed, even if processes terminate."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ def square(n: int) -> int:
 
 
 def die_once(task: tuple[str, int]) -> int:
-    """Kills its own process the first time a task is tried."""
+    """Kill this process the first time that the task runs."""
     folder, n = task
     mark = Path(folder) / str(n)
     if n % 3 == 0 and not mark.exists():
@@ -34,7 +34,7 @@ def always_die(_: int) -> None:
 
 
 def refuse(n: int) -> int:
-    raise ValueError(f"{n} is not wanted")
+    raise ValueError(f"{n} is not valid")
 
 
 def pid_then_sleep(_: int) -> int:
@@ -42,22 +42,22 @@ def pid_then_sleep(_: int) -> int:
     return os.getpid()
 
 
-def test_every_task_is_answered_once():
+def test_every_task_gives_one_result():
     assert sorted(run_tasks(square, range(20), workers=3)) == [n * n for n in range(20)]
 
 
-def test_tasks_of_killed_processes_are_done_again(tmp_path: Path):
+def test_tasks_of_killed_processes_are_repeated(tmp_path: Path):
     tasks = [(str(tmp_path), n) for n in range(10)]
     assert sorted(run_tasks(die_once, tasks, workers=2)) == list(range(10))
 
 
 def test_a_task_that_always_kills_its_process_stops_the_run():
-    with pytest.raises(ChildProcessError, match="task 7 took its process down 5 times"):
+    with pytest.raises(ChildProcessError, match="the process of task 7 terminated 5 times"):
         list(run_tasks(always_die, [7], workers=1))
 
 
-def test_an_error_of_the_work_reaches_the_caller():
-    with pytest.raises(ValueError, match="5 is not wanted"):
+def test_an_error_of_a_task_is_raised_in_the_caller():
+    with pytest.raises(ValueError, match="5 is not valid"):
         list(run_tasks(refuse, [5], workers=1))
 
 

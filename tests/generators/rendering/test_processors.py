@@ -1,4 +1,4 @@
-"""The same pixels on another processor, as far as one can put on the clothes of an older one."""
+"""The same pixels on another processor, simulated by disabling instruction sets."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ import pytest
 
 from synpat.families import FAMILIES
 
-# What each library would do on a processor with neither AVX nor fused multiplication.
+# Settings with which each library behaves as on a processor without AVX and fused multiplication.
 OLDER = {
     "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4,-AVX",
     "NPY_DISABLE_CPU_FEATURES": "X86_V3",
@@ -24,7 +24,7 @@ PAINT = """
 import hashlib, sys
 from synpat import paint
 for family in sys.argv[1:]:
-    images = [paint(family, 0, i, *size, render_size=via).image for i in range(4) for size, via in SIZES]
+    images = [paint(family, 0, i, *size, render_size=first).image for i in range(4) for size, first in SIZES]
     print(family, hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest())
 """.replace("SIZES", "[((80, 208), None), ((64, 64), (96, 96))]")
 
@@ -38,6 +38,6 @@ def test_an_older_processor_paints_the_same_pixels(tmp_path: Path):
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment)
         return done.stdout.splitlines()
 
-    here = painted({"OPENCV_IPP": "avx2"})
-    assert len(here) == len(families)
-    assert painted(OLDER | {"NUMBA_CACHE_DIR": str(tmp_path)}) == here
+    expected = painted({"OPENCV_IPP": "avx2"})
+    assert len(expected) == len(families)
+    assert painted(OLDER | {"NUMBA_CACHE_DIR": str(tmp_path)}) == expected

@@ -1,4 +1,4 @@
-"""A sample is a pure function; what is done to every pattern alike."""
+"""Painting of samples: reproducibility, rejection, mode, resizing and parameters."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from synpat.rendering.sampling import paint, parse_parameters, sample
 
 @dataclass(frozen=True, kw_only=True)
 class Moody(Family):
-    """Rejects a draw more often than not."""
+    """A family that rejects 70 % of the draws."""
 
     source: ClassVar[str] = "this test"
     mood: float
@@ -50,64 +50,67 @@ def test_rejected_draws_are_replaced_and_counted(monkeypatch: pytest.MonkeyPatch
     assert np.mean([painted.rejects for painted in samples]) == pytest.approx(0.7 / 0.3, rel=0.15)
 
 
-def test_a_family_that_rejects_everything_is_given_up_with_a_reason(monkeypatch: pytest.MonkeyPatch):
+def test_too_many_rejected_draws_raise_an_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sampling, "FAMILIES", {"moody": Moody})
     with pytest.raises(
-        ValueError, match="100 draws in a row for seed 0, index 3: relax its parameters or take a larger"
+        ValueError, match="100 draws in a row for seed 0, index 3: change its parameters or use a larger"
     ):
         paint("moody", 0, 3, 4, 4, parameters={"mood": 0.1})
 
 
-def test_grey_is_the_rec_601_weight_of_the_colours():
+def test_grey_is_weighted_by_rec_601():
     colour = paint("spectrum", 0, 0, 80, 208, mode="RGB").image.astype(float)
     grey = sample("spectrum", 0, 0, 80, 208)
     assert np.abs(colour @ [0.299, 0.587, 0.114] - grey).max() <= 0.51
 
 
-def test_a_grey_family_in_mode_rgb_repeats_its_grey():
+def test_a_grey_family_in_mode_rgb_has_equal_channels():
     colour = paint("perlin", 0, 0, 80, 208, mode="RGB").image
     assert np.array_equal(colour, np.repeat(sample("perlin", 0, 0, 80, 208)[:, :, None], 3, axis=2))
 
 
-def test_via_paints_at_one_size_and_averages_areas_down_to_another():
+def test_render_size_averages_areas():
     square = sample("white-noise", 0, 0, 160, 208)
-    render_size = paint("white-noise", 0, 0, 80, 104, render_size=(160, 208)).image
-    assert np.abs(square.reshape(80, 2, 104, 2).mean((1, 3)) - render_size).max() <= 0.5
-    assert np.array_equal(render_size, cv2.resize(square, (104, 80), interpolation=cv2.INTER_AREA))
+    resized = paint("white-noise", 0, 0, 80, 104, render_size=(160, 208)).image
+    assert np.abs(square.reshape(80, 2, 104, 2).mean((1, 3)) - resized).max() <= 0.5
+    assert np.array_equal(resized, cv2.resize(square, (104, 80), interpolation=cv2.INTER_AREA))
 
 
-def test_via_averages_the_whole_area_along_a_side_that_shrinks_while_the_other_grows():
+def test_render_size_averages_areas_along_one_side_if_the_other_grows():
     square = paint("white-noise", 0, 0, 64, 64).image
-    render_size = paint("white-noise", 0, 0, 16, 128, render_size=(64, 64)).image
-    wanted = square.reshape(16, 4, 64).mean(1).repeat(2, axis=1)
-    assert np.abs(wanted - render_size).max() <= 0.5
+    resized = paint("white-noise", 0, 0, 16, 128, render_size=(64, 64)).image
+    expected = square.reshape(16, 4, 64).mean(1).repeat(2, axis=1)
+    assert np.abs(expected - resized).max() <= 0.5
 
 
-def test_a_given_parameter_replaces_the_drawn_one_and_leaves_the_others():
+def test_a_given_parameter_replaces_only_the_drawn_one():
     drawn, given = (paint("perlin", 0, 4, 80, 208, parameters=p).parameters for p in ({}, {"octaves": 1}))
     assert given == {**drawn, "octaves": 1}
 
 
-def test_a_given_category_is_painted_and_labelled():
+def test_a_given_category_is_also_the_label():
     painted = paint("shaders", 0, 4, 80, 208, parameters={"category": 17})
     assert painted.category == painted.parameters["category"] == 17
 
 
-def test_parameters_are_read_as_the_type_of_their_field():
+def test_parameters_are_parsed_to_the_type_of_their_field():
     assert parse_parameters("rcdb", ("inverted=false",)) == {"inverted": False}
     assert parse_parameters("perlin", ("octaves=3", "persistence=0.25")) == {"octaves": 3, "persistence": 0.25}
 
 
 @pytest.mark.parametrize(
     ("assignment", "words"),
-    [("colour=1", "no parameter 'colour'; it has: rows"), ("octaves=x", "octaves of perlin must be int, got 'x'")],
+    [
+        ("colour=1", "no parameter 'colour'; its parameters are: rows"),
+        ("octaves=x", "octaves of perlin must be int, got 'x'"),
+    ],
 )
-def test_unknown_or_ill_typed_parameters_are_refused(assignment: str, words: str):
+def test_unknown_parameters_and_wrong_types_are_rejected(assignment: str, words: str):
     with pytest.raises(ValueError, match=words):
         parse_parameters("perlin", (assignment,))
 
 
-def test_every_family_names_its_source_and_says_what_it_is():
+def test_every_family_has_a_source_and_a_docstring():
     for family in FAMILIES.values():
         assert family.source
         assert (family.__doc__ or "").splitlines()[0].endswith(".")

@@ -1,4 +1,4 @@
-"""Parts of a rendering: what is written on the command line, and what schedulers write into the environment."""
+"""Slices of a rendering, from the command line and from environment variables of schedulers."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from synpat.rendering.slices import Slice
 
 
 @given(tasks=st.integers(0, 50), count=st.integers(1, 60))
-def test_the_slices_of_a_rendering_hold_every_task_once(tasks: int, count: int):
+def test_the_slices_contain_every_task_once(tasks: int, count: int):
     parts = [Slice(index, count).of(range(tasks)) for index in range(count)]
     assert sorted(task for part in parts for task in part) == list(range(tasks))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -29,7 +29,7 @@ def slurm(task: int, first: int, step: int, count: int) -> dict[str, str]:
         ("auto/6", {"JOB_COMPLETION_INDEX": "5"}, Slice(5, 6)),
     ],
 )
-def test_a_slice_is_written_or_asked_of_the_scheduler(text: str, environment: dict[str, str], expected: Slice):
+def test_a_slice_is_parsed_or_read_from_the_scheduler(text: str, environment: dict[str, str], expected: Slice):
     assert Slice.parse(text, environment) == expected
 
 
@@ -45,6 +45,6 @@ def test_a_slice_is_written_or_asked_of_the_scheduler(text: str, environment: di
         ("auto/4", {"JOB_COMPLETION_INDEX": "5"}, "must be below 4"),
     ],
 )
-def test_what_is_no_slice_is_refused_with_the_way_out(text: str, environment: dict[str, str], reason: str):
+def test_an_invalid_slice_is_rejected_with_a_remedy(text: str, environment: dict[str, str], reason: str):
     with pytest.raises(ValueError, match=reason):
         Slice.parse(text, environment)

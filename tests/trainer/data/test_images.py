@@ -17,7 +17,6 @@ from PIL import Image
 from synpat.rendering.render import make_spec, render_set
 from synpat.rendering.sampling import sample
 from synpat_shards import publish
-from synpat_train.data import remote
 from synpat_train.data.decoded_cache import CachedImages
 from synpat_train.data.images import Images, pixel_statistics
 from synpat_train.data.shard_sets import open_sets, parse_weight
@@ -95,7 +94,7 @@ def change_a_byte(path: Path) -> None:
     [
         (Path.unlink, "perlin-000002.tar is missing"),
         (lambda path: path.write_bytes(path.read_bytes()[:5000]), "perlin-000002.tar has 5000 bytes instead of"),
-        (change_a_byte, "perlin-000002.tar is damaged: its checksum"),
+        (change_a_byte, "perlin-000002.tar is corrupt: its checksum"),
     ],
 )
 def test_a_damaged_set_is_refused_with_the_file_named_and_no_cache_left(fault, words, perlin_set: Path, tmp_path: Path):
@@ -110,8 +109,8 @@ def test_a_damaged_set_is_refused_with_the_file_named_and_no_cache_left(fault, w
     ("fault", "words"),
     [
         (Path.unlink, "No such file.*perlin-000002.tar"),
-        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "perlin-000002.tar is torn"),
-        (change_a_byte, "perlin-000002.tar is damaged at '0000000050': not a whole PNG"),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "perlin-000002.tar is truncated"),
+        (change_a_byte, "perlin-000002.tar is corrupt at '0000000050': not a valid PNG"),
     ],
 )
 def test_a_shard_that_breaks_while_streaming_is_named_or_skipped(fault, words, perlin_set: Path, tmp_path: Path):
@@ -127,14 +126,16 @@ def test_a_shard_that_breaks_while_streaming_is_named_or_skipped(fault, words, p
 
 
 def test_a_set_of_another_height_is_refused_with_the_way_out(perlin_set: Path):
-    with pytest.raises(ValueError, match=r"holds images of 80x208, .* height of 128: .*--size 128x208, .* height=80"):
+    with pytest.raises(
+        ValueError, match=r"contains images of 80x208, .* height of 128: .*--size 128x208, .* height=80"
+    ):
         open_sets([str(perlin_set)], 128, CACHE)
 
 
 def test_a_set_in_colour_is_refused_with_the_way_out(tmp_path: Path):
     spec = make_spec("perlin", 2, height=32, width=32, mode="RGB")
     render_set(tmp_path / "set", spec, workers=1, progress=lambda *_: None)
-    with pytest.raises(ValueError, match=r"holds images in mode RGB, .*: render with --mode L"):
+    with pytest.raises(ValueError, match=r"contains images in mode RGB, .*: render with --mode L"):
         open_sets([str(tmp_path / "set")], 32, CACHE)
 
 
@@ -169,7 +170,7 @@ def test_a_damaged_image_of_anybodys_is_named_or_skipped(tmp_path: Path):
     folder = foreign(tmp_path / "set", {"a.png": grey, "b.png": grey})
     tar = folder / "any.tar"
     tar.write_bytes(tar.read_bytes().replace(b"IHDR", b"IHDX", 1))
-    with pytest.raises(ValueError, match=r"any\.tar is damaged at 'a': not a whole PNG"):
+    with pytest.raises(ValueError, match=r"any\.tar is corrupt at 'a': not a valid PNG"):
         cached(folder, tmp_path / "cache")
     log_disk_errors = StreamedImages(open_sets([str(folder)], 80, CACHE), 208, 1, skip_damaged=True)
     assert np.array_equal(read(log_disk_errors, 0, 1), np.stack([grey, grey]))
@@ -234,7 +235,7 @@ def test_the_shard_unused_for_longest_makes_room_for_another(url: str, tmp_path:
     def room_for_three(folder: Path) -> Any:
         return whole._replace(free=0 if len(list(folder.glob("*.tar"))) > 2 else whole.free)
 
-    monkeypatch.setattr(remote.shutil, "disk_usage", room_for_three)
+    monkeypatch.setattr("shutil.disk_usage", room_for_three)
     assert open_sets([url], 80, tmp_path)[0].shards[-1].present() == last
     assert sorted(last.parent.glob("*.tar")) == [paths[0], paths[2], last]
 

@@ -42,7 +42,7 @@ def test_images_of_any_tar_are_found_and_all_else_is_passed_over(style: int, tmp
 def test_a_torn_tar_is_refused_by_name(length: int, perlin_set: Path, tmp_path: Path):
     torn = tmp_path / "torn.tar"
     torn.write_bytes((perlin_set / "perlin-000000.tar").read_bytes()[:length])
-    with pytest.raises(ValueError, match=r"torn\.tar is (torn|no whole tar)"):
+    with pytest.raises(ValueError, match=r"torn\.tar is (truncated|not a valid tar)"):
         index_shard(torn)
 
 
@@ -64,7 +64,7 @@ def test_an_image_that_claims_to_be_huge_is_refused(tmp_path: Path):
     entry.size = 1 << 32
     data[:512] = entry.tobuf(tarfile.USTAR_FORMAT)
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"holds '1\.png' of 4294967296 bytes"):
+    with pytest.raises(ValueError, match=r"has a member '1\.png' of 4294967296 bytes"):
         index_shard(path)
 
 

@@ -63,9 +63,9 @@ def test_results_lie_beside_the_encoder_and_those_of_other_tasks_are_kept(
     evaluate(*arguments, tones.rename(tmp_path / "others"))
     assert set(results_of(run / "evaluation")["tasks"]) == {"folder:tones (logistic)", "folder:others (logistic)"}
     assert sorted(path.name for path in (run / "evaluation").rglob("*.*")) == [
-        "others-logistic.npz",
+        "folder-others-logistic.npz",
+        "folder-tones-logistic.npz",
         "results.json",
-        "tones-logistic.npz",
     ]
 
 
@@ -177,9 +177,9 @@ def test_an_empty_table_is_its_head():
     ("arguments", "status", "text"),
     [
         (["--help"], 0, "synpat-eval --encoder runs/perlin --task gm-instrument"),
-        (["--encoder", "nowhere", "--task", "gm-pitch"], 1, "Error: nowhere holds no encoder"),
+        (["--encoder", "nowhere", "--task", "gm-pitch"], 1, "Error: nowhere contains no encoder"),
         (["--encoder", "RUN", "--task", "folder", "--data", "nowhere"], 1, "Error: nowhere has no metadata.csv"),
-        (["--encoder", "RUN", "--task", "folder"], 2, "--data DIR is needed by the tasks that bring no audio"),
+        (["--encoder", "RUN", "--task", "folder"], 2, "--data DIR is required for tasks without embedded audio"),
         (
             ["--encoder", "RUN", "--task", "folder", "--data", ".", "--set", "epoch=3"],
             1,
@@ -188,7 +188,7 @@ def test_an_empty_table_is_its_head():
         (
             ["compare", "nowhere"],
             1,
-            "Error: nowhere holds no results.json, nor does nowhere/evaluation: run synpat-eval",
+            "Error: nowhere contains no results.json, and neither does nowhere/evaluation: run synpat-eval",
         ),
         (["--encoder", "RUN", "--task", "esc51"], 2, "'folder', 'gm-instrument', 'gm-pitch'"),
     ],

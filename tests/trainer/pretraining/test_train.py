@@ -77,7 +77,9 @@ def test_a_batch_that_finds_no_memory_ends_with_the_pieces_that_do(
 
     monkeypatch.setattr("synpat_train.pretraining.train.Objective", Hungry)
     config = replace(CONFIG, batch_size=size)
-    with pytest.raises(ValueError, match=rf"for {size} samples at once; {fits} fit: --set accumulate={pieces} takes"):
+    with pytest.raises(
+        ValueError, match=rf"for {size} samples at once, but {fits} fit: continue with --set accumulate={pieces}"
+    ):
         train(tmp_path / "run", perlin_set, config)
     train(tmp_path / "run", perlin_set, replace(config, accumulate=pieces))
 
@@ -159,12 +161,12 @@ def test_a_run_folder_of_other_shard_sets_is_refused(run: Path, tmp_path: Path):
 def test_a_folder_with_other_things_is_refused(perlin_set: Path, tmp_path: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").touch()
-    with pytest.raises(ValueError, match="is not empty and holds no run"):
+    with pytest.raises(ValueError, match="is not empty and contains no run"):
         train(tmp_path / "out", perlin_set)
 
 
 def test_a_set_smaller_than_a_batch_is_refused(perlin_set: Path, tmp_path: Path):
-    with pytest.raises(ValueError, match="the sets hold 100 samples, less than one batch of 256"):
+    with pytest.raises(ValueError, match="the sets have 100 samples, fewer than one batch of 256"):
         train(tmp_path / "out", perlin_set, make_config("msm-mae", SETTINGS | {"batch_size": 256}))
 
 
@@ -233,7 +235,7 @@ def test_a_damaged_configuration_of_a_run_is_named(tmp_path: Path):
 def test_a_damaged_line_of_the_log_is_named(line: bytes, run: Path, tmp_path: Path):
     first = (run / "log.jsonl").read_bytes().splitlines(keepends=True)[0]
     (tmp_path / "log.jsonl").write_bytes(first + line + first)
-    with pytest.raises(ValueError, match=r"log\.jsonl is damaged at line 2: remove that line"):
+    with pytest.raises(ValueError, match=r"log\.jsonl is corrupt at line 2: remove that line"):
         read_log(tmp_path)
 
 

@@ -91,7 +91,7 @@ def _decode(shard_set: ShardSet, path: Path) -> None:
     try:
         images = np.lib.format.open_memmap(partial_file, "w+", np.uint8, shape)
         with partial_file.open("r+b") as file:  # see reserve_space
-            reserve_space(file.fileno(), images.offset + images.nbytes)
+            reserve_space(file.fileno(), images.offset, images.nbytes)
         with ThreadPoolExecutor() as threads:
             decoding = [
                 threads.submit(_decode_shard, shard_set, shard, images[first : first + shard.count])

@@ -101,7 +101,7 @@ def load_checkpoint(run: Path, training: Training, config: Config, digests: list
             _restore(training, state)
     except InputError as error:
         raise InputError(f"{error}. Remove it to continue from the previous checkpoint") from None
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(
             f"{path} is corrupt: {first_line(error)}. Remove it to continue from the previous checkpoint"
         ) from None

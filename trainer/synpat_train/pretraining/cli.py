@@ -8,7 +8,8 @@ import click
 from synpat_shards import available_cores
 from synpat_shards.command_line import Program
 from synpat_train.cache import default_cache
-from synpat_train.config import PRESETS, make_config
+from synpat_train.config import make_config
+from synpat_train.presets import PRESETS
 from synpat_train.settings import parse_settings, read_settings
 
 

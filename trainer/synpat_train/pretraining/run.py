@@ -104,7 +104,7 @@ def _steps(samples: int, config: Config, group: ProcessGroup) -> int:
     """Return the total number of updates for a number of samples per epoch."""
     if samples < config.batch_size:
         raise InputError(
-            f"the sets hold {samples} samples, fewer than one batch of {config.batch_size}: choose a smaller "
+            f"the sets have {samples} samples, fewer than one batch of {config.batch_size}: choose a smaller "
             "--batch-size"
         )
     if config.batch_size % (group.count * config.accumulate):

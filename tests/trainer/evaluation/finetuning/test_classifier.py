@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from synpat_train.evaluation.finetuning.classifier import DropPath, fit_positions, make_classifier, scores
+from synpat_train.evaluation.finetuning.classifier import fit_positions, make_classifier, scores
 from synpat_train.evaluation.finetuning.recipes import AUDIOMAE, M2D
 from synpat_train.model.encoder import Encoder, load_encoder
-from synpat_train.model.timm_compat import VisionTransformer, create_model
+from synpat_train.model.timm_compat import DropPath, VisionTransformer, create_model
 
 
 @pytest.mark.parametrize("frames", [48, 32, 41, 7])

@@ -299,7 +299,7 @@ def test_a_check_finds_what_is_missing_unreadable_twice_and_of_another_rate(tmp_
     assert copy.rates == {44_100: 12, 48_000: 1}
     run = CliRunner().invoke(main, ["check", "esc50", "--data", str(tmp_path)])
     assert run.exit_code == 1
-    for said in ("15 clips are listed, 2,000 are expected", "missing: ", "unreadable: ", "48000 Hz", "not comparable"):
+    for said in ("15 clips are listed, expected 2,000", "missing: ", "unreadable: ", "48000 Hz", "not comparable"):
         assert said in run.output
 
 
@@ -307,7 +307,7 @@ def test_videos_that_are_gone_are_counted(tmp_path: Path):
     as20k(tmp_path)
     run = CliRunner().invoke(main, ["check", "as20k", "--data", str(tmp_path)])
     assert "1 clips are left out" in run.output
-    assert "state the counts beside a figure" in run.output
+    assert "report the counts with a result" in run.output
 
 
 def test_a_whole_copy_passes_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -321,7 +321,7 @@ def test_a_whole_copy_passes_the_check(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_wrong_folder_is_told_what_was_looked_for_and_what_is_there(tmp_path: Path):
     write(tmp_path / "holiday.txt", ["sun"])
-    with pytest.raises(ValueError, match=r"looked for meta/esc50.csv in it and in ESC-50-master.* holiday.txt"):
+    with pytest.raises(ValueError, match=r"searched for meta/esc50.csv in it and in ESC-50-master.* holiday.txt"):
         read_benchmark("esc50", tmp_path)
 
 

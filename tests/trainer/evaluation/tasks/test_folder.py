@@ -1,5 +1,6 @@
 """Any folder of audio with a metadata.csv is a task, and one that cannot be trusted is refused with the reason."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -103,15 +104,15 @@ def test_a_label_that_loses_its_clips_to_damage_is_refused(tones):
 def test_a_folder_without_a_readable_file_is_refused(tones):
     for file in tones.glob("*.wav"):
         file.write_bytes(b"noise")
-    with pytest.raises(ValueError, match=r"none of 12 files is readable; the first one: .*0\.wav"):
+    with pytest.raises(ValueError, match=r"none of 12 files is readable; the first error: .*0\.wav"):
         folder_task(source(tones, skip_unreadable=True))()
 
 
 def test_a_folder_without_metadata_is_refused_with_what_it_holds(tmp_path):
     (tmp_path / "ESC-50-master").mkdir()
-    with pytest.raises(ValueError, match=r"no metadata\.csv .*It holds 1 entries: ESC-50-master"):
+    with pytest.raises(ValueError, match=r"no metadata\.csv .*It contains 1 entries: ESC-50-master"):
         folder_task(source(tmp_path))()
-    with pytest.raises(ValueError, match="There is no such folder"):
+    with pytest.raises(ValueError, match="The folder does not exist"):
         folder_task(source(tmp_path / "absent"))()
 
 
@@ -157,12 +158,11 @@ def test_metadata_that_cannot_be_a_task_is_refused_before_decoding(tones, write_
         folder_task(source(tones))()
 
 
-REAL = Path(__file__).parents[5] / "shared" / "audio"
+REAL = Path(os.environ.get("SYNPAT_AUDIO", "no-audio"))
+"""Recorded sounds that are not part of the project: see CONTRIBUTING.md."""
 
 
-on_recorded_sound = pytest.mark.skipif(
-    not REAL.is_dir(), reason=f"needs the recorded sets in {REAL}, which are not part of the project"
-)
+on_recorded_sound = pytest.mark.skipif(not REAL.is_dir(), reason="SYNPAT_AUDIO names no folder with recorded sounds")
 
 
 @on_recorded_sound

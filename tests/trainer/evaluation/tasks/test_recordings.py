@@ -70,7 +70,7 @@ def test_a_second_run_decodes_nothing(folder, read):
 def test_a_killed_run_is_gone_on_with(folder, read, monkeypatch):
     straight = decoded(folder, "straight")
     read.clear()
-    counting = recordings.read_audio
+    counting = recordings.read_audio  # pyright: ignore[reportPrivateImportUsage]
 
     def dying(path: Path) -> np.ndarray:
         if path.name == NAMES[7]:

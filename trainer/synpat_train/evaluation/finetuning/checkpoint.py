@@ -61,7 +61,7 @@ class FineTuningCheckpoint:
                 return 0
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        except (RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise InputError(f"{first_line(error)}. Remove it to train again from the start") from None
         return state["epochs"]
 

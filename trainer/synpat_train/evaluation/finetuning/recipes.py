@@ -12,13 +12,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from synpat_shards import InputError
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -29,22 +27,22 @@ class FineTuning:
     Raises ValidationError, a subclass of ValueError, if a setting is out of range or unknown.
     """
 
-    epochs: Annotated[int, Field(gt=0)]
+    epochs: PositiveInt
     """Passes over the training clips. The scores after the last one are reported."""
     batch_size: Annotated[int, Field(ge=3)]
     """Maximum number of clips per update, at least 3: with 2 or less, a batch could have a single clip, without a
     variance."""
     optimizer: Literal["sgd", "adamw", "amsgrad"]
     """SGD with momentum 0.9; AdamW with betas 0.9 and 0.95; or the AMSGrad variant of this AdamW."""
-    learning_rate: Positive
+    learning_rate: PositiveFloat
     """Peak learning rate for this batch size and this loss."""
-    final_learning_rate: NotNegative
+    final_learning_rate: NonNegativeFloat
     """Learning rate at the end of the half cosine, which is updated in every step."""
-    warmup: NotNegative
+    warmup: NonNegativeFloat
     """Epochs in which the learning rate rises linearly from zero."""
     cosine_from: Literal["start", "warmup"]
     """Start of the cosine: with the first update, hidden by the warm-up (timm, EVAR), or after the warm-up (MAE)."""
-    weight_decay: NotNegative
+    weight_decay: NonNegativeFloat
     """Weight decay, not applied to biases and norms."""
     layer_decay: Annotated[float, Field(gt=0, le=1)]
     """Ratio of the learning rates of a block and the next one; the head has the full rate (Clark et al., "ELECTRA",
@@ -79,16 +77,16 @@ class FineTuning:
     mixup: Annotated[float, Field(ge=0, le=1)]
     """Share of the clips that are mixed with another clip, as waveforms, with their targets (Zhang et al., "mixup",
     2018)."""
-    mixup_alpha: Positive
+    mixup_alpha: PositiveFloat
     """Both parameters of the beta distribution of the weight of a clip in its mixture."""
     roll: bool
     """Roll a clip by a random offset, and change its loudness by a factor of 0.5 to 1.5 (AudioMAE)."""
     noise: float | None
     """Signal-to-noise ratio of added white noise in dB; None adds none. White noise at 20 dB is our interpretation
     of AudioMAE's recipe."""
-    frequency_mask: Annotated[int, Field(ge=0)]
+    frequency_mask: NonNegativeInt
     """SpecAugment: the mask is narrower than this number of bands (Park et al., 2019); 0 for none."""
-    time_mask: Annotated[int, Field(ge=0)]
+    time_mask: NonNegativeInt
     """SpecAugment: the mask is narrower than this number of frames; 0 for none."""
     mask_shared: bool
     """Use one mask for all clips of a batch (EVAR) instead of one for each."""
