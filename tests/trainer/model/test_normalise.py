@@ -10,7 +10,7 @@ import torch
 from synpat_train.config import make_config
 from synpat_train.model.export import export_encoder
 from synpat_train.model.mae import MaskedAutoencoder
-from synpat_train.normalise import Normalise, moments
+from synpat_train.model.normalise import Normalise, moments
 from synpat_train.pretraining.reconstructions import reconstructions
 from synpat_train.pretraining.train import Objective
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synpat_train.model.mae import MaskedAutoencoder, patchify, split_patches, unpatchify
-from synpat_train.normalise import Normalise, moments
+from synpat_train.model.normalise import Normalise, moments
 
 GAP = 4
 """Pixels between two images."""

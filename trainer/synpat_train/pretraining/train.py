@@ -31,8 +31,8 @@ from synpat_train.model.attention import choose_attention, fuses_attention
 from synpat_train.model.export import export_encoder
 from synpat_train.model.flops import flops_per_sample, peak_flops
 from synpat_train.model.mae import MaskedAutoencoder
+from synpat_train.model.normalise import Normalise, moments
 from synpat_train.model.timm_compat import param_groups_weight_decay
-from synpat_train.normalise import Normalise, moments
 from synpat_train.prefetch import prefetch
 from synpat_train.schedule import learning_rate
 
