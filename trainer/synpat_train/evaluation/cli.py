@@ -126,6 +126,8 @@ def main(
     )
     loaders = [TASKS[name](source) for name in dict.fromkeys(names)]
 
+    from synpat_train.pretraining.model_card import update_card
+
     from .results import table
     from .run import evaluate_encoder
 
@@ -134,6 +136,7 @@ def main(
     )
     click.echo(table(results))
     print_message(f"results: {out / 'results.json'}")
+    update_card(out.parent)  # if the results are in a run folder
 
 
 @main.command()
