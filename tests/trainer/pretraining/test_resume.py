@@ -124,9 +124,9 @@ def test_a_run_that_was_killed_and_then_terminated_ends_in_the_same_bits(
     process = start(run, perlin_set, config)
     wait_for(run, len(log(run)) + 2, process)
     assert not half_written.exists()
-    process.terminate()
+    process.send_signal(signal.SIGUSR1)  # as Slurm does with --signal=USR1@120
     said = process.communicate()[1]
-    assert process.returncode == 128 + signal.SIGTERM, said
+    assert process.returncode == 128 + signal.SIGUSR1, said
     assert "Run the same command to continue" in said
     assert_equal(train(run, perlin_set, config), straight)
 
