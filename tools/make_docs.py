@@ -54,15 +54,17 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
     yield f"Usage: `{name} {' '.join(command.collect_usage_pieces(context))}`"
     records = [record for option in command.get_params(context) if (record := option.get_help_record(context))]
     if records:
-        yield _table(("option", "meaning"), [(f"`{names}`", text) for names, text in records])
+        rows = [(f"<code>{names.replace('|', '&#124;')}</code>", text) for names, text in records]
+        yield _table(("option", "meaning"), rows)
 
 
 def families() -> str:
     """Return the page of all families."""
     lines = [
         "# Families",
-        "A family is a parametric model of images. Each sample is drawn from the family's prior over parameters and "
-        "then painted. `synpat families` prints this list, `--param NAME=VALUE` fixes a parameter, and `synpat show` "
+        "A family is a parametric model of images. For each sample, the parameters are drawn from the "
+        "distribution of the family, and the image is rendered. "
+        "`synpat families` prints this list, `--param NAME=VALUE` fixes a parameter, and `synpat show` "
         "paints one sample and prints its parameters.",
         'The first 17 families are those of Ishikawa, Komatsu and Aoki, "Pre-training with Synthetic Patterns for '
         'Audio", ICASSP 2025, as far as they can be inferred: the paper does not list them. All images are grey by '
@@ -84,7 +86,7 @@ def families() -> str:
             f"Source: {family.source}.",
         ]
         if family.expensive:
-            lines.append("An image takes a second or more, or the family needs a file. `--family all` leaves it out.")
+            lines.append("`--family all` does not include this [expensive family](render.md#expensive-families).")
         meanings = _field_docs(family)
         ranges = [text.split("=", 1) for text in parameter_ranges(name)]
         if ranges:
@@ -158,8 +160,9 @@ def tasks() -> str:
     lines = [
         "# Tasks",
         "The tasks of `synpat-eval`. Nothing is downloaded: `--data` names the folder of a downloaded data set, and "
-        "`synpat-eval check TASK --data FOLDER` checks that it is complete. Clips are given as training, validation "
-        "and test clips, or as the number of clips of all folds.",
+        "`synpat-eval check TASK --data FOLDER` checks that it is complete. Clips: training / validation / "
+        "test, training / test if there is no validation part, or the total of all folds. Seconds: the length to which "
+        "clips are cropped or padded.",
         _table(head, rows),
         "Other tasks:",
         _table(("task", "content"), [(f"`{name}`", text) for name, text in OWN.items()]),
@@ -183,6 +186,7 @@ ALIASES = {
     "Share": "float in [0, 1)",
     "Annotated[int, Field(ge=3)]": "int >= 3",
     "Annotated[int, Field(ge=0, lt=1 << 32)]": "int in [0, 2**32)",
+    "Annotated[float, Field(ge=0)]": "float >= 0",
     "Annotated[float, Field(gt=0, lt=1)]": "float in (0, 1)",
     "Annotated[float, Field(ge=0, lt=1)]": "float in [0, 1)",
     "Annotated[float, Field(gt=0, le=1)]": "float in (0, 1]",
@@ -233,7 +237,7 @@ def _value(value: object) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("|", "or").replace("  ", " ")
+    return text.replace("|", " or ").replace("  ", " ")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -37,9 +37,9 @@ class Config:
     decoder_heads: PositiveInt
     """Number of attention heads of the decoder."""
     norm_pix: bool
-    """Standardise each target patch."""
+    """Normalise each target patch to mean 0 and variance 1 (norm_pix_loss in MAE)."""
     normalise: Literal["set", "image"]
-    """Normalise images by the mean and deviation of all sets (set), or each image by its own (image)."""
+    """Normalise images by the mean and standard deviation of all sets (set) or of each image (image)."""
     epochs: PositiveInt | None
     """Passes over the shard sets; None if `steps` is given."""
     steps: PositiveInt | None
@@ -47,14 +47,14 @@ class Config:
     batch_size: PositiveInt
     """Samples per update, over all devices."""
     accumulate: PositiveInt
-    """Number of parts in which a device processes its share of a batch. More parts need less memory; the update is
+    """Number of gradient accumulation steps per update on each device. More steps need less memory; the update is
     the same."""
     base_lr: PositiveFloat
     """Peak learning rate for a batch of `lr_batch` samples. It scales linearly with the batch size."""
     lr_batch: PositiveInt
     """Batch size that `base_lr` refers to."""
     warmup: Annotated[float, Field(ge=0, lt=1)]
-    """Share of the steps in which the learning rate rises linearly. Half a cosine to zero follows."""
+    """Fraction of the steps with linear warm-up. Cosine decay to zero follows."""
     betas: tuple[Decay, Decay]
     """Betas of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)]

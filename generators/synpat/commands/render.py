@@ -34,7 +34,7 @@ from .progress import RenderProgress
     type=FamilyNames(),
     required=True,
     metavar="NAME,...|all",
-    help="Families of `synpat families`. Each becomes a shard set. all leaves out the expensive ones.",
+    help="Names from `synpat families`, one shard set each. all: every family except the expensive ones.",
 )
 @click.option("--n", type=click.IntRange(min=1), required=True, help="Number of samples of each family.")
 @click.option(
@@ -48,7 +48,7 @@ from .progress import RenderProgress
     "--render-size",
     type=Size(),
     default=None,
-    help="Paint at this size, then resize to --size by area.  [default: paint at --size]",
+    help="Paint at this size, then resize to --size by area averaging.  [default: paint at --size]",
 )
 @click.option("--via", "render_size", type=Size(), default=None, hidden=True)
 @seed_option
@@ -69,7 +69,13 @@ from .progress import RenderProgress
     help="Render every N-th shard, starting with shard I (from 0). auto reads I and N from Slurm or Kubernetes. "
     "Run `synpat finalize` after the last slice.",
 )
-@click.option("--samples-per-shard", type=click.IntRange(min=1), default=1000, show_default=True)
+@click.option(
+    "--samples-per-shard",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Number of samples of a full shard.",
+)
 @parameter_option
 @mode_option
 @click.option("--params", "with_parameters", is_flag=True, help="Store the parameters of each sample in a json member.")

@@ -37,7 +37,7 @@ CIRCLE, SQUARE, ORIENTED, RECTANGLE, TRIANGLE, QUADRILATERAL = range(6)
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLeavesSquares(Family):
-    """Opaque upright squares of random colour and power-law size that cover the image."""
+    """Opaque axis-aligned squares of random colour that cover the image; their sizes follow a power law."""
 
     source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
 
@@ -84,7 +84,7 @@ class DeadLeavesShapes(Family):
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLeavesTextures(Family):
-    """Dead leaves of all shapes, each filled with a texture: noise with the statistics of natural images.
+    """Like dead-leaves-shapes, but each shape (leaf) is filled with noise that has the statistics of natural images.
 
     In the published images the texture of a leaf is one of 10,000 images of spectrum-color-wmm, at the position of the
     leaf. Painting such an image takes a hundred times longer than the leaves, so this family uses fewer textures and

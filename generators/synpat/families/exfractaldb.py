@@ -55,7 +55,7 @@ class ExFractalDB(Family):
     category: int
     """Number of the system."""
     weight: int
-    """Number of the variation; 0 is the system itself. See `weight_vector`."""
+    """Index of the variation of the weights; 0 is the unchanged system."""
     density: float = DENSITY
     """Points per pixel of the image; the default is that of the published images."""
 

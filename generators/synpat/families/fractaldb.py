@@ -58,7 +58,7 @@ class FractalDB(Family):
     category: int
     """Number of the system."""
     weight: int
-    """Number of the variation; 0 is the system itself. See `weight_vector`."""
+    """Index of the variation of the weights; 0 is the unchanged system."""
     flip_y: bool = False
     """True if the image is flipped top to bottom."""
     flip_x: bool = False

@@ -116,7 +116,7 @@ class Shaders(Family):
     jitter: float = JITTER
     """Standard deviation of the random factor of each number of the program. Not used for files in `folder`."""
     folder: str = ""
-    """Folder of GLSL files to run instead of the random programs, one class each; see `synpat.painting.gl`. Their
+    """Folder of GLSL files to run instead of the random programs, one class each: see docs/render.md. Their
     pixels depend on the OpenGL driver."""
     sha256: str = ""
     """SHA-256 of the files in the folder, recorded when rendering starts. Afterwards the set accepts no other files."""

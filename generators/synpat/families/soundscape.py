@@ -134,19 +134,19 @@ class Soundscape(Family):
     events: int
     """Further events for every 208 frames, 0 to 64."""
     floor: float
-    """Level of the background noise: logarithm of the power, -20 to 0; an event of gain 0 has a power of 1."""
+    """Level of the background noise: natural logarithm of the power, -20 to 0; an event of gain 0 has a power of 1."""
     tilt: float
-    """Nepers by which the background noise rises from the lowest to the highest band, -10 to 10."""
+    """Increase of the log power of the background noise from the lowest to the highest band, -10 to 10."""
     grain: float
-    """Exponent of the grain of noise, 0 to 2: 0 is smooth, 1 is the grain of a single analysis window."""
+    """Strength of the random fluctuation of noise, an exponent, 0 to 2: 0 is smooth, 1 is a single analysis window."""
     repetition: float = 0.25
     """Share of the tones and bands of noise that are repeated at regular intervals, 0 to 1."""
     wander: float = 0.25
     """Share of the tones whose pitch follows a random walk, 0 to 1."""
     reverberation: float = 0.0
-    """Seconds in which reverberation falls by 60 dB in the lowest band, 0 to 10; 0 for none."""
+    """Reverberation time (RT60) of the lowest band in seconds, 0 to 10; 0 for none."""
     dynamic_range: float = 200.0
-    """Decibels below the largest value at which the image is clipped, 10 to 200."""
+    """Dynamic range in decibels, 10 to 200: values further below the largest value are clipped."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:

@@ -37,7 +37,7 @@ CELLS = 512
 
 @dataclass(frozen=True, kw_only=True)
 class StyleganHighfreq(Family):
-    """Layers of signed edges, lines and spots, with pink noise and no bias: most energy is at high frequencies."""
+    """Images of a StyleGAN whose filters are signed edges, lines and spots; pink noise, no bias; high frequencies."""
 
     source: ClassVar[str] = SOURCE
     bounds: ClassVar[Bounds] = {"noise": (0, 1000)}
@@ -57,7 +57,7 @@ class StyleganHighfreq(Family):
 
 @dataclass(frozen=True, kw_only=True)
 class StyleganSparse(Family):
-    """Layers of a few edges, lines and spots each, with biases and locally concentrated pink noise."""
+    """Images of a StyleGAN with a few edge, line and spot filters per layer, biases and local pink noise."""
 
     source: ClassVar[str] = SOURCE
     bounds: ClassVar[Bounds] = {"noise": (0, 1000), "bias": (0, 1000)}
@@ -83,7 +83,7 @@ class StyleganSparse(Family):
 
 @dataclass(frozen=True, kw_only=True)
 class StyleganOriented(StyleganSparse):
-    """Like stylegan-sparse, but all layers use the same map of noise, resized to their size."""
+    """Like stylegan-sparse, but all layers use the same noise map, resized to the size of the layer."""
 
     def _noise_maps(self, rng: np.random.Generator, grid: "Grid") -> list[Map]:
         # As published: the map has twice the size of the image, so the finest layer uses means of four values.

@@ -35,7 +35,7 @@ NETWORKS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class StyleganRandom(Family):
-    """The complete network with normal weights, without noise and bias; a class is a network."""
+    """Images of a StyleGAN with normally distributed weights, without noise and bias; a class is a network."""
 
     source: ClassVar[str] = SOURCE
     version: ClassVar[int] = 2

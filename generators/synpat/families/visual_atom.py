@@ -34,7 +34,7 @@ EMPTIEST = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class VisualAtom(Family):
-    """Wavy contours around a nucleus on black; a class is a set of parameters, an instance its noise and position."""
+    """Wavy contours around a nucleus on black; a class is a set of parameters; samples vary in noise and position."""
 
     source: ClassVar[str] = "Takashima et al., Visual atoms, 2023"
     version: ClassVar[int] = 2

@@ -23,7 +23,13 @@ from synpat_train.settings import parse_settings, read_settings
     "an epoch contains each of its samples.",
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
-@click.option("--preset", type=click.Choice(list(PRESETS)), default="msm-mae", show_default=True)
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default="msm-mae",
+    show_default=True,
+    help="Initial settings: see docs/settings.md.",
+)
 @click.option(
     "--config", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML file of settings."
 )
@@ -61,8 +67,8 @@ def main(
 ) -> None:
     """Pre-train a masked autoencoder on shard sets, and export its encoder.
 
-    A run that was stopped or killed goes on from its last checkpoint when the same command is run again. Settings are
-    taken from the preset, then --config, then --set, then the options.
+    To continue a run that was stopped or killed, run the same command again: it continues from the last checkpoint.
+    --config overrides the preset, --set overrides --config, and the options override --set.
 
     \b
     Example:
@@ -89,7 +95,7 @@ def main(
 @main.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def inspect(run: Path) -> None:
-    """Say where a run stands, and draw its loss into RUN/loss.png.
+    """Print the progress of a run, and plot its loss to RUN/loss.png.
 
     \b
     Example:

@@ -30,35 +30,35 @@ class FineTuning:
     epochs: PositiveInt
     """Passes over the training clips. The scores after the last one are reported."""
     batch_size: Annotated[int, Field(ge=3)]
-    """Maximum number of clips per update, at least 3: with 2 or less, a batch could have a single clip, without a
-    variance."""
+    """Maximum number of clips per update, at least 3. With 2 or less, a batch could have a single clip, for which
+    batch norm has no variance."""
     optimizer: Literal["sgd", "adamw", "amsgrad"]
     """SGD with momentum 0.9; AdamW with betas 0.9 and 0.95; or the AMSGrad variant of this AdamW."""
     learning_rate: PositiveFloat
     """Peak learning rate for this batch size and this loss."""
     final_learning_rate: NonNegativeFloat
-    """Learning rate at the end of the half cosine, which is updated in every step."""
+    """Learning rate at the end of the cosine decay. The learning rate is updated in every step."""
     warmup: NonNegativeFloat
     """Epochs in which the learning rate rises linearly from zero."""
     cosine_from: Literal["start", "warmup"]
-    """Start of the cosine: with the first update, hidden by the warm-up (timm, EVAR), or after the warm-up (MAE)."""
+    """Start of the cosine decay: at the first update, covered by the warm-up (timm, EVAR), or after it (MAE)."""
     weight_decay: NonNegativeFloat
     """Weight decay, not applied to biases and norms."""
     layer_decay: Annotated[float, Field(gt=0, le=1)]
     """Ratio of the learning rates of a block and the next one; the head has the full rate (Clark et al., "ELECTRA",
     2020)."""
     drop_path: Share
-    """Probability that the last block is skipped for a clip, decreasing linearly to zero at the first block (Huang
-    et al., "Deep Networks with Stochastic Depth", 2016)."""
+    """Stochastic depth: probability that the last block is skipped for a clip, decreasing linearly to zero at the first
+    block (Huang et al., "Deep Networks with Stochastic Depth", 2016)."""
     precision: Literal["auto", "float32"]
     """Precision of matrix products. auto uses bfloat16 on a GPU that supports it."""
 
     loss: Literal["cross-entropy", "binary-cross-entropy"]
     """Loss for clips with one label. Clips with several labels always use binary cross-entropy."""
     loss_average: Literal["clips", "clips and classes"]
-    """Dimensions over which the loss is averaged. EVAR also averages the cross-entropy over the classes, which
-    divides its gradient, and the step of SGD, by their number: a learning rate of 0.5 with 50 classes equals one of
-    0.01 with the ordinary cross-entropy, with which 0.5 diverges."""
+    """Dimensions over which the loss is averaged. EVAR also averages the cross-entropy over the classes. This
+    divides the gradient by the number of classes: with 50 classes and SGD, a learning rate of 0.5 then equals 0.01
+    with the usual cross-entropy. With the usual cross-entropy, a learning rate of 0.5 diverges."""
 
     head_norm: Literal["batch", "layer"]
     """Norm before the linear layer: a batch norm without parameters after the encoder's own last norm, with weights

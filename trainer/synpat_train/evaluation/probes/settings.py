@@ -21,7 +21,7 @@ class Linear:
     epochs: PositiveInt = 200
     """Maximum number of passes over the training clips."""
     patience: PositiveInt = 20
-    """Epochs without an improvement on the validation part after which training stops. An equal result counts as an
+    """Early stopping: number of epochs without an improvement on the validation part. An equal result counts as an
     improvement."""
 
 

@@ -1,6 +1,6 @@
 """The benchmarks: what each measures, where to get it, and what a complete copy contains.
 
-Nothing is downloaded. The thirteen tasks of Ishikawa et al., "Pre-training with Synthetic Patterns for Audio", 2025,
+Nothing is downloaded. The ten data sets of Ishikawa et al., "Pre-training with Synthetic Patterns for Audio", 2025,
 with counts, clip lengths and splits as in EVAR (Niizumi et al., "BYOL for Audio", 2023), and FSD50K, ESC-10 and FSDD.
 """
 

@@ -15,7 +15,7 @@ TASKS: Mapping[str, Callable[[Source], LoadTask]] = {
 }
 
 OWN = {
-    "folder": "any folder with audio files and metadata.csv (filename,label, and fold or split)",
+    "folder": "any folder with audio files and a metadata.csv with columns filename, label, and fold or split",
     "gm-instrument": "instrument families of a soundfont in the demo extra; needs no data",
     "gm-pitch": "pitches of the same notes; needs no data",
 }
