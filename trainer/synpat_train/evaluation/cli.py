@@ -178,7 +178,7 @@ def compare(runs: tuple[Path, ...], reference: str | None, out: Path) -> None:
     from .comparison import comparison, draw_comparison, read_evaluated
 
     encoders = [read_evaluated(run) for run in runs]
-    theirs = REFERENCE_RESULTS[reference] if reference else None
-    click.echo(comparison(encoders, theirs))
-    draw_comparison(encoders, theirs, out)
+    reference_results = REFERENCE_RESULTS[reference] if reference else None
+    click.echo(comparison(encoders, reference_results))
+    draw_comparison(encoders, reference_results, out)
     print_message(f"plot: {out}")

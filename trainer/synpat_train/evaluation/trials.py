@@ -36,9 +36,9 @@ def run_trials(trials: Sequence[Trial], folder: Path, threads: int, what: str) -
     def scores(each: Trial) -> np.ndarray:
         file = _file(folder, each)
         if not file.exists():
-            found = each.scores().astype(np.float32)
+            computed = each.scores().astype(np.float32)
             with atomic_file(file) as opened:
-                np.save(opened, found)
+                np.save(opened, computed)
         return np.load(file)
 
     if threads == 1:
