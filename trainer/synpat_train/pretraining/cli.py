@@ -61,7 +61,7 @@ def main(
 ) -> None:
     """Pre-train a masked autoencoder on shard sets, and export its encoder.
 
-    A run that was stopped or killed goes on from its last checkpoint when the same command is run again. Settings are
+    A run that was stopped or killed resumes from its last checkpoint when the same command is run again. Settings are
     taken from the preset, then --config, then --set, then the options.
 
     \b
@@ -89,7 +89,7 @@ def main(
 @main.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def inspect(run: Path) -> None:
-    """Say where a run stands, and draw its loss into RUN/loss.png.
+    """Print the status of a run, and plot its loss to RUN/loss.png.
 
     \b
     Example:

@@ -26,15 +26,15 @@ def reconstructions(
     device = next(model.parameters()).device
     patches = patchify((original.to(device) - mean) / std, model.patch)
     kept, masked = (indices.to(device) for indices in split_patches(noise, model.kept))
-    guesses = model.decode(model.encode(patches, kept), kept, masked).float()
-    place = masked.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
+    predictions = model.decode(model.encode(patches, kept), kept, masked).float()
+    index = masked.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
     if model.norm_pix:
-        targets = patches.gather(1, place)
-        guesses = guesses * (targets.var(-1, keepdim=True) + 1e-6).sqrt() + targets.mean(-1, keepdim=True)
-    guessed = patches.scatter(1, place, guesses)
-    hidden = patches.scatter(1, place, (HIDDEN - mean) / std)
+        targets = patches.gather(1, index)
+        predictions = predictions * (targets.var(-1, keepdim=True) + 1e-6).sqrt() + targets.mean(-1, keepdim=True)
+    reconstructed = patches.scatter(1, index, predictions)
+    hidden = patches.scatter(1, index, (HIDDEN - mean) / std)
     _, height, width = images.shape
-    columns = [unpatchify(part, height, width).cpu() * std + mean for part in (hidden, guessed)] + [original]
+    columns = [unpatchify(part, height, width).cpu() * std + mean for part in (hidden, reconstructed)] + [original]
     framed = [torch.nn.functional.pad(column, (0, GAP, 0, GAP), value=255.0) for column in columns]
     sheet = torch.cat([column.reshape(-1, width + GAP) for column in framed], dim=1)
     return sheet.round().clamp(0, 255).byte().numpy()
