@@ -1,4 +1,4 @@
-"""Index of the images in a WebDataset shard, from the tar headers alone."""
+"""Index of the images in a WebDataset shard, read from the tar headers only."""
 
 import os
 import tarfile

@@ -18,7 +18,7 @@ from .tasks.check import check_copy, report
 from .tasks.registry import TASKS, tasks_table
 from .tasks.task import Source
 
-# torch and what imports it are imported by the functions below that use it: --help and usage errors stay fast.
+# torch, and modules that import it, are imported inside the functions below, so that --help and usage errors are fast.
 
 
 @click.group(cls=Program, invoke_without_command=True, context_settings={"show_default": True})
@@ -43,8 +43,7 @@ from .tasks.task import Source
     type=click.Choice(list(PROTOCOLS)),
     default=LINEAR.name,
     help="linear trains a linear layer as EVAR does; logistic solves a logistic regression; knn uses nearest "
-    "neighbours; finetune "
-    "trains the encoder by M2D's recipes, finetune-audiomae by AudioMAE's.",
+    "neighbours; finetune trains the encoder by M2D's recipes, finetune-audiomae by AudioMAE's.",
 )
 @click.option(
     "--set",
@@ -100,8 +99,8 @@ def main(
     unreadable: str,
     batch_size: int,
 ) -> None:
-    """Evaluate an encoder on real audio, with frozen features or by fine-tuning, beside two baselines: encoders of the
-    same shape with random weights, and the mean and standard deviation of the log-mel spectrogram.
+    """Evaluate an encoder on real audio, with frozen features or by fine-tuning, and two baselines: encoders of the same
+    shape with random weights, and the mean and standard deviation of the log-mel spectrogram.
 
     The table is printed on standard output. All results are written to results.json. Results of other tasks in that
     file are kept.

@@ -24,7 +24,7 @@ class Trial:
     key: str
     """Digest of everything that determines the scores."""
     memory: int | None
-    """Bytes of memory that it needs; None if it cannot run beside others."""
+    """Bytes of memory that it needs; None if it cannot run in parallel with others."""
     scores: Callable[[], np.ndarray]
     """Function that returns the scores of the test clips, float [tested, classes]."""
 

@@ -22,4 +22,4 @@ def choose_attention(model: nn.Module, fused: bool) -> None:
     """Select fused or plain attention for the blocks of a model; the weights and their names stay the same."""
     for part in model.modules():
         if isinstance(part, Attention):
-            part.fused_attn = fused  # pyright: ignore[reportAttributeAccessIssue] Final for TorchScript alone
+            part.fused_attn = fused  # pyright: ignore[reportAttributeAccessIssue] Final only for TorchScript

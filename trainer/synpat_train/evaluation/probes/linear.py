@@ -121,6 +121,5 @@ def _drawn(train: np.ndarray, targets: np.ndarray, seed: int) -> tuple[np.ndarra
             return rest, valid
     raise InputError(
         f"no {VALIDATION:.0%} of {len(train)} training clips can be used for validation without losing a label: too "
-        "few clips of "
-        "some labels for the protocol linear. Use --protocol logistic"
+        "few clips of some labels for the protocol linear. Use --protocol logistic"
     )
