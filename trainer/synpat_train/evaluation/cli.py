@@ -99,8 +99,8 @@ def main(
     unreadable: str,
     batch_size: int,
 ) -> None:
-    """Evaluate an encoder on real audio, with frozen features or by fine-tuning, and two baselines: encoders of the same
-    shape with random weights, and the mean and standard deviation of the log-mel spectrogram.
+    """Evaluate an encoder on real audio, with frozen features or by fine-tuning, and two baselines: encoders of the
+    same shape with random weights, and the mean and standard deviation of the log-mel spectrogram.
 
     The table is printed on standard output. All results are written to results.json. Results of other tasks in that
     file are kept.
