@@ -16,7 +16,9 @@ import click
 
 from synpat.cli import main as synpat
 from synpat.families import FAMILIES
+from synpat.inspection.sheet import contact_sheet
 from synpat.rendering.sampling import parameter_ranges
+from synpat_shards import encode_png
 from synpat_train.config import Config
 from synpat_train.evaluation.cli import main as synpat_eval
 from synpat_train.evaluation.finetuning.recipes import AUDIOMAE, M2D, FineTuning
@@ -65,7 +67,6 @@ def families() -> str:
         'The first 17 families are those of Ishikawa, Komatsu and Aoki, "Pre-training with Synthetic Patterns for '
         'Audio", ICASSP 2025, as far as they can be inferred: the paper does not list them. All images are grey by '
         "default; `--mode RGB` keeps the colours of the families that have them.",
-        "![Four samples of every family](families.png)",
         _table(
             ("family", "classes", "version", "description"),
             [
@@ -75,7 +76,13 @@ def families() -> str:
         ),
     ]
     for name, family in FAMILIES.items():
-        lines += [f"## {name}", *_paragraphs(inspect.getdoc(family) or ""), f"Source: {family.source}."]
+        picture = f"![Four samples of {name}](families/{name}.png)"
+        lines += [
+            f"## {name}",
+            *([] if family.expensive else [picture]),
+            *_paragraphs(inspect.getdoc(family) or ""),
+            f"Source: {family.source}.",
+        ]
         if family.expensive:
             lines.append("An image takes a second or more, or the family needs a file. `--family all` leaves it out.")
         meanings = _field_docs(family)
@@ -234,6 +241,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(" ".join(cell.split()) for cell in line) + " |" for line in lines)
 
 
+def pictures() -> Iterator[tuple[Path, bytes]]:
+    """Yield a picture of four samples of each family that is not expensive."""
+    for name, family in FAMILIES.items():
+        if not family.expensive:
+            yield DOCS / "families" / f"{name}.png", encode_png(contact_sheet([name], 4, 80, 208, seed=0))
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": commands,
     "families.md": families,
@@ -247,12 +261,13 @@ PAGES: Mapping[str, Callable[[], str]] = {
 def main(check: bool) -> None:
     """Write the generated pages of docs/."""
     stale = []
-    for name, make in PAGES.items():
-        path, text = DOCS / name, NOTE + make()
-        if not path.exists() or path.read_text() != text:
-            stale.append(name)
+    pages = [(DOCS / name, (NOTE + make()).encode()) for name, make in PAGES.items()]
+    for path, data in [*pages, *pictures()]:
+        if not path.exists() or path.read_bytes() != data:
+            stale.append(path.name)
             if not check:
-                path.write_text(text)
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(data)
     if check and stale:
         sys.exit(f"out of date: {', '.join(stale)}. Run tools/make_docs.py")
 

@@ -1,5 +1,7 @@
 """The shard-set format, which `synpat` writes and `synpat-train` reads."""
 
+from importlib.metadata import version
+
 from .card import facts, title
 from .errors import InputError, MissingDependencyError, describe_differences
 from .files import atomic_file, locked, sole_process, write_atomically
@@ -24,6 +26,8 @@ from .store import Location, Store, StoreError, is_url, open_store
 from .system import available_cores, memory_limit, reserve_space
 from .tar import BLOCK, Member, read_members, scan, ustar_size
 from .verify import Fault, Report, verify
+
+__version__ = version("synpat")
 
 __all__ = [
     "BLOCK",

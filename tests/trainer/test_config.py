@@ -18,6 +18,17 @@ def test_msm_mae_is_the_published_recipe():
     assert config.base_lr / config.lr_batch == 1.5e-4 / 128
 
 
+def test_synpat_preset_normalises_images_and_patches():
+    config = make_config("synpat")
+    assert (config.model, config.height, config.width, config.kept) == ("tiny", 80, 208, 16)
+    assert (config.normalise, config.norm_pix) == ("image", True)
+    assert config.base_lr * config.batch_size / config.lr_batch == 1e-3
+
+
+def test_published_recipes_normalise_over_the_set():
+    assert {make_config(preset).normalise for preset in PRESETS if preset != "synpat"} == {"set"}
+
+
 def test_m2d_and_audiomae_match_the_implemented_parts_of_the_recipes():
     m2d, audiomae = make_config("m2d"), make_config("audiomae")
     assert (m2d.height, m2d.width, m2d.kept, m2d.decoder_width, m2d.decoder_depth) == (80, 608, 57, 512, 8)
@@ -61,6 +72,7 @@ def test_values_of_settings_are_read_as_yaml():
         ({"accumulate": 3}, "batch_size must be a multiple of accumulate, got 256 and 3"),
         ({"compile": "maybe"}, "compile: input should be 'auto'"),
         ({"decoder_width": 100}, "decoder_width must be a multiple of twice decoder_heads, got 100 and 6"),
+        ({"normalise": "patch"}, "normalise: input should be 'set' or 'image', got 'patch'"),
         ({"seed": 1 << 32}, "seed: input should be less than 4294967296, got 4294967296"),
         ({"betas": [0.9, 2]}, "betas: input should be less than 1, got 2"),
         ({"steps": 5, "epochs": 5}, "give either epochs or steps, got epochs=5 and steps=5"),

@@ -9,11 +9,14 @@ The Python interface. These names are imported on first use, because they import
     encoder.clip_embedding(clips)              # [clips, features]
 """
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .audio.log_mel import log_mel
     from .model.encoder import Encoder, load_encoder
+
+__version__ = version("synpat")
 
 __all__ = ["Encoder", "load_encoder", "log_mel"]
 

@@ -38,6 +38,8 @@ class Config:
     """Number of attention heads of the decoder."""
     norm_pix: bool
     """Standardise each target patch."""
+    normalise: Literal["set", "image"]
+    """Normalise images by the mean and deviation of all sets (set), or each image by its own (image)."""
     epochs: PositiveInt | None
     """Passes over the shard sets; None if `steps` is given."""
     steps: PositiveInt | None

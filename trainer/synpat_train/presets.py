@@ -1,10 +1,11 @@
-"""Published recipes of masked autoencoders on spectrograms, as far as they are settings of `Config`."""
+"""Recipes of masked autoencoders on spectrograms: one of synpat, and published ones as far as `Config` has settings."""
 
 from collections.abc import Mapping
 from typing import Any
 
 _OURS: Mapping[str, Any] = {
     "patch": 16,
+    "normalise": "set",
     "steps": None,
     "accumulate": 1,
     "betas": (0.9, 0.95),
@@ -23,6 +24,27 @@ _OURS: Mapping[str, Any] = {
 """Settings that the recipes share or do not specify."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # For ViT-Ti, synthetic patterns and one or two CPU cores; the trials behind it are in RESULTS.md.
+    "synpat": {
+        **_OURS,
+        "model": "tiny",
+        "height": 80,
+        "width": 208,
+        "mask_ratio": 0.75,
+        "decoder_width": 128,
+        "decoder_depth": 2,
+        "decoder_heads": 4,
+        "norm_pix": True,
+        "normalise": "image",
+        "epochs": None,
+        "steps": 10_000,
+        "batch_size": 32,
+        "base_lr": 1e-3,
+        "lr_batch": 32,
+        "warmup": 0.05,
+        "weight_decay": 0.05,
+        "clip": 3.0,
+    },
     # Niizumi et al., "Masked spectrogram modeling using masked autoencoders for learning general-purpose audio
     # representation", 2022, also with norm_pix off. synpat adds the clipping, and the warm-up as a share of the steps.
     "msm-mae": {

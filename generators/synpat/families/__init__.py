@@ -16,6 +16,7 @@ from .ifs import IFS
 from .perlin import Perlin
 from .rcdb import RCDB
 from .shaders import Shaders
+from .soundscape import Soundscape
 from .statistical import Spectrum, SpectrumColor, SpectrumColorWmm, Wmm
 from .stylegan_collapsed import StyleganHighfreq, StyleganOriented, StyleganSparse
 from .stylegan_random import StyleganRandom
@@ -44,6 +45,7 @@ FAMILIES: Mapping[str, type[Family]] = {
     "rcdb": RCDB,
     "ifs": IFS,
     "exfractaldb": ExFractalDB,
+    "soundscape": Soundscape,
     "white-noise": WhiteNoise,
 }
 

@@ -125,6 +125,8 @@ def main(
     )
     loaders = [TASKS[name](source) for name in dict.fromkeys(names)]
 
+    from synpat_train.pretraining.model_card import update_card
+
     from .results import table
     from .run import evaluate_encoder
 
@@ -133,6 +135,7 @@ def main(
     )
     click.echo(table(results))
     print_message(f"results: {out / 'results.json'}")
+    update_card(out.parent)  # if the results are in a run folder
 
 
 @main.command()

@@ -6,7 +6,6 @@ from pathlib import Path
 from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.audio.log_mel import BANDS
 from synpat_train.model.encoder import Encoder, find_encoder, load_encoder, resampled
-from synpat_train.pretraining.model_card import update_card
 from synpat_train.progress import print_message
 
 from .evaluate import Result, evaluate
@@ -47,8 +46,6 @@ def evaluate_encoder(
         results.append(result)
         if without := classes_without_test_clip(result):
             print_message(f"{result.task.name}: {len(without)} classes have no test clip and are not scored")
-    if out == run / "evaluation":
-        update_card(run)
     return out, results
 
 

@@ -25,6 +25,7 @@ def export_encoder(folder: Path, encoder: VisionTransformer, config: Config, mea
         "num_classes": 0,
         "num_features": encoder.num_features,
         "global_pool": "token",
+        "normalise": config.normalise,  # of the images of pre-training; no loader reads it
         "model_args": vit_arguments(config.height, config.width, config.patch),
         "pretrained_cfg": {
             "input_size": [1, config.height, config.width],

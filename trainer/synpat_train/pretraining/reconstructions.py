@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synpat_train.model.mae import MaskedAutoencoder, patchify, split_patches, unpatchify
+from synpat_train.model.normalise import Normalise, moments
 
 GAP = 4
 """Pixels between two images."""
@@ -15,16 +16,17 @@ HIDDEN = 128
 
 @torch.no_grad()
 def reconstructions(
-    model: MaskedAutoencoder, images: NDArray[np.uint8], noise: Tensor, mean: float, std: float
+    model: MaskedAutoencoder, images: NDArray[np.uint8], noise: Tensor, normalise: Normalise, mean: float, std: float
 ) -> NDArray[np.uint8]:
     """Return masked, reconstructed and original images side by side, uint8 [rows, columns].
 
-    images: uint8 [batch, height, width]. noise: as in MaskedAutoencoder. mean, std: in grey levels. With norm_pix a
-    prediction does not include the mean and the contrast of a patch: these are taken from the original.
+    images: uint8 [batch, height, width]. noise: as in MaskedAutoencoder. normalise, mean, std: as in `moments`. With
+    norm_pix a prediction does not include the mean and the contrast of a patch: these are taken from the original.
     """
     original = torch.from_numpy(images).float().unsqueeze(1)
     device = next(model.parameters()).device
-    patches = patchify((original.to(device) - mean) / std, model.patch)
+    centre, scale = moments(original, normalise, mean, std)
+    patches = patchify(((original - centre) / scale).to(device), model.patch)
     kept, masked = (indices.to(device) for indices in split_patches(noise, model.kept))
     predictions = model.decode(model.encode(patches, kept), kept, masked).float()
     index = masked.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
@@ -32,9 +34,10 @@ def reconstructions(
         targets = patches.gather(1, index)
         predictions = predictions * (targets.var(-1, keepdim=True) + 1e-6).sqrt() + targets.mean(-1, keepdim=True)
     reconstructed = patches.scatter(1, index, predictions)
-    hidden = patches.scatter(1, index, (HIDDEN - mean) / std)
+    grey = patchify(((HIDDEN - centre) / scale + torch.zeros_like(original)).to(device), model.patch)
+    hidden = patches.scatter(1, index, grey.gather(1, index))
     _, height, width = images.shape
-    columns = [unpatchify(part, height, width).cpu() * std + mean for part in (hidden, reconstructed)] + [original]
+    columns = [unpatchify(part, height, width).cpu() * scale + centre for part in (hidden, reconstructed)] + [original]
     framed = [torch.nn.functional.pad(column, (0, GAP, 0, GAP), value=255.0) for column in columns]
     sheet = torch.cat([column.reshape(-1, width + GAP) for column in framed], dim=1)
     return sheet.round().clamp(0, 255).byte().numpy()

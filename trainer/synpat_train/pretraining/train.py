@@ -31,6 +31,7 @@ from synpat_train.model.attention import choose_attention, fuses_attention
 from synpat_train.model.export import export_encoder
 from synpat_train.model.flops import flops_per_sample, peak_flops
 from synpat_train.model.mae import MaskedAutoencoder
+from synpat_train.model.normalise import Normalise, moments
 from synpat_train.model.timm_compat import param_groups_weight_decay
 from synpat_train.prefetch import prefetch
 from synpat_train.schedule import learning_rate
@@ -86,14 +87,17 @@ def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, w
 class Objective(nn.Module):
     """The loss of images in grey levels."""
 
-    def __init__(self, model: MaskedAutoencoder, mean: float, std: float) -> None:
-        """mean, std: of the pixels in grey levels."""
+    def __init__(self, model: MaskedAutoencoder, normalise: Normalise, mean: float, std: float) -> None:
+        """mean, std: of the pixels of the sets, in grey levels."""
         super().__init__()
         self.model, self.mean, self.std = model, mean, std
+        self.normalise: Normalise = normalise
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
         """Return the loss. images: uint8 [batch, height, width]. noise: as in MaskedAutoencoder."""
-        return self.model((images.unsqueeze(1).float() - self.mean) / self.std, noise)
+        grey = images.unsqueeze(1).float()
+        mean, std = moments(grey, self.normalise, self.mean, self.std)
+        return self.model((grey - mean) / std, noise)
 
 
 def _begin(run: Run) -> Training:
@@ -181,7 +185,7 @@ def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | Nu
         (training.model.decoder_blocks, config.patches + 1),
     ):
         choose_attention(part, fuses_attention(group.device, low_precision, tokens))
-    learner: nn.Module = Objective(training.model, run.mean, run.std)
+    learner: nn.Module = Objective(training.model, config.normalise, run.mean, run.std)
     if group.device.type == "cpu" and low_precision and group.count == 1 and config.compile is not True:
         count = count_replicas(config.batch_size // config.accumulate, torch.get_num_threads())
         return Replicas(learner, count) if count > 1 else learner
@@ -219,7 +223,8 @@ def _too_large(run: Run, training: Training) -> InputError:
     low_precision = uses_bfloat16(run.config.precision, run.group.device)
     # The optimiser allocates two numbers per weight in its first step.
     reserve = 0 if training.optimizer.state else 2 * sum(weight.nbytes for weight in training.model.parameters())
-    fits = largest_fitting_batch(Objective(training.model, run.mean, run.std), images, noise, low_precision, reserve)
+    objective = Objective(training.model, run.config.normalise, run.mean, run.std)
+    fits = largest_fitting_batch(objective, images, noise, low_precision, reserve)
     if not fits:
         return InputError("the GPU is out of memory for a single sample: choose a smaller --model")
     pieces = equal_parts(len(images), fits) * run.config.accumulate
@@ -304,6 +309,6 @@ def _draw_pictures(run: Run, training: Training) -> None:
     samples = np.linspace(0, sum(map(len, run.sets)) - 1, min(PICTURES, run.config.batch_size), dtype=np.int64)
     images, noise = run.images.read(samples, np.zeros(len(samples))), mask_noise(run.config, step=0)[: len(samples)]
     training.model.eval()
-    sheet = reconstructions(training.model, images, noise, run.mean, run.std)
+    sheet = reconstructions(training.model, images, noise, run.config.normalise, run.mean, run.std)
     training.model.train()
     write_atomically(folder / f"step-{training.step:09d}.png", encode_png(sheet))
