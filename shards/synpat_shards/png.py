@@ -69,7 +69,8 @@ def png_size(data: bytes) -> tuple[int, int]:
 def decode_png(data: bytes) -> NDArray[np.uint8]:
     """Return the pixels of a PNG file: uint8 [height, width], or [height, width, 3] if it has colour.
 
-    Files of `encode_png` are decoded here, which is faster; other files are decoded by Pillow. Raises InputError if
+    Files of `encode_png` are decoded here, which is faster; other files are decoded by Pillow. 16-bit values are scaled
+    to 8 bits, palettes are resolved, an alpha channel is ignored. Raises InputError if
     the file is not a valid PNG or has more than LARGEST pixels.
     """
     height, width = png_size(data)
@@ -132,6 +133,10 @@ def _decode_any(data: bytes) -> NDArray[np.uint8]:
         # Pillow checks the checksums of pixels only in verify().
         Image.open(io.BytesIO(data), formats=["PNG"]).verify()
         with Image.open(io.BytesIO(data), formats=["PNG"]) as png:
-            return np.asarray(png.convert("L" if png.mode in ("1", "L", "I;16") else "RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, EOFError, IndexError, struct.error) as broken:
+            if png.mode.startswith("I"):  # Pillow would clip 16 bits at 255 instead of scaling them
+                return (np.asarray(png, np.uint32) >> 8).astype(np.uint8)
+            return np.asarray(png.convert("L" if png.mode in ("1", "L", "LA") else "RGB"))
+    except UnidentifiedImageError:
+        raise InputError("not a valid PNG: it cannot be decoded") from None
+    except (OSError, SyntaxError, EOFError, IndexError, struct.error) as broken:
         raise InputError(f"not a valid PNG: {broken}") from None

@@ -152,6 +152,36 @@ def test_it_runs_where_linux_functions_are_missing(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+UNWRITABLE = """
+import os
+access = os.access
+os.access = lambda path, mode, **options: access(path, mode, **options) and str(path).startswith(TMP)
+"""
+
+
+def test_it_starts_from_a_read_only_installation_with_an_unwritable_home(tmp_path):
+    """As in a container that runs as another user. numba would refuse to start."""
+    code = f"TMP = {str(tmp_path)!r}\n" + UNWRITABLE + "os.environ.pop('NUMBA_CACHE_DIR', None)\n"
+    code += f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
+    done = start(
+        code + MAINS["synpat"] + "\n", set(), "synpat", "show", "--family", "perlin", "--out", f"{tmp_path}/x.png"
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("synpat-numba-*/*"))
+
+
+@pytest.mark.parametrize("size", ["", "1"])
+def test_an_empty_variable_of_torchrun_is_not_set(size: str):
+    code = f"""
+import os
+os.environ |= {{"WORLD_SIZE": {size!r}, "LOCAL_RANK": "", "RANK": ""}}
+from synpat_train.distributed import process_group
+with process_group() as group:
+    print(group.count)
+"""
+    assert start(code, set()).stdout == "1\n"
+
+
 def test_other_systems_are_refused_in_one_line():
     done = start("import synpat_shards", {"fcntl"}, "synpat")
     assert done.returncode == 1

@@ -35,6 +35,29 @@ def test_pillow_and_opencv_read_the_same_pixels(image: np.ndarray):
     assert np.array_equal(opened if image.ndim == 2 else opened[:, :, ::-1], image)
 
 
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("I;16", [0, 1, 127, 255]), ("1", [0, 0, 255, 255]), ("P", [10, 20, 30, 40]), ("LA", [10, 20, 30, 40])],
+)
+def test_other_kinds_of_grey_png_are_converted_to_8_bits(mode: str, expected: list[int]):
+    """16 bits are scaled, not clipped; a palette is resolved; an alpha channel is ignored."""
+    pixels = {
+        "I;16": np.array([[0, 300, 32_600, 65_535]], np.uint16),
+        "1": np.array([[False, False, True, True]]),
+        "P": np.array([[0, 1, 2, 3]], np.uint8),
+        "LA": np.array([[[10, 0], [20, 80], [30, 160], [40, 255]]], np.uint8),
+    }[mode]
+    image = Image.fromarray(pixels)
+    if mode == "P":
+        image = Image.fromarray(pixels, mode="L").convert("P")
+        image.putpalette([level for grey in (10, 20, 30, 40) for level in (grey,) * 3])
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    assert Image.open(io.BytesIO(file.getvalue())).mode == mode
+    decoded = decode_png(file.getvalue())
+    assert (decoded if decoded.ndim == 2 else decoded[:, :, 0]).tolist() == [expected]
+
+
 def test_truncated_and_corrupt_files_are_rejected():
     data = encode_png(np.arange(600, dtype=np.uint8).reshape(20, 30))
     for invalid in (data[: len(data) // 2], b"", b"GIF89a", data[:40] + bytes([data[40] ^ 1]) + data[41:]):

@@ -54,8 +54,8 @@ class ProcessGroup:
 @contextmanager
 def process_group() -> Iterator[ProcessGroup]:
     """Join the processes that torchrun started. Without torchrun the group is this process."""
-    gpu, count = torch.cuda.is_available(), int(os.environ.get("WORLD_SIZE", "1"))
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if gpu else torch.device("cpu")
+    gpu, count = torch.cuda.is_available(), int(os.environ.get("WORLD_SIZE") or 1)
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK") or 0)) if gpu else torch.device("cpu")
     if gpu:
         torch.cuda.set_device(device)
     if count == 1:

@@ -32,7 +32,7 @@ class Slice:
             task, tasks = _of_scheduler(environment)
             index, count = str(task), count or str(tasks or "")
             if not count:
-                raise InputError("Kubernetes does not provide the number of slices: write --slice auto/COUNT")
+                raise InputError("the scheduler does not provide the number of slices: write --slice auto/COUNT")
         if not all(number.isascii() and number.isdigit() for number in (index, count)):
             raise InputError(f"{text!r} is not a valid slice: write INDEX/COUNT such as 0/8, or auto, or auto/8")
         if int(index) >= int(count):
@@ -48,10 +48,12 @@ FULL_SLICE = Slice(0, 1)
 
 def _of_scheduler(environment: Mapping[str, str]) -> tuple[int, int | None]:
     """Return the index of this process, from 0, and the number of processes or None if the scheduler has none."""
+    environment = {name: value for name, value in environment.items() if value}  # empty means not set
     if SLURM in environment:
         # An array can start at any number and have any step: --array=1-15:2 has eight tasks.
         first, step = (int(environment.get(f"SLURM_ARRAY_TASK_{name}", one)) for name, one in (("MIN", 0), ("STEP", 1)))
-        return (int(environment[SLURM]) - first) // step, int(environment["SLURM_ARRAY_TASK_COUNT"])
+        count = environment.get("SLURM_ARRAY_TASK_COUNT")
+        return (int(environment[SLURM]) - first) // step, int(count) if count else None
     if KUBERNETES in environment:
         return int(environment[KUBERNETES]), None
     raise InputError(f"--slice auto needs {SLURM} or {KUBERNETES} in the environment: write --slice INDEX/COUNT")

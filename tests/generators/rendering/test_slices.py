@@ -27,6 +27,8 @@ def slurm(task: int, first: int, step: int, count: int) -> dict[str, str]:
         ("auto", slurm(4, 1, 1, 4), Slice(3, 4)),  # --array=1-4
         ("auto", slurm(5, 1, 2, 4), Slice(2, 4)),  # --array=1-7:2
         ("auto/6", {"JOB_COMPLETION_INDEX": "5"}, Slice(5, 6)),
+        ("auto/4", {"SLURM_ARRAY_TASK_ID": "3"}, Slice(3, 4)),
+        ("auto/6", {"SLURM_ARRAY_TASK_ID": "", "JOB_COMPLETION_INDEX": "5"}, Slice(5, 6)),
     ],
 )
 def test_a_slice_is_parsed_or_read_from_the_scheduler(text: str, environment: dict[str, str], expected: Slice):
@@ -42,6 +44,7 @@ def test_a_slice_is_parsed_or_read_from_the_scheduler(text: str, environment: di
         ("2", {}, "write INDEX/COUNT"),
         ("auto", {}, "SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX"),
         ("auto", {"JOB_COMPLETION_INDEX": "5"}, "auto/COUNT"),
+        ("auto", {"SLURM_ARRAY_TASK_ID": "3"}, "auto/COUNT"),
         ("auto/4", {"JOB_COMPLETION_INDEX": "5"}, "must be below 4"),
     ],
 )

@@ -16,7 +16,7 @@ from PIL import Image
 
 from synpat.rendering.render import make_spec, render_set
 from synpat.rendering.sampling import sample
-from synpat_shards import publish
+from synpat_shards import InputError, publish
 from synpat_train.data.decoded_cache import CachedImages
 from synpat_train.data.images import Images, pixel_statistics
 from synpat_train.data.shard_sets import open_sets, parse_weight
@@ -150,6 +150,21 @@ def foreign_set(folder: Path, images: dict[str, np.ndarray]) -> Path:
             file.seek(0)
             tar.addfile(entry, file)
     return folder
+
+
+def test_metadata_files_of_macos_are_not_shards(tmp_path: Path):
+    folder = foreign_set(tmp_path / "set", {"a.png": np.full((80, 208), 7, np.uint8)})
+    (folder / "._any.tar").write_bytes(b"resource fork")
+    assert len(open_sets([str(folder)], 80, CACHE)[0]) == 1
+
+
+def test_truncated_foreign_tar_is_skipped_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture):
+    folder = foreign_set(tmp_path / "set", {"a.png": np.full((80, 208), 7, np.uint8)})
+    (folder / "other.tar").write_bytes((folder / "any.tar").read_bytes()[:700])
+    with pytest.raises(InputError, match=r"other\.tar"):
+        open_sets([str(folder)], 80, CACHE)
+    assert len(open_sets([str(folder)], 80, CACHE, skip_damaged=True)[0]) == 1
+    assert "skipped: " in capsys.readouterr().err
 
 
 def test_foreign_images_are_converted_to_grey_and_resized(tmp_path: Path):

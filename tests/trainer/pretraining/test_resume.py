@@ -124,9 +124,9 @@ def test_killed_and_terminated_run_ends_with_the_same_weights(
     process = start(run, perlin_set, config)
     wait_for(run, len(log(run)) + 2, process)
     assert not half_written.exists()
-    process.terminate()
+    process.send_signal(signal.SIGUSR1)  # as Slurm does with --signal=USR1@120
     output = process.communicate()[1]
-    assert process.returncode == 128 + signal.SIGTERM, output
+    assert process.returncode == 128 + signal.SIGUSR1, output
     assert "Run the same command to continue" in output
     assert_equal(train(run, perlin_set, config), uninterrupted)
 

@@ -50,7 +50,7 @@ def fetch_tars(store: Store, to: Path) -> list[Path]:
     to.mkdir(parents=True, exist_ok=True)
     tars = []
     for name, size in store.sizes().items():
-        if not name.endswith(".tar") or "/" in name:
+        if not name.endswith(".tar") or "/" in name or name.startswith("."):
             continue
         tars.append(to / name)
         if not tars[-1].exists() or tars[-1].stat().st_size != size:

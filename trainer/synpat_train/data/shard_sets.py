@@ -21,6 +21,7 @@ from synpat_shards import (
     open_store,
     read_manifest,
 )
+from synpat_train.progress import print_message
 
 from .remote import Remote, fetch_tars
 from .tar_index import TarImage, index_shard
@@ -124,11 +125,13 @@ def _open(location: str, weight: float, height: int, cache: Path, skip_damaged: 
         if store.exists(MANIFEST):
             return _open_synpat_set(location, weight, read(store), height, fetched)
         tars = fetch_tars(store, fetched)
+    elif path.suffix == ".tar":
+        tars = [path]
     else:
-        tars = [path] if path.suffix == ".tar" else sorted(path.glob("*.tar"))
+        tars = sorted(tar for tar in path.glob("*.tar") if not tar.name.startswith("."))  # macOS writes ._ files
     if (path / MANIFEST).parent.exists() or not tars:
         return _open_synpat_set(location, weight, read(location), height, path)
-    return _open_foreign_set(location, weight, tars, height)
+    return _open_foreign_set(location, weight, tars, height, skip_damaged)
 
 
 def _open_synpat_set(location: str, weight: float, manifest: Manifest, height: int, folder: Path) -> ShardSet:
@@ -165,13 +168,13 @@ def _open_synpat_set(location: str, weight: float, manifest: Manifest, height: i
     )
 
 
-def _open_foreign_set(location: str, weight: float, tars: Sequence[Path], height: int) -> ShardSet:
+def _open_foreign_set(location: str, weight: float, tars: Sequence[Path], height: int, skip_damaged: bool) -> ShardSet:
     """Open a set without a manifest.
 
     The first image determines the width: images of another size are resized to the height of the model and to the
     proportions of the first image. Corrupt images are skipped here and reported when they are read.
     """
-    entries = [(tar, entry) for tar in tars for entry in index_shard(tar)]
+    entries = [(tar, entry) for tar in tars for entry in _images_of(tar, skip_damaged)]
     if not entries:
         raise InputError(
             f"{location} contains no images: its tars have no members with the extension .png, .jpg, .jpeg or .webp"
@@ -202,6 +205,17 @@ def _open_foreign_set(location: str, weight: float, tars: Sequence[Path], height
         mean=mean,
         std=std or 1.0,
     )
+
+
+def _images_of(tar: Path, skip_damaged: bool) -> list[TarImage]:
+    """Return the images of a tar. skip_damaged: report a corrupt tar, and return no images."""
+    try:
+        return index_shard(tar)
+    except InputError as error:
+        if not skip_damaged:
+            raise
+        print_message(f"skipped: {error}")
+        return []
 
 
 def _decode_or_none(tar: Path, entry: TarImage) -> NDArray[np.uint8] | None:

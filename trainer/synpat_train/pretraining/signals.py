@@ -1,15 +1,16 @@
-"""Handling of SIGTERM and SIGINT: the run stops after the current step and writes a checkpoint."""
+"""Handling of signals: the run stops after the current step and writes a checkpoint."""
 
 import signal
 import threading
 from types import FrameType
 from typing import Self
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
+"""Signals that stop a run. Slurm sends SIGUSR1 with --signal=USR1, and a closed terminal sends SIGHUP."""
 
 
 class StopSignals:
-    """Context that records SIGTERM and SIGINT. A second SIGINT has its default effect.
+    """Context that records the signals in SIGNALS. A second SIGINT has its default effect.
 
     Further SIGTERMs are ignored: a scheduler sends one to every process of a job, and torchrun forwards its own.
     """
@@ -20,7 +21,9 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # only the main thread may set handlers
-            self.previous_handlers = {number: signal.signal(number, self._record) for number in SIGNALS}
+            # nohup ignores SIGHUP.
+            handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+            self.previous_handlers = {number: signal.signal(number, self._record) for number in handled}
         return self
 
     def __exit__(self, *_: object) -> None:

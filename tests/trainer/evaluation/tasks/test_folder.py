@@ -51,6 +51,15 @@ def test_fold_10_comes_after_fold_9():
     assert [split.name for split in splits] == ["1", "9", "10"]
 
 
+@pytest.mark.parametrize("names", [("Train", "Val", "Test"), ("training", "validation", "testing")])
+def test_usual_names_of_parts_are_read_as_a_split(names, tones, write_metadata):
+    parts = [names[0]] * 6 + [names[1]] * 2 + [names[2]] * 4
+    rows = [(file, label, part) for (file, label, _), part in zip(rows_of(tones), parts, strict=True)]
+    write_metadata(tones, rows, ("filename", "label", "split"))
+    (split,) = folder_task(source(tones))().splits
+    assert [len(split.train), len(split.valid), len(split.test)] == [6, 2, 4]
+
+
 def test_official_split_trains_only_on_its_train_part(tones, write_metadata):
     parts = ["train"] * 6 + ["valid"] * 2 + ["test"] * 4
     rows = [(file, label, part) for (file, label, _), part in zip(rows_of(tones), parts, strict=True)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from synpat_shards import InputError
 
-from .listing import Listing, task_from_listing
+from .listing import TEST, TRAIN, VALID, Listing, task_from_listing
 from .task import LoadTask, Source
 
 
@@ -14,9 +14,9 @@ def folder_task(source: Source) -> LoadTask:
     """Read the listing of `source.data`, a folder with metadata.csv.
 
     The task is named after the folder, and after its columns if they are not the default ones: folder:NAME/COLUMN. A
-    column with the values `train` and `test` is a split: train on one, test on the other, leave out the rest. Any other
-    column holds folds, each of which is tested once. Raises InputError if the folder, its columns, its labels or
-    (unless they are skipped) its files cannot be used.
+    column with the values `train` and `test`, or other usual names of these parts, is a split: train on one, test on
+    the other, leave out the rest. Any other column holds folds, each of which is tested once. Raises InputError if the
+    folder, its columns, its labels or (unless they are skipped) its files cannot be used.
     """
     if source.data is None:
         raise InputError("the task 'folder' needs --data DIR, a folder with metadata.csv and audio files")
@@ -32,7 +32,7 @@ def read_metadata(folder: Path, label: str, part: str) -> Listing:
     """Read the rows of `folder/metadata.csv`. label, part: names of existing columns."""
     with (folder / "metadata.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = [
-            ((row["filename"] or "").strip(), (row[label] or "").strip(), (row[part] or "").strip())
+            ((row["filename"] or "").strip(), (row[label] or "").strip(), _part_name((row[part] or "").strip()))
             for row in csv.DictReader(file)
         ]
     assigned = [row for row in rows if row[1] and row[2]]
@@ -44,6 +44,27 @@ def read_metadata(folder: Path, label: str, part: str) -> Listing:
             f"{folder / 'metadata.csv'} lists {len(duplicates)} files more than once, the first: {duplicates[0]}"
         )
     return Listing.of(assigned, unassigned=len(rows) - len(assigned))
+
+
+PARTS = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "valid": VALID,
+    "validation": VALID,
+    "val": VALID,
+    "dev": VALID,
+    "development": VALID,
+    "test": TEST,
+    "testing": TEST,
+    "eval": TEST,
+    "evaluation": TEST,
+}
+"""Usual names of the parts of a split. Upper and lower case are equal."""
+
+
+def _part_name(text: str) -> str:
+    """Return train, valid or test for the usual names of these parts, and the name of a fold unchanged."""
+    return PARTS.get(text.casefold(), text)
 
 
 def _columns(folder: Path) -> list[str]:

@@ -227,5 +227,5 @@ def _lines(path: Path) -> list[str]:
 def _audio(root: Path, folder: str = ".") -> Iterator[str]:
     """Yield the audio files of a folder in order, as paths relative to the root."""
     for path in sorted((root / folder).rglob("*")):
-        if path.suffix.lower() in AUDIO:
+        if path.suffix.lower() in AUDIO and not path.name.startswith("."):  # macOS writes ._ files
             yield path.relative_to(root).as_posix()
