@@ -21,7 +21,7 @@ from synpat_train.model.timm_compat import VisionTransformer, create_model
 from synpat_train.model.vit import initialise, sincos_positions, vit_arguments
 
 UNIT = 8000
-LEARNT = Split(name="half", train=np.arange(40), test=np.arange(40, 80))
+HALVES = Split(name="half", train=np.arange(40), test=np.arange(40, 80))
 NORMALISATION = Normalisation(-6, 4)
 PLAIN = replace(M2D["spcv2"], mixup=0, frequency_mask=0, time_mask=0, resize_crop=False)
 """Settings without augmentation."""
@@ -49,14 +49,14 @@ def recordings(samples: np.ndarray, digest: str = "generated") -> Recordings:
 
 
 def task_of(samples: np.ndarray, labels: Sequence[str], multi_label: bool = False) -> Task:
-    whole = recordings(samples)
+    full = recordings(samples)
     return Task(
         name="generated",
         files=np.arange(len(samples)).astype(str),
-        recordings=whole.cut(np.zeros(len(samples), np.int64), UNIT),
-        whole=whole,
+        recordings=full.cut(np.zeros(len(samples), np.int64), UNIT),
+        full_recordings=full,
         labels=np.array(labels),
-        splits=[LEARNT],
+        splits=[HALVES],
         multi_label=multi_label,
         unit=UNIT,
     )
@@ -78,12 +78,12 @@ def short(recipe: FineTuning, epochs: int = 3) -> FineTuning:
 
 
 def train_and_test(
-    encoder: Encoder, task: Task, recipe: FineTuning, folder: Path, split: Split = LEARNT, seed: int = 0
+    encoder: Encoder, task: Task, recipe: FineTuning, folder: Path, split: Split = HALVES, seed: int = 0
 ) -> np.ndarray:
     return finetune(encoder, task, split, NORMALISATION, recipe, seed, device="cpu", checkpoint=folder / "training.pt")
 
 
-def context_of(task: Task, recipe: FineTuning, split: Split = LEARNT) -> FineTuningContext:
+def context_of(task: Task, recipe: FineTuning, split: Split = HALVES) -> FineTuningContext:
     return FineTuningContext(
         task=task,
         split=split,

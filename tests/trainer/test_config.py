@@ -1,4 +1,4 @@
-"""Settings: layers over a preset, and one clear word for every mistake."""
+"""Settings: layers over a preset, and the messages for invalid settings."""
 
 from pathlib import Path
 
@@ -18,37 +18,37 @@ def test_msm_mae_is_the_published_recipe():
     assert config.base_lr / config.lr_batch == 1.5e-4 / 128
 
 
-def test_synpat_normalises_each_image_and_each_patch_and_takes_small_batches():
+def test_synpat_preset_normalises_images_and_patches():
     config = make_config("synpat")
     assert (config.model, config.height, config.width, config.kept) == ("tiny", 80, 208, 16)
     assert (config.normalise, config.norm_pix) == ("image", True)
     assert config.base_lr * config.batch_size / config.lr_batch == 1e-3
 
 
-def test_published_recipes_normalise_by_the_whole_set():
+def test_published_recipes_normalise_over_the_set():
     assert {make_config(preset).normalise for preset in PRESETS if preset != "synpat"} == {"set"}
 
 
-def test_m2d_and_audiomae_are_the_published_recipes_as_far_as_we_follow_them():
+def test_m2d_and_audiomae_match_the_implemented_parts_of_the_recipes():
     m2d, audiomae = make_config("m2d"), make_config("audiomae")
     assert (m2d.height, m2d.width, m2d.kept, m2d.decoder_width, m2d.decoder_depth) == (80, 608, 57, 512, 8)
     assert (audiomae.height, audiomae.width, audiomae.kept, audiomae.norm_pix) == (128, 1024, 102, True)
     assert audiomae.weight_decay == 1e-4
 
 
-def test_later_layers_win_and_steps_replace_epochs():
+def test_later_layers_override_earlier_ones_and_steps_replace_epochs():
     config = make_config("msm-mae", {"seed": 1, "model": "small"}, {"seed": 2}, {"steps": 10})
     assert (config.seed, config.model, config.steps, config.epochs) == (2, "small", 10, None)
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
-def test_a_resolved_configuration_survives_its_file(preset: str, tmp_path: Path):
+def test_configuration_written_as_yaml_is_read_back_unchanged(preset: str, tmp_path: Path):
     config = make_config(preset, {"clip": None})
     (tmp_path / "config.yaml").write_text(to_yaml(config))
     assert make_config("msm-mae", read_settings(tmp_path / "config.yaml")) == config
 
 
-def test_settings_are_read_as_yaml():
+def test_values_of_settings_are_read_as_yaml():
     assert parse_settings(["a=5", "b=1.5e-4", "c=true", "d=null", "e=[0.9, 0.95]", "f=x=y"]) == {
         "a": 5,
         "b": 1.5e-4,
@@ -60,7 +60,7 @@ def test_settings_are_read_as_yaml():
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"chekpoint_every": 5}, "unknown setting 'chekpoint_every'; the nearest known one is 'checkpoint_every'"),
         ({"mask_ratio": 1.5}, "mask_ratio: input should be less than 1, got 1.5"),
@@ -78,29 +78,29 @@ def test_settings_are_read_as_yaml():
         ({"steps": 5, "epochs": 5}, "give either epochs or steps, got epochs=5 and steps=5"),
     ],
 )
-def test_mistakes_are_named_with_the_rule(settings: dict, words: str):
-    with pytest.raises(ValueError, match=words):
+def test_error_for_invalid_setting_states_the_rule(settings: dict, message: str):
+    with pytest.raises(ValueError, match=message):
         make_config("msm-mae", settings)
 
 
-@pytest.mark.parametrize(("text", "words"), [("a: [", "is not valid YAML"), ("- 1", "must contain settings")])
-def test_a_file_that_holds_no_settings_is_refused(text: str, words: str, tmp_path: Path):
+@pytest.mark.parametrize(("text", "message"), [("a: [", "is not valid YAML"), ("- 1", "must contain settings")])
+def test_file_without_settings_is_rejected(text: str, message: str, tmp_path: Path):
     (tmp_path / "c.yaml").write_text(text)
-    with pytest.raises(ValueError, match=rf"c\.yaml {words}"):
+    with pytest.raises(ValueError, match=rf"c\.yaml {message}"):
         read_settings(tmp_path / "c.yaml")
 
 
-def test_a_setting_without_a_value_is_refused():
+def test_setting_without_a_value_is_rejected():
     with pytest.raises(ValueError, match="'seed' is not a valid setting: write key=value"):
         parse_settings(["seed"])
 
 
-def test_a_value_that_is_no_yaml_is_refused():
+def test_value_that_is_not_valid_yaml_is_rejected():
     with pytest.raises(ValueError, match=r"'betas=\[0\.9' is not valid YAML: .*expected ',' or ']'"):
         parse_settings(["betas=[0.9"])
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path):
+def test_binary_file_is_rejected(tmp_path: Path):
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"c\.yaml is not valid YAML: .*utf-8"):
         read_settings(tmp_path / "c.yaml")

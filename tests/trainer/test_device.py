@@ -1,4 +1,4 @@
-"""What the device can do."""
+"""Memory, compilation and attention on a device."""
 
 import pytest
 import torch
@@ -10,8 +10,8 @@ from synpat_train.model.attention import choose_attention, fuses_attention
 from synpat_train.model.mae import MaskedAutoencoder
 
 
-class Hungry(nn.Module):
-    """Finds memory for so many images at once, as a GPU of that size would."""
+class LimitedMemory(nn.Module):
+    """A model that runs out of memory for more than `most` images."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -24,14 +24,14 @@ class Hungry(nn.Module):
 
 
 @pytest.mark.parametrize(("most", "fits"), [(5, 4), (15, 8), (1, 1), (0, 0)])
-def test_the_largest_batch_that_fits_is_found_by_halving(most: int, fits: int):
-    model = Hungry(most)
+def test_largest_fitting_batch_is_found_by_halving(most: int, fits: int):
+    model = LimitedMemory(most)
     assert largest_fitting_batch(model, torch.ones(16, 2, 2), torch.ones(16, 4), low_precision=False, reserve=8) == fits
     assert model.weight.grad is None
 
 
 @pytest.mark.parametrize(("count", "most", "number"), [(16, 4, 4), (100, 12, 10), (7, 3, 7), (5, 5, 1)])
-def test_pieces_that_fit_are_equal_and_few(count: int, most: int, number: int):
+def test_parts_are_equal_and_as_few_as_fit(count: int, most: int, number: int):
     assert equal_parts(count, most) == number
 
 
@@ -41,10 +41,10 @@ class Uncompilable(nn.Module):
         return images.sum()
 
 
-def test_a_model_that_does_not_compile_is_refused_in_one_line():
-    with pytest.raises(ValueError, match=r"graph_break|graph break") as refusal:
+def test_error_for_failed_compilation_has_one_line():
+    with pytest.raises(ValueError, match=r"graph_break|graph break") as error:
         compile_model(Uncompilable(), torch.ones(2, 2, 2), torch.ones(2, 4), low_precision=False)
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_model_that_does_not_compile_is_refused_in_one_line():
         ("cuda", False, 17, True),
     ],
 )
-def test_attention_is_plain_only_where_that_is_faster(device: str, low_precision: bool, tokens: int, fused: bool):
+def test_plain_attention_is_used_only_where_it_is_faster(device: str, low_precision: bool, tokens: int, fused: bool):
     assert fuses_attention(torch.device(device), low_precision, tokens) == fused
 
 

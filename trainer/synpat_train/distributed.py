@@ -14,7 +14,7 @@ from torch.distributed.constants import default_pg_timeout
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-SECONDS_BETWEEN_LOOKS = 0.1
+SECONDS_BETWEEN_POLLS = 0.1
 """Interval of polling while the ranks meet."""
 
 
@@ -31,11 +31,11 @@ class ProcessGroup:
         """True for rank 0, which writes files and prints messages."""
         return self.rank == 0
 
-    def any(self, here: bool) -> bool:
+    def any(self, value: bool) -> bool:
         """Return True if the value is True on any rank. All ranks must call it. It does not wait for the GPU."""
         if self.count == 1:
-            return here
-        flag = torch.tensor([here], dtype=torch.uint8)
+            return value
+        flag = torch.tensor([value], dtype=torch.uint8)
         distributed.all_reduce(flag, distributed.ReduceOp.MAX)
         return bool(flag)
 
@@ -82,9 +82,9 @@ def _unused_part(store: Store, rank: int, count: int) -> Store:
     latest = time.monotonic() + default_pg_timeout.total_seconds()
     while time.monotonic() < latest:
         names = store.multi_get([f"name/{other}" for other in range(count)])
-        place = hashlib.sha256(b"".join(names)).hexdigest()
-        store.set(f"{place}/{rank}", "here")
-        if store.check([f"{place}/{other}" for other in range(count)]):
-            return PrefixStore(place, store)
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        prefix = hashlib.sha256(b"".join(names)).hexdigest()
+        store.set(f"{prefix}/{rank}", "here")
+        if store.check([f"{prefix}/{other}" for other in range(count)]):
+            return PrefixStore(prefix, store)
+        time.sleep(SECONDS_BETWEEN_POLLS)
     raise TimeoutError(f"not all {count} processes have started")

@@ -46,7 +46,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "clip": 3.0,
     },
     # Niizumi et al., "Masked spectrogram modeling using masked autoencoders for learning general-purpose audio
-    # representation", 2022, also with norm_pix off. The clipping, and the warm-up as a share of the steps, are ours.
+    # representation", 2022, also with norm_pix off. synpat adds the clipping, and the warm-up as a share of the steps.
     "msm-mae": {
         **_OURS,
         "model": "base",

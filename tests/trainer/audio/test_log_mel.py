@@ -1,4 +1,4 @@
-"""The front end agrees with an oracle that is written from the definitions, without a Fourier library."""
+"""The log-mel front end, compared with a reference written from the definitions, without a Fourier library."""
 
 import math
 
@@ -13,8 +13,8 @@ def slaney_hertz(mel: float) -> float:
     return mel * 200 / 3 if mel < 15 else 1000 * math.exp((mel - 15) * math.log(6.4) / 27)
 
 
-def oracle(waveform: np.ndarray) -> np.ndarray:
-    """[samples] to [80, frames], in double precision: mirrored ends, a DFT by its sum, triangles by cases."""
+def reference_log_mel(waveform: np.ndarray) -> np.ndarray:
+    """Convert [samples] to [80, frames] in double precision: reflect padding, a DFT by its sum, triangles by cases."""
     top = 15 + 27 * math.log(8000 / 1000) / math.log(6.4)
     edges = [slaney_hertz(50 * 3 / 200 + i * (top - 50 * 3 / 200) / 81) for i in range(82)]
     filters = np.zeros((80, 201))
@@ -39,16 +39,16 @@ def oracle(waveform: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("samples", [400, 401, 1599, 1600, 4000])
 def test_log_mel_agrees_with_the_definitions(samples):
     waveform = np.random.default_rng(samples).normal(size=samples).astype(np.float32)
-    found = log_mel(torch.from_numpy(waveform)).numpy()
-    assert found.shape == (80, frame_count(samples))
-    np.testing.assert_allclose(found, oracle(waveform), atol=2e-4)
+    computed = log_mel(torch.from_numpy(waveform)).numpy()
+    assert computed.shape == (80, frame_count(samples))
+    np.testing.assert_allclose(computed, reference_log_mel(waveform), atol=2e-4)
 
 
-def test_every_band_hears_something():
+def test_every_band_contains_a_frequency_bin():
     assert (mel_filters(torch.device("cpu")).sum(dim=1) > 0).all()
 
 
-def test_a_tone_is_loudest_in_the_band_around_it():
+def test_tone_is_loudest_in_the_band_around_it():
     waveform = torch.sin(2 * math.pi * 1000 * torch.arange(16000) / 16000)
     band = log_mel(waveform)[:, 50].argmax().item()
     step = (15 + 27 * math.log(8) / math.log(6.4) - 0.75) / 81
@@ -56,20 +56,20 @@ def test_a_tone_is_loudest_in_the_band_around_it():
 
 
 @pytest.mark.parametrize("samples", [1, 160, 200, 201, 399])
-def test_clips_shorter_than_a_window_are_filled_up_with_zeros(samples):
+def test_clips_shorter_than_a_window_are_padded_with_zeros(samples):
     waveform = torch.randn(samples, generator=torch.Generator().manual_seed(0))
-    filled = torch.cat([waveform, torch.zeros(400 - samples)])
-    assert torch.equal(log_mel(waveform), log_mel(filled))
+    padded = torch.cat([waveform, torch.zeros(400 - samples)])
+    assert torch.equal(log_mel(waveform), log_mel(padded))
     assert log_mel(waveform).shape == (80, frame_count(samples)) == (80, 3)
 
 
-def test_a_batch_is_its_clips_one_by_one():
+def test_batch_equals_its_clips_one_by_one():
     clips = torch.randn(3, 2000, generator=torch.Generator().manual_seed(0))
     expected = torch.stack([log_mel(clip) for clip in clips])
     torch.testing.assert_close(log_mel(clips), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_clips_of_several_channels_keep_their_shape():
+def test_batch_dimensions_are_kept():
     clips = torch.randn(3, 2, 2000, generator=torch.Generator().manual_seed(0))
     assert torch.equal(log_mel(clips), log_mel(clips.reshape(6, 2000)).reshape(3, 2, 80, 13))
 

@@ -1,4 +1,4 @@
-"""Any rate and any number of channels is read as 16 kHz mono; what gives no sound is refused by name and reason."""
+"""Audio files of any sample rate and number of channels are read as 16 kHz mono; unusable files are rejected."""
 
 import numpy as np
 import pytest
@@ -8,18 +8,18 @@ from synpat_train.audio.read import UnreadableAudio, read_audio
 
 
 def tone(hertz: float, seconds: float, rate: int, channels: int = 1) -> np.ndarray:
-    """A sine of amplitude 0.5: float64 [samples, channels]."""
+    """Return a sine of amplitude 0.5: float64 [samples, channels]."""
     time = np.arange(round(seconds * rate)) / rate
     return np.repeat(0.5 * np.sin(2 * np.pi * hertz * time)[:, None], channels, axis=1)
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_a_tone_stays_the_same_tone(tmp_path, rate, channels):
+def test_tone_is_unchanged_by_resampling(tmp_path, rate, channels):
     soundfile.write(tmp_path / "a.wav", tone(440, 1, rate, channels), rate)
     waveform = read_audio(tmp_path / "a.wav")
     assert waveform.dtype == np.float32
-    # Away from the ends, where a resampler has nothing to lean on.
+    # The ends are left out: a resampler lacks samples there.
     np.testing.assert_allclose(waveform[1000:-1000], tone(440, 1, 16000)[1000:-1000, 0], atol=2e-3)
 
 
@@ -29,7 +29,7 @@ def test_channels_are_averaged(tmp_path):
     np.testing.assert_allclose(read_audio(tmp_path / "a.wav"), (left + right)[:, 0] / 2, atol=1e-6)
 
 
-def write_nothing(path):
+def write_no_file(path):
     pass
 
 
@@ -60,7 +60,7 @@ def write_one_sample_in_many(path):
 @pytest.mark.parametrize(
     ("write", "reason"),
     [
-        (write_nothing, "no such file"),
+        (write_no_file, "no such file"),
         (write_garbage, "cannot be decoded"),
         (write_no_bytes, "cannot be decoded"),
         (write_no_samples, "empty"),
@@ -69,8 +69,8 @@ def write_one_sample_in_many(path):
         (write_one_sample_in_many, "too short"),
     ],
 )
-def test_what_gives_no_sound_is_refused_by_name_and_reason(tmp_path, write, reason):
+def test_error_for_unusable_file_names_file_and_reason(tmp_path, write, reason):
     write(tmp_path / "a.wav")
-    with pytest.raises(UnreadableAudio, match=rf"a\.wav: .*{reason}") as refusal:
+    with pytest.raises(UnreadableAudio, match=rf"a\.wav: .*{reason}") as error:
         read_audio(tmp_path / "a.wav")
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""The places of images in a tar, whoever wrote it."""
+"""The index of the images in a tar written by synpat or by another program."""
 
 import io
 import os
@@ -20,45 +20,45 @@ def tar(path: Path, members: dict[str, bytes], style: int = tarfile.USTAR_FORMAT
     return path
 
 
-def test_our_shards_have_the_places_that_the_shard_format_says(perlin_set: Path):
+def test_index_of_a_synpat_shard_matches_the_shard_reader(perlin_set: Path):
     shard = perlin_set / "perlin-000001.tar"
     expected = [(m.key, m.offset, m.size) for m in read_members(shard) if m.extension == "png"]
-    assert [(place.key, place.offset, place.size) for place in index_shard(shard)] == expected
+    assert [(image.key, image.offset, image.size) for image in index_shard(shard)] == expected
 
 
 @pytest.mark.parametrize("style", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_images_of_any_tar_are_found_and_all_else_is_passed_over(style: int, tmp_path: Path):
+def test_images_of_any_tar_are_found_and_other_members_skipped(style: int, tmp_path: Path):
     long = "a/" + 60 * "long" + ".jpg"
     members = {"x/1.png": b"one", "x/1.cls": b"7", "2.JPEG": b"two", "2.pyd": b"bad", "3.seg.png": b"no"}
     members |= {} if style == tarfile.USTAR_FORMAT else {long: b"four"}
     path = tar(tmp_path / "t.tar", members, style)
     data = path.read_bytes()
-    found = {place.key: data[place.offset : place.offset + place.size] for place in index_shard(path)}
+    indexed = {image.key: data[image.offset : image.offset + image.size] for image in index_shard(path)}
     expected = {"x/1": b"one", "2": b"two"}
-    assert found == (expected if style == tarfile.USTAR_FORMAT else expected | {long[:-4]: b"four"})
+    assert indexed == (expected if style == tarfile.USTAR_FORMAT else expected | {long[:-4]: b"four"})
 
 
 @pytest.mark.parametrize("length", [100, 700, 5000])
-def test_a_torn_tar_is_refused_by_name(length: int, perlin_set: Path, tmp_path: Path):
-    torn = tmp_path / "torn.tar"
-    torn.write_bytes((perlin_set / "perlin-000000.tar").read_bytes()[:length])
-    with pytest.raises(ValueError, match=r"torn\.tar is (truncated|not a valid tar)"):
-        index_shard(torn)
+def test_error_for_truncated_tar_names_it(length: int, perlin_set: Path, tmp_path: Path):
+    truncated = tmp_path / "truncated.tar"
+    truncated.write_bytes((perlin_set / "perlin-000000.tar").read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"truncated\.tar is (truncated|not a valid tar)"):
+        index_shard(truncated)
 
 
 @pytest.mark.parametrize("style", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT])
-def test_a_tar_that_is_torn_between_two_images_is_refused(style: int, tmp_path: Path):
-    path = tar(tmp_path / "torn.tar", {"é1.png": b"one", "é2.png": b"two"}, style)
+def test_tar_truncated_between_two_images_is_rejected(style: int, tmp_path: Path):
+    path = tar(tmp_path / "truncated.tar", {"é1.png": b"one", "é2.png": b"two"}, style)
     second = path.read_bytes().index(b"two")
     start = path.read_bytes().index(b"one") + 512
     assert start < second
     os.truncate(path, start)
-    with pytest.raises(ValueError, match=r"torn\.tar is not a valid tar file: it has no end marker"):
+    with pytest.raises(ValueError, match=r"truncated\.tar is not a valid tar file: it has no end marker"):
         index_shard(path)
 
 
-def test_an_image_that_claims_to_be_huge_is_refused(tmp_path: Path):
-    path = tar(tmp_path / "t.tar", {"1.png": encode_png_of_nothing()})
+def test_image_with_a_huge_size_in_its_header_is_rejected(tmp_path: Path):
+    path = tar(tmp_path / "t.tar", {"1.png": small_png()})
     data = bytearray(path.read_bytes())
     entry = tarfile.TarInfo("1.png")
     entry.size = 1 << 32
@@ -68,7 +68,7 @@ def test_an_image_that_claims_to_be_huge_is_refused(tmp_path: Path):
         index_shard(path)
 
 
-def encode_png_of_nothing() -> bytes:
+def small_png() -> bytes:
     import numpy as np
 
     return encode_png(np.zeros((1, 1), np.uint8))

@@ -1,4 +1,4 @@
-"""Small real things for the tests of the evaluation: an encoder on disk, folders of generated audio."""
+"""Fixtures for the tests of the evaluation: encoders on disk, and folders of generated audio."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ from synpat_train.model.vit import ARCHITECTURES, build_vit, vit_arguments
 
 @pytest.fixture(scope="session")
 def export_encoder(tmp_path_factory) -> Callable[[int], Path]:
-    """Writes a run folder with a tiny random encoder for images of the given height and 208 frames."""
+    """Return a function that writes a run folder with a tiny random encoder for images of a height and 208 frames."""
 
     def export(height: int) -> Path:
         run = tmp_path_factory.mktemp("run")
@@ -42,13 +42,13 @@ def export_encoder(tmp_path_factory) -> Callable[[int], Path]:
 
 @pytest.fixture(scope="session")
 def run(export_encoder) -> Path:
-    """A run folder with a tiny random encoder for 80 x 208."""
+    """Write a run folder with a tiny random encoder for 80 x 208."""
     return export_encoder(80)
 
 
 @pytest.fixture
 def write_metadata() -> Callable[..., None]:
-    """Writes rows of text into a folder's metadata.csv."""
+    """Return a function that writes rows of text into metadata.csv of a folder."""
 
     def write(folder: Path, rows: Sequence[Sequence[str]], columns=("filename", "label", "fold")) -> None:
         with (folder / "metadata.csv").open("w", newline="") as file:
@@ -59,7 +59,7 @@ def write_metadata() -> Callable[..., None]:
 
 @pytest.fixture
 def tones(tmp_path, write_metadata) -> Path:
-    """Twelve tones, low and high, in three folds, of several rates, channels and lengths."""
+    """Write twelve low and high tones in three folds, with different sample rates, channels and lengths."""
     folder = tmp_path / "tones"
     folder.mkdir()
     rows = []
@@ -75,12 +75,12 @@ def tones(tmp_path, write_metadata) -> Path:
 
 @pytest.fixture(scope="session")
 def encoder() -> Encoder:
-    """Of two blocks, on 80 mel bands."""
+    """Return an encoder with two blocks and 80 mel bands."""
     return small_encoder(80)
 
 
 @pytest.fixture(scope="session")
 def low_or_high() -> Task:
-    """Eighty clips of a low tone or a high one, in turn."""
+    """Return a task with eighty clips, alternately of a low and of a high tone."""
     high = np.arange(80) % 2 == 1
     return task_of(tone_and_noise(np.stack([~high, high], axis=1)), np.where(high, "high", "low").tolist())

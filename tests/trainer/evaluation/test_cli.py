@@ -1,4 +1,4 @@
-"""`synpat-eval` prints a table, writes what it found, and answers a mistake with one line."""
+"""The `synpat-eval` command: its table, its results file and its error messages."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from synpat_train import entry_points as start
+from synpat_train import entry_points
 from synpat_train.audio.fbank import fbank
 from synpat_train.audio.read import read_audio
 from synpat_train.evaluation import cli
@@ -30,16 +30,16 @@ def results_of(folder: Path) -> dict:
 
 
 @pytest.fixture
-def on_tones(run, tones, tmp_path) -> list[object]:
+def tones_arguments(run, tones, tmp_path) -> list[object]:
     return ["--encoder", run, "--task", "folder", "--data", tones, "--cache", tmp_path / "cache"]
 
 
-def test_the_encoder_and_both_baselines_are_in_the_table_and_in_the_file(on_tones, tmp_path, capsys):
-    evaluate(*on_tones, "--out", tmp_path / "out")
-    shown = capsys.readouterr()
+def test_encoder_and_baselines_are_in_the_table_and_the_file(tones_arguments, tmp_path, capsys):
+    evaluate(*tones_arguments, "--out", tmp_path / "out")
+    output = capsys.readouterr()
     for contestant in ("encoder", "random-init (3 seeds)", "log-mel mean/std"):
-        assert f"| folder:tones | accuracy | {contestant} " in shown.out
-    assert "folder:tones: embed: 12/12" in shown.err
+        assert f"| folder:tones | accuracy | {contestant} " in output.out
+    assert "folder:tones: embed: 12/12" in output.err
     task = results_of(tmp_path / "out")["tasks"]["folder:tones"]
     assert task["clips"] == task["tested"] == 12
     assert task["folds"] == [{"name": name, "train": 8, "valid": 0, "test": 4} for name in "012"]
@@ -49,15 +49,13 @@ def test_the_encoder_and_both_baselines_are_in_the_table_and_in_the_file(on_tone
     assert len(task["encoder_sha256"]) == 64
 
 
-def test_the_same_command_gives_the_same_results(on_tones, tmp_path):
-    evaluate(*on_tones, *QUICK, "--out", tmp_path / "first")
-    evaluate(*on_tones, *QUICK, "--out", tmp_path / "second")
+def test_same_command_gives_the_same_results(tones_arguments, tmp_path):
+    evaluate(*tones_arguments, *QUICK, "--out", tmp_path / "first")
+    evaluate(*tones_arguments, *QUICK, "--out", tmp_path / "second")
     assert results_of(tmp_path / "first") == results_of(tmp_path / "second")
 
 
-def test_results_lie_beside_the_encoder_and_those_of_other_tasks_are_kept(
-    export_encoder, tones, tmp_path, write_metadata
-):
+def test_results_are_next_to_the_encoder_and_keep_other_tasks(export_encoder, tones, tmp_path, write_metadata):
     run = export_encoder(80)
     arguments = ["--encoder", run, "--task", "folder", *QUICK, "--cache", tmp_path / "cache", "--data"]
     evaluate(*arguments, tones)
@@ -70,21 +68,21 @@ def test_results_lie_beside_the_encoder_and_those_of_other_tasks_are_kept(
     ]
 
 
-def test_skipped_files_are_in_the_results(on_tones, tones, tmp_path):
+def test_skipped_files_are_in_the_results(tones_arguments, tones, tmp_path):
     (tones / "3.wav").write_bytes(b"noise")
-    evaluate(*on_tones, *QUICK, "--out", tmp_path / "out", "--unreadable", "skip")
+    evaluate(*tones_arguments, *QUICK, "--out", tmp_path / "out", "--unreadable", "skip")
     (skipped,) = results_of(tmp_path / "out")["tasks"]["folder:tones (logistic)"]["unreadable"]
     assert skipped["file"] == str(tones / "3.wav")
 
 
-def test_a_results_file_of_somebody_else_is_not_overwritten(on_tones, tmp_path):
+def test_foreign_results_file_is_not_overwritten(tones_arguments, tmp_path):
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(ValueError, match="was not written by this version of synpat-eval"):
-        evaluate(*on_tones, "--out", tmp_path)
+        evaluate(*tones_arguments, "--out", tmp_path)
     assert (tmp_path / "results.json").read_text() == "{}"
 
 
-def test_an_encoder_of_another_height_is_fitted_and_said_to_be(export_encoder, tones, tmp_path, capsys):
+def test_encoder_of_another_height_is_resampled_with_a_message(export_encoder, tones, tmp_path, capsys):
     encoder = ["--encoder", export_encoder(96), "--cache", tmp_path / "cache"]
     evaluate(*encoder, "--task", "folder", "--data", tones, *QUICK)
     assert "was trained on 96x208, but spectrograms have 80 bands: its positions are resampled to 80x208" in (
@@ -92,39 +90,39 @@ def test_an_encoder_of_another_height_is_fitted_and_said_to_be(export_encoder, t
     )
 
 
-def test_an_encoder_of_128_bands_hears_the_front_end_of_audiomae(export_encoder, on_tones, tones, tmp_path):
-    evaluate("--encoder", export_encoder(128), *on_tones[2:], *QUICK, "--out", tmp_path / "out")
+def test_encoder_with_128_bands_uses_the_front_end_of_audiomae(export_encoder, tones_arguments, tones, tmp_path):
+    evaluate("--encoder", export_encoder(128), *tones_arguments[2:], *QUICK, "--out", tmp_path / "out")
     (task,) = results_of(tmp_path / "out")["tasks"].values()
     waveforms = [torch.from_numpy(read_audio(path)) for path in tones.glob("*.wav")]
-    heard = torch.cat([fbank(waveform).flatten() for waveform in waveforms])
-    assert task["normalisation"]["mean"] == pytest.approx(heard.mean().item(), abs=0.05)
+    values = torch.cat([fbank(waveform).flatten() for waveform in waveforms])
+    assert task["normalisation"]["mean"] == pytest.approx(values.mean().item(), abs=0.05)
 
 
-def test_a_killed_evaluation_goes_on_with_the_rounds_that_it_has(on_tones, tmp_path, monkeypatch):
-    evaluate(*on_tones, *QUICK, "--out", tmp_path / "straight")
-    probed: list[int] = []
+def test_killed_evaluation_resumes_with_its_finished_trials(tones_arguments, tmp_path, monkeypatch):
+    evaluate(*tones_arguments, *QUICK, "--out", tmp_path / "uninterrupted")
+    calls: list[int] = []
 
-    real, limit = PROBES["logistic"], 9
+    probe, limit = PROBES["logistic"], 9
 
     def counting(*arguments):
-        if len(probed) == limit:
+        if len(calls) == limit:
             raise ChildProcessError
-        probed.append(1)
-        return real(*arguments)
+        calls.append(1)
+        return probe(*arguments)
 
     monkeypatch.setitem(PROBES, "logistic", counting)
     with pytest.raises(ChildProcessError):
-        evaluate(*on_tones, *QUICK, "--out", tmp_path / "killed")
+        evaluate(*tones_arguments, *QUICK, "--out", tmp_path / "killed")
     limit = 100
-    evaluate(*on_tones, *QUICK, "--out", tmp_path / "killed")
-    assert len(probed) == 15  # five contestants, three folds
-    assert results_of(tmp_path / "killed") == results_of(tmp_path / "straight")
+    evaluate(*tones_arguments, *QUICK, "--out", tmp_path / "killed")
+    assert len(calls) == 15  # five contestants and three folds
+    assert results_of(tmp_path / "killed") == results_of(tmp_path / "uninterrupted")
     assert not (tmp_path / "killed" / "unfinished").exists()
 
 
-def test_an_encoder_is_fine_tuned_beside_the_baselines(on_tones, tmp_path, capsys):
+def test_encoder_and_random_init_are_fine_tuned(tones_arguments, tmp_path, capsys):
     quick = ["--set", "epochs=1", "--set", "warmup=0", "--set", "batch_size=4"]
-    evaluate(*on_tones, "--protocol", "finetune", *quick, "--out", tmp_path / "out")
+    evaluate(*tones_arguments, "--protocol", "finetune", *quick, "--out", tmp_path / "out")
     (task,) = results_of(tmp_path / "out")["tasks"].values()
     assert task["protocol"].startswith("finetune: epochs 1, batch_size 4, ")
     scores = task["scores"]
@@ -132,10 +130,10 @@ def test_an_encoder_is_fine_tuned_beside_the_baselines(on_tones, tmp_path, capsy
     assert not (tmp_path / "out" / "unfinished").exists()
 
 
-def test_encoders_are_compared_on_the_same_clips(run, on_tones, export_encoder, tmp_path, capsys):
+def test_comparison_uses_the_same_clips(run, tones_arguments, export_encoder, tmp_path, capsys):
     other = export_encoder(96)
-    evaluate(*on_tones, *QUICK)
-    evaluate("--encoder", other, *on_tones[2:], *QUICK)
+    evaluate(*tones_arguments, *QUICK)
+    evaluate("--encoder", other, *tones_arguments[2:], *QUICK)
     capsys.readouterr()
     evaluate("compare", run, other, "--out", tmp_path / "comparison.png")
     lines = capsys.readouterr().out.splitlines()
@@ -145,47 +143,49 @@ def test_encoders_are_compared_on_the_same_clips(run, on_tones, export_encoder, 
         "random-init",
         "log-mel mean/std",
     ]
-    ours, theirs = (
+    first, second = (
         results_of(each / "evaluation")["tasks"]["folder:tones (logistic)"]["scores"] for each in (run, other)
     )
-    difference = 100 * (theirs["encoder"]["value"] - ours["encoder"]["value"])
+    difference = 100 * (second["encoder"]["value"] - first["encoder"]["value"])
     assert f"{difference:+.1f} (" in lines[3].split("|")[6]
     with Image.open(tmp_path / "comparison.png") as picture:
         assert picture.width > 500
 
 
-def test_a_comparison_says_how_much_of_the_gap_to_a_published_figure_is_closed(
-    on_tones, run, tmp_path, capsys, monkeypatch
+def test_comparison_reports_the_share_of_the_gap_to_published_results(
+    tones_arguments, run, tmp_path, capsys, monkeypatch
 ):
-    evaluate(*on_tones, *QUICK)
-    theirs = ReferenceResults(encoder="theirs", source="They, Paper, 2000", figures={"folder:tones (logistic)": 200.0})
-    monkeypatch.setattr(cli, "REFERENCE_RESULTS", {**REFERENCE_RESULTS, "m2d": theirs})
+    evaluate(*tones_arguments, *QUICK)
+    reference = ReferenceResults(
+        encoder="other", source="Author, Paper, 2000", figures={"folder:tones (logistic)": 200.0}
+    )
+    monkeypatch.setattr(cli, "REFERENCE_RESULTS", {**REFERENCE_RESULTS, "m2d": reference})
     capsys.readouterr()
     evaluate("compare", run, "--reference", "m2d", "--out", tmp_path / "comparison.png")
-    shown = capsys.readouterr().out
+    output = capsys.readouterr().out
     scores = results_of(run / "evaluation")["tasks"]["folder:tones (logistic)"]["scores"]
-    ours, untrained = scores["encoder"]["value"], scores["random-init"]["value"]
-    assert f"| {100 * (ours - untrained) / (2 - untrained):.0f} % " in shown
-    assert "published: theirs" in shown
-    assert "Published results are those of their authors: They, Paper, 2000." in shown
+    score, untrained = scores["encoder"]["value"], scores["random-init"]["value"]
+    assert f"| {100 * (score - untrained) / (2 - untrained):.0f} % " in output
+    assert "published: other" in output
+    assert "Published results are those of their authors: Author, Paper, 2000." in output
 
 
-def test_each_task_is_recorded_before_the_next_one_is_decoded(on_tones, tmp_path, monkeypatch):
+def test_each_task_is_recorded_before_the_next_one_is_decoded(tones_arguments, tmp_path, monkeypatch):
     """The second task cannot be loaded; the result of the first is kept."""
 
-    def broken(source):
+    def failing_task(source):
         def load():
             raise ChildProcessError
 
         return load
 
-    monkeypatch.setitem(TASKS, "gm-pitch", broken)
+    monkeypatch.setitem(TASKS, "gm-pitch", failing_task)
     with pytest.raises(ChildProcessError):
-        evaluate(*on_tones, "--task", "gm-pitch", *QUICK, "--out", tmp_path / "out")
+        evaluate(*tones_arguments, "--task", "gm-pitch", *QUICK, "--out", tmp_path / "out")
     assert set(results_of(tmp_path / "out")["tasks"]) == {"folder:tones (logistic)"}
 
 
-def test_an_empty_table_is_its_head():
+def test_empty_table_has_only_its_header():
     assert table([]).splitlines()[0].startswith("| task | metric | encoder | % |")
 
 
@@ -209,13 +209,13 @@ def test_an_empty_table_is_its_head():
         (["--encoder", "RUN", "--task", "esc51"], 2, "'folder', 'gm-instrument', 'gm-pitch'"),
     ],
 )
-def test_the_command_answers_a_person(run, tmp_path, monkeypatch, capsys, arguments, status, text):
+def test_command_prints_help_and_one_line_errors(run, tmp_path, monkeypatch, capsys, arguments, status, text):
     arguments = [str(run) if argument == "RUN" else argument for argument in arguments]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["synpat-eval", *arguments])
     with pytest.raises(SystemExit) as end:
-        start.evaluate()
-    shown = capsys.readouterr()
+        entry_points.evaluate()
+    output = capsys.readouterr()
     # sys.exit(text) prints the text and means status 1.
     assert (end.value.code if isinstance(end.value.code, int) else 1) == status
-    assert text in f"{shown.out} {shown.err} {end.value.code}"
+    assert text in f"{output.out} {output.err} {end.value.code}"

@@ -1,4 +1,4 @@
-"""Probes find what is there and nothing else."""
+"""Probes learn the labels from the features, and only from the training clips."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from synpat_train.evaluation.evaluate import PROBES as FUNCTIONS
-from synpat_train.evaluation.probes import linear as evar
+from synpat_train.evaluation.probes import linear as linear_probe
 from synpat_train.evaluation.protocols import LINEAR, PROTOCOLS, ProbeProtocol, protocol_name, suffix
 from synpat_train.evaluation.scoring.metrics import mean_average_precision
 from synpat_train.evaluation.tasks.task import Split
@@ -17,7 +17,7 @@ HALVES = Split(name="test", train=np.arange(CLIPS // 2), test=np.arange(CLIPS //
 
 
 def problem(distance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Five classes in 40 dimensions of very different scales, their centres `distance` standard deviations out."""
+    """Return five classes in 40 dimensions of different scales, with centres `distance` deviations from 0."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 5, CLIPS)
     features = rng.normal(size=(CLIPS, 40)) + distance * np.eye(5, 40)[labels]
@@ -28,7 +28,7 @@ PROBES = {name: protocol for name, protocol in PROTOCOLS.items() if isinstance(p
 every_protocol = pytest.mark.parametrize("name", PROBES)
 
 
-def right(name: str, features: np.ndarray, labels: np.ndarray, split: Split = HALVES, seed: int = 0) -> np.ndarray:
+def correct(name: str, features: np.ndarray, labels: np.ndarray, split: Split = HALVES, seed: int = 0) -> np.ndarray:
     return scores(name, features, labels, split, seed).argmax(1) == labels[split.test]
 
 
@@ -37,68 +37,73 @@ def scores(name: str, features: np.ndarray, targets: np.ndarray, split: Split = 
 
 
 @every_protocol
-def test_a_separable_problem_is_solved(name: str):
-    assert right(name, *problem(distance=10)).mean() > 0.99
+def test_separable_problem_is_solved(name: str):
+    assert correct(name, *problem(distance=10)).mean() > 0.99
 
 
 @every_protocol
-def test_shuffled_labels_leave_chance(name: str):
+def test_shuffled_labels_give_chance_level(name: str):
     features, labels = problem(distance=10)
     shuffled = np.random.default_rng(1).permutation(labels)
-    assert 0.1 < right(name, features, shuffled).mean() < 0.3
+    assert 0.1 < correct(name, features, shuffled).mean() < 0.3
 
 
 @every_protocol
-def test_tested_clips_have_no_say(name: str):
+def test_test_clips_do_not_affect_training(name: str):
     features, labels = problem(distance=1)
     changed = features.copy()
     changed[CLIPS - 10 :] *= 1000
-    same, with_others_changed = right(name, features, labels), right(name, changed, labels)
+    same, with_others_changed = correct(name, features, labels), correct(name, changed, labels)
     np.testing.assert_array_equal(same[:-10], with_others_changed[:-10])
 
 
 @every_protocol
-def test_the_same_seed_gives_the_same_answers(name: str):
+def test_same_seed_gives_the_same_predictions(name: str):
     features, labels = problem(distance=1)
-    np.testing.assert_array_equal(right(name, features, labels, seed=42), right(name, features, labels, seed=42))
+    np.testing.assert_array_equal(correct(name, features, labels, seed=42), correct(name, features, labels, seed=42))
 
 
-def test_a_validation_part_decides_when_the_linear_layer_stops():
-    """Labels of the validation part that contradict those of the training part stop it after its patience."""
+def test_validation_part_determines_when_linear_stops():
+    """Wrong labels in the validation part stop training early."""
     features, labels = problem(distance=3)
     halves = Split(name="test", train=np.arange(2000), valid=np.arange(2000, 3000), test=HALVES.test)
     contradicting = labels.copy()
     contradicting[2000:3000] = (labels[2000:3000] + 1) % 5
-    helped, misled = right("linear", features, labels, halves), right("linear", features, contradicting, halves)
-    assert helped.mean() > misled.mean() + 0.1
+    with_valid_labels, with_wrong_labels = (
+        correct("linear", features, labels, halves),
+        correct("linear", features, contradicting, halves),
+    )
+    assert with_valid_labels.mean() > with_wrong_labels.mean() + 0.1
 
 
-def test_a_label_that_one_clip_alone_has_cannot_be_set_aside():
+def test_linear_rejects_labels_with_a_single_clip():
     features, _ = problem(distance=1)
     with pytest.raises(ValueError, match=r"without losing a label.*--protocol logistic"):
-        right("linear", features, np.arange(CLIPS), HALVES)
+        correct("linear", features, np.arange(CLIPS), HALVES)
 
 
 @every_protocol
-def test_clips_with_several_labels_are_told_apart_too(name: str):
+def test_multi_label_problem_is_solved(name: str):
     features, targets = several_labels()
     shuffled = np.random.default_rng(1).permutation(targets)
-    tested = HALVES.test
-    assert mean_average_precision(scores(name, features, targets), targets[tested]) > 0.85
-    assert mean_average_precision(scores(name, features, shuffled), shuffled[tested]) < 0.5  # a third have each
+    test_clips = HALVES.test
+    assert mean_average_precision(scores(name, features, targets), targets[test_clips]) > 0.85
+    assert (
+        mean_average_precision(scores(name, features, shuffled), shuffled[test_clips]) < 0.5
+    )  # each label is in a third of the clips
 
 
 @every_protocol
-def test_a_label_that_is_not_taught_is_scored_and_harms_no_other(name: str):
+def test_label_without_training_clips_does_not_affect_the_others(name: str):
     features, targets = several_labels()
     targets[HALVES.train, 0] = False
-    found = scores(name, features, targets)
-    assert found.shape == (len(HALVES.test), 5)
-    assert mean_average_precision(found[:, 1:], targets[HALVES.test, 1:]) > 0.85
+    computed = scores(name, features, targets)
+    assert computed.shape == (len(HALVES.test), 5)
+    assert mean_average_precision(computed[:, 1:], targets[HALVES.test, 1:]) > 0.85
 
 
 def several_labels() -> tuple[np.ndarray, np.ndarray]:
-    """Five labels, of which each clip has any with a chance of a third; each moves a feature of its own."""
+    """Return features and five labels, each present with probability 1/3. Each label shifts one feature."""
     rng = np.random.default_rng(0)
     targets = rng.random((CLIPS, 5)) < 1 / 3
     features = rng.normal(size=(CLIPS, 40))
@@ -106,31 +111,31 @@ def several_labels() -> tuple[np.ndarray, np.ndarray]:
     return features.astype(np.float32), targets
 
 
-def test_the_loss_of_evar_is_a_mean_over_clips_and_classes():
-    dice = torch.Generator().manual_seed(0)
-    logits, wanted = torch.randn(7, 5, generator=dice), torch.tensor([0, 1, 2, 3, 4, 0, 1])
-    by_hand = -torch.log_softmax(logits, 1)[torch.arange(7), wanted].sum() / (7 * 5)
-    assert evar._loss(logits, wanted).item() == pytest.approx(by_hand.item(), rel=1e-6)
-    several = (torch.rand(7, 5, generator=dice) < 0.5).float()
+def test_loss_of_evar_is_a_mean_over_clips_and_classes():
+    rng = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(7, 5, generator=rng), torch.tensor([0, 1, 2, 3, 4, 0, 1])
+    expected = -torch.log_softmax(logits, 1)[torch.arange(7), labels].sum() / (7 * 5)
+    assert linear_probe._loss(logits, labels).item() == pytest.approx(expected.item(), rel=1e-6)
+    several = (torch.rand(7, 5, generator=rng) < 0.5).float()
     chances = torch.sigmoid(logits)
-    by_hand = -(several * chances.log() + (1 - several) * (1 - chances).log()).sum() / (7 * 5)
-    assert evar._loss(logits, several).item() == pytest.approx(by_hand.item(), rel=1e-5)
+    expected = -(several * chances.log() + (1 - several) * (1 - chances).log()).sum() / (7 * 5)
+    assert linear_probe._loss(logits, several).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_a_learning_rate_is_searched_only_when_asked():
-    """Far too small a rate learns nothing in ten epochs; the search finds one that does."""
+def test_learning_rate_is_searched_only_on_request():
+    """A very small rate learns nothing in ten epochs. The search finds a better one."""
     features, labels = problem(distance=10)
     small = replace(LINEAR, changes={"learning_rate": 1e-9, "epochs": 10})
     searched = replace(LINEAR, changes={"learning_rate": "validation", "epochs": 10})
 
     def accuracy(probe) -> float:
-        found = FUNCTIONS[probe.name](probe.settings(""), features, labels, HALVES, 0)
-        return (found.argmax(1) == labels[HALVES.test]).mean()
+        computed = FUNCTIONS[probe.name](probe.settings(""), features, labels, HALVES, 0)
+        return (computed.argmax(1) == labels[HALVES.test]).mean()
 
     assert accuracy(searched) > accuracy(small) + 0.2
 
 
-def test_a_changed_setting_is_in_the_name_of_the_result():
+def test_changed_settings_are_part_of_the_result_name():
     assert suffix(LINEAR) == ""
     assert suffix(PROTOCOLS["knn"]) == " (knn)"
     changed = replace(LINEAR, changes={"learning_rate": "validation"})
@@ -146,6 +151,6 @@ def test_a_changed_setting_is_in_the_name_of_the_result():
         ({"learning_rate": "test"}, "learning_rate: "),
     ],
 )
-def test_a_setting_that_the_protocol_does_not_take_is_named(changes, text):
+def test_error_for_invalid_setting_names_it(changes, text):
     with pytest.raises(ValueError, match=text):
         replace(LINEAR, changes=changes).settings("esc50")

@@ -1,4 +1,4 @@
-"""The count of operations, against the published and tabulated figures."""
+"""Number of operations, compared with published figures."""
 
 import itertools
 
@@ -20,12 +20,12 @@ from synpat_train.model.mae import MaskedAutoencoder
         ("audiomae", {"mask_ratio": 0.75}, 159.09),
     ],
 )
-def test_a_sample_takes_what_was_worked_out_by_hand(preset: str, settings: dict, gigaflops: float):
-    """The tabulated figures embed and predict all patches; we skip those that nobody needs, a percent or so."""
+def test_flops_per_sample_match_figures_computed_by_hand(preset: str, settings: dict, gigaflops: float):
+    """The figures include embedding and predicting all patches. synpat skips unused ones, about one percent."""
     assert flops_per_sample(make_config(preset, settings)) / 1e9 == pytest.approx(gigaflops, rel=0.02)
 
 
-def test_torch_counts_the_same():
+def test_flops_match_the_counter_of_torch():
     config = make_config("msm-mae", {"model": "tiny"})
     model = MaskedAutoencoder(config)
     with FlopCounterMode(display=False) as counter:
@@ -33,8 +33,8 @@ def test_torch_counts_the_same():
     assert flops_per_sample(config) == pytest.approx(counter.get_total_flops() / 2, rel=0.03)
 
 
-def test_the_peak_of_a_processor_is_that_of_the_fastest_product(monkeypatch: pytest.MonkeyPatch):
-    """Products of two 1024x1024 matrices that take 5, 4, 2, 3, 3 and 3 ms."""
+def test_peak_of_a_cpu_is_the_rate_of_its_fastest_product(monkeypatch: pytest.MonkeyPatch):
+    """The products of two 1024x1024 matrices take 5, 4, 2, 3, 3 and 3 ms."""
     durations = iter([0.005, 0.004, 0.002, 0.003, 0.003, 0.003])
     clock = itertools.chain.from_iterable((0.0, duration) for duration in durations)
     monkeypatch.setattr("synpat_train.model.flops._seconds", lambda device: next(clock))
@@ -42,8 +42,8 @@ def test_the_peak_of_a_processor_is_that_of_the_fastest_product(monkeypatch: pyt
     assert _rate(1024, torch.device("cpu"), torch.float32) == pytest.approx(2 * 1024**3 / 0.002)
 
 
-def test_the_peak_of_a_processor_is_proportional_to_its_threads(monkeypatch: pytest.MonkeyPatch):
-    """The utilisation at one and at two threads is then on one scale, however many threads a product uses."""
+def test_peak_of_a_cpu_is_proportional_to_its_threads(monkeypatch: pytest.MonkeyPatch):
+    """The utilisation with one and with two threads is then on the same scale."""
     monkeypatch.setattr("synpat_train.model.flops._rate", lambda side, device, dtype: 1e9 * torch.get_num_threads())
     before, peaks = torch.get_num_threads(), []
     try:
@@ -70,12 +70,12 @@ def test_the_peak_of_a_processor_is_proportional_to_its_threads(monkeypatch: pyt
         ("Tesla T4", None),
     ],
 )
-def test_a_gpu_is_not_taken_for_another_whose_name_begins_alike(gpu: str, stated: float | None):
+def test_gpus_with_similar_names_are_distinguished(gpu: str, stated: float | None):
     assert listed_peak_flops(gpu) == stated
 
 
-def test_the_peak_is_that_of_the_faster_precision(monkeypatch: pytest.MonkeyPatch):
-    """A processor without bfloat16 units multiplies it many times slower than float32."""
+def test_peak_is_that_of_the_faster_precision(monkeypatch: pytest.MonkeyPatch):
+    """A CPU without bfloat16 units multiplies bfloat16 many times slower than float32."""
     measured = {torch.bfloat16: 1e9, torch.float32: 5e10}
     monkeypatch.setattr("synpat_train.model.flops._measured_peak_flops", lambda device, dtype: measured[dtype])
     assert peak_flops(torch.device("cpu"), torch.bfloat16) == 5e10

@@ -1,4 +1,4 @@
-"""The masked autoencoder against a slow and obvious implementation of the paper, written for this test."""
+"""The masked autoencoder, compared with a slow and simple implementation of the paper."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ SMALL = make_config("msm-mae", {"model": "tiny", "decoder_width": 48, "decoder_d
 
 
 def reference_loss(model: Any, images: Tensor, noise: Tensor, config: Config) -> Tensor:
-    """He et al. 2022, step by step: every patch is embedded, and the decoder sees all patches in their order."""
+    """Return the loss of He et al., 2022, step by step: all patches are embedded and decoded in order."""
     encoder = model.encoder
     patch, columns = config.patch, config.width // config.patch
     losses = []
@@ -33,18 +33,18 @@ def reference_loss(model: Any, images: Tensor, noise: Tensor, config: Config) ->
         full = (torch.stack([seen[0], *full]) + model.decoder_positions[0])[None]
         for block in model.decoder_blocks:
             full = block(full)
-        guesses = model.decoder_predict(model.decoder_norm(full))[0, 1:]
+        predictions = model.decoder_predict(model.decoder_norm(full))[0, 1:]
         for i in set(range(config.patches)) - set(kept):
             target = tiles[i].flatten()
             if config.norm_pix:
                 variance = ((target - target.mean()) ** 2).sum() / (len(target) - 1)
                 target = (target - target.mean()) / (variance + 1e-6) ** 0.5
-            losses.append(((guesses[i] - target) ** 2).mean())
+            losses.append(((predictions[i] - target) ** 2).mean())
     return torch.stack(losses).mean()
 
 
 @pytest.mark.parametrize("norm_pix", [True, False])
-def test_loss_and_gradients_are_those_of_the_obvious_implementation(norm_pix: bool):
+def test_loss_and_gradients_equal_those_of_the_reference(norm_pix: bool):
     config = make_config("msm-mae", {"model": "tiny", "decoder_width": 48, "decoder_depth": 2, "decoder_heads": 3,
                                      "norm_pix": norm_pix})  # fmt: skip
     torch.manual_seed(0)
@@ -55,9 +55,9 @@ def test_loss_and_gradients_are_those_of_the_obvious_implementation(norm_pix: bo
         model.zero_grad()
         loss.backward()
         gradients.append((loss.item(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
-    (loss, ours), (expected, theirs) = gradients
+    (loss, gradients_of_model), (expected, gradients_of_reference) = gradients
     assert loss == pytest.approx(expected, rel=1e-5)
-    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(gradients_of_model, gradients_of_reference, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_loss_and_gradients_are_those_of_the_obvious_implementation(norm_pix: bo
     [(80, 208, 0.7, 19), (80, 208, 0.75, 16), (80, 208, 0.8, 12), (80, 608, 0.7, 57), (80, 608, 0.8, 37),
      (128, 1024, 0.7, 153), (128, 1024, 0.75, 128), (128, 1024, 0.8, 102)],
 )  # fmt: skip
-def test_as_many_patches_are_kept_as_in_the_reference_implementation(height, width, mask_ratio, kept):
+def test_number_of_kept_patches_equals_that_of_the_mae_code(height, width, mask_ratio, kept):
     assert make_config("msm-mae", {"height": height, "width": width, "mask_ratio": mask_ratio}).kept == kept
 
 
-def test_patches_come_row_by_row_and_go_back():
+def test_patches_are_row_by_row_and_unpatchify_inverts_patchify():
     images = torch.arange(2 * 32 * 48.0).reshape(2, 1, 32, 48)
     patches = patchify(images, 16)
     assert patches.shape == (2, 6, 256)
@@ -77,14 +77,14 @@ def test_patches_come_row_by_row_and_go_back():
     assert torch.equal(unpatchify(patches, 32, 48), images)
 
 
-def test_every_patch_is_either_kept_or_masked_and_the_lowest_noise_is_kept():
+def test_patches_with_the_lowest_noise_are_kept_and_the_others_masked():
     noise = torch.rand(5, 65)
     kept, masked = split_patches(noise, 16)
     assert torch.equal(torch.cat([kept, masked], 1).sort().values, torch.arange(65).expand(5, -1))
     assert (noise.gather(1, kept).max(1).values < noise.gather(1, masked).min(1).values).all()
 
 
-def test_a_constant_patch_becomes_zero_and_not_infinite():
+def test_constant_patch_is_standardised_to_zero():
     assert torch.equal(standardise(torch.full((1, 2, 256), 3.0)), torch.zeros(1, 2, 256))
 
 
@@ -94,15 +94,15 @@ def test_positions_encode_time_in_the_first_half_and_frequency_in_the_second():
     grid = table[1:].reshape(5, 13, 192)
     assert (grid[0, :, :96] == grid[4, :, :96]).all()
     assert (grid[:, 0, 96:] == grid[:, 12, 96:]).all()
-    for row, column, place in [(2, 7, 0), (4, 12, 31)]:
-        angle = column / 10000 ** (place / 48), row / 10000 ** (place / 48)
+    for row, column, index in [(2, 7, 0), (4, 12, 31)]:
+        angle = column / 10000 ** (index / 48), row / 10000 ** (index / 48)
         expected = [np.sin(angle[0]), np.cos(angle[0]), np.sin(angle[1]), np.cos(angle[1])]
-        assert grid[row, column, [place, 48 + place, 96 + place, 144 + place]].tolist() == pytest.approx(
+        assert grid[row, column, [index, 48 + index, 96 + index, 144 + index]].tolist() == pytest.approx(
             expected, abs=1e-6
         )
 
 
-def test_the_start_is_that_of_the_paper():
+def test_initial_weights_follow_the_paper():
     torch.manual_seed(0)
     model: Any = MaskedAutoencoder(SMALL).requires_grad_(False)
     qkv, projection = model.encoder.blocks[0].attn.qkv, model.encoder.patch_embed.proj

@@ -1,4 +1,4 @@
-"""Normalisation by the mean and deviation of all sets, and of each image."""
+"""Normalisation by the mean and standard deviation of all sets, or of each image."""
 
 import json
 from pathlib import Path
@@ -19,31 +19,31 @@ SETTINGS = {"decoder_width": 48, "decoder_depth": 1, "decoder_heads": 3}
 
 @pytest.fixture(scope="module")
 def images() -> torch.Tensor:
-    """Three noisy images of different brightness and contrast, uint8 [3, 80, 208]."""
+    """Return three noisy images of different brightness and contrast, uint8 [3, 80, 208]."""
     rng = np.random.default_rng(0)
     levels, contrasts = np.array([40, 128, 200]).reshape(-1, 1, 1), np.array([5, 60, 20]).reshape(-1, 1, 1)
     return torch.from_numpy((levels + contrasts * rng.normal(size=(3, 80, 208))).clip(0, 255).astype(np.uint8))
 
 
-def test_image_takes_the_mean_and_the_softened_deviation_of_each_image(images: torch.Tensor):
+def test_image_normalisation_uses_mean_and_deviation_of_each_image(images: torch.Tensor):
     grey = images.unsqueeze(1).float()
     mean, std = moments(grey, "image", 1.0, 2.0)
-    found = ((grey - mean) / std).numpy()
-    for image, seen in zip(images.numpy() / 255, found, strict=True):
-        assert seen[0] == pytest.approx((image - image.mean()) / (image.std() + 0.02), abs=1e-4)
+    normalised = ((grey - mean) / std).numpy()
+    for image, result in zip(images.numpy() / 255, normalised, strict=True):
+        assert result[0] == pytest.approx((image - image.mean()) / (image.std() + 0.02), abs=1e-4)
 
 
-def test_a_flat_image_becomes_zero():
+def test_constant_image_becomes_zero():
     grey = torch.full((1, 1, 80, 208), 77.0)
     mean, std = moments(grey, "image", 0, 1)
     assert ((grey - mean) / std).abs().max() == 0
 
 
-def test_set_takes_the_given_numbers(images: torch.Tensor):
+def test_set_normalisation_uses_the_given_moments(images: torch.Tensor):
     assert moments(images.unsqueeze(1).float(), "set", 100.0, 50.0) == (100.0, 50.0)
 
 
-def test_brightness_of_an_image_does_not_matter_to_the_loss(images: torch.Tensor):
+def test_loss_does_not_depend_on_the_brightness_of_an_image(images: torch.Tensor):
     torch.manual_seed(0)
     config = make_config("synpat", SETTINGS | {"norm_pix": False})
     model, noise = MaskedAutoencoder(config), torch.rand(1, config.patches)
@@ -69,7 +69,7 @@ def test_pictures_keep_grey_levels_and_hide_patches(normalise: Normalise, images
     assert np.array_equal(patches[kept], shown[kept])
 
 
-def test_the_encoder_records_how_images_were_normalised(tmp_path: Path):
+def test_exported_encoder_records_the_normalisation(tmp_path: Path):
     config = make_config("synpat", SETTINGS)
     export_encoder(tmp_path, MaskedAutoencoder(config).encoder, config, 0.4, 0.2)
     assert json.loads((tmp_path / "config.json").read_text())["normalise"] == "image"

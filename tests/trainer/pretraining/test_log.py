@@ -1,4 +1,4 @@
-"""What a run tells is all there, for programs and for TensorBoard, also where the disk was full for a while."""
+"""The log of a run: complete in log.jsonl and in TensorBoard, also after the disk was full for a while."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +11,7 @@ NUMBERS = {"loss": 0.5, "lr": 1e-3, "samples_per_s": 9.0, "mfu": 0.1, "data_wait
 
 
 def losses_shown(run: Path) -> dict[int, float]:
-    """The losses that TensorBoard draws, by their steps."""
+    """Return the losses that TensorBoard shows, by step."""
     board = EventAccumulator(str(run / "tensorboard")).Reload()
     return {event.step: event.value for event in board.Scalars("loss")}
 
@@ -21,14 +21,14 @@ def record(log: RunLog, *steps: int) -> None:
         log.metrics(step, **NUMBERS | {"loss": 1 / 2**step})
 
 
-def test_tensorboard_shows_what_the_log_holds(tmp_path: Path):
+def test_tensorboard_shows_the_metrics_of_the_log(tmp_path: Path):
     with RunLog(tmp_path, 0, 3) as log:
         record(log, 1, 2, 3)
     assert losses_shown(tmp_path) == {1: 0.5, 2: 0.25, 3: 0.125}
     assert losses_shown(tmp_path) == {line["step"]: line["loss"] for line in read_log(tmp_path)}
 
 
-def test_what_a_killed_run_wrote_beyond_its_checkpoint_is_shown_nowhere(tmp_path: Path):
+def test_lines_after_the_checkpoint_of_a_killed_run_are_dropped(tmp_path: Path):
     for start, steps in ((0, (1, 2, 3)), (1, (2,))):
         with RunLog(tmp_path, start, 3) as log:
             record(log, *steps)
@@ -36,14 +36,14 @@ def test_what_a_killed_run_wrote_beyond_its_checkpoint_is_shown_nowhere(tmp_path
     assert list(losses_shown(tmp_path)) == [1, 2]
 
 
-def test_a_full_disk_leaves_whole_lines_and_the_log_goes_on_when_there_is_room(small_disk: Path, capfd):
+def test_log_has_complete_lines_after_a_full_disk_and_continues(small_disk: Path, capfd):
     (run := small_disk / "run").mkdir()
     with RunLog(run, 0, 200) as log:
         record(log, 1)
         with suppress(OSError), (small_disk / "rest").open("wb", 0) as file:
             while file.write(bytes(512)):
                 pass
-        record(log, *range(2, 100))  # the pages that the files have already may take some of them
+        record(log, *range(2, 100))  # some fit into pages that are already allocated
         assert "is not in the log, training continues: [Errno 28] No space left on device" in capfd.readouterr().err
         (small_disk / "rest").unlink()
         record(log, 100)
@@ -53,7 +53,7 @@ def test_a_full_disk_leaves_whole_lines_and_the_log_goes_on_when_there_is_room(s
     assert {1, 100} <= losses_shown(run).keys() <= set(range(1, 101))
 
 
-def test_brackets_in_a_path_are_said_as_they_are(tmp_path: Path, capfd):
+def test_brackets_in_messages_are_printed_unchanged(tmp_path: Path, capfd):
     with RunLog(tmp_path, 0, 1) as log:
         log.message("runs/[tiny] [/a]: stopped")
     assert "runs/[tiny] [/a]: stopped\n" in capfd.readouterr().err

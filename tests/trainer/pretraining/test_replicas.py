@@ -1,4 +1,4 @@
-"""Gradients from several threads."""
+"""Gradients computed by several threads."""
 
 from collections.abc import Iterator
 
@@ -30,31 +30,31 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(16, 1, 80, 208), torch.rand(16, CONFIG.patches)
 
 
-def test_replicas_give_the_gradients_of_the_whole_batch(model: MaskedAutoencoder):
+def test_replicas_give_the_gradients_of_the_full_batch(model: MaskedAutoencoder):
     images, noise = batch()
     with autocast(images.device, low_precision=True):
         expected = model(images, noise)
     expected.backward()
-    whole = gradients(model)
+    full = gradients(model)
     model.zero_grad()
     loss = Replicas(model, 2).add_gradients(images, noise, pieces=1)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-3)
-    assert (gradients(model) - whole).norm() < 2e-2 * whole.norm()
+    assert (gradients(model) - full).norm() < 2e-2 * full.norm()
 
 
-def test_replicas_follow_the_weights_and_repeat_their_bits(model: MaskedAutoencoder):
+def test_replicas_use_the_current_weights_and_are_deterministic(model: MaskedAutoencoder):
     replicas, (images, noise) = Replicas(model, 2), batch()
     first = replicas.add_gradients(images, noise, pieces=1)
-    found = gradients(model)
+    first_gradients = gradients(model)
     model.zero_grad()
     assert torch.equal(replicas.add_gradients(images, noise, pieces=1), first)
-    assert torch.equal(gradients(model), found)
+    assert torch.equal(gradients(model), first_gradients)
     with torch.no_grad():
         model.mask_token.add_(1)
     assert not torch.equal(replicas.add_gradients(images, noise, pieces=1), first)
 
 
-def test_replicas_add_to_the_gradients_of_other_pieces(model: MaskedAutoencoder):
+def test_replicas_accumulate_gradients_of_several_parts(model: MaskedAutoencoder):
     replicas, (images, noise) = Replicas(model, 2), batch()
     replicas.add_gradients(images, noise, pieces=1)
     once = gradients(model)
@@ -64,7 +64,7 @@ def test_replicas_add_to_the_gradients_of_other_pieces(model: MaskedAutoencoder)
     assert (gradients(model) - once).norm() < 1e-5 * once.norm()
 
 
-def test_the_threads_of_torch_stay_as_they_are(model: MaskedAutoencoder):
+def test_number_of_torch_threads_is_unchanged(model: MaskedAutoencoder):
     Replicas(model, 2)
     assert torch.get_num_threads() == 2
 
@@ -73,5 +73,5 @@ def test_the_threads_of_torch_stay_as_they_are(model: MaskedAutoencoder):
     ("samples", "threads", "count"),
     [(32, 1, 1), (32, 2, 2), (32, 16, 4), (4, 2, 1), (33, 2, 1), (36, 4, 4), (100, 8, 5)],
 )
-def test_a_batch_is_divided_equally(samples: int, threads: int, count: int):
+def test_batch_is_divided_equally(samples: int, threads: int, count: int):
     assert count_replicas(samples, threads) == count

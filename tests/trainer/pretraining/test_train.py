@@ -1,4 +1,4 @@
-"""Pre-training: it learns, it goes on where it stopped, and what comes out loads elsewhere."""
+"""Pre-training: the loss, resumed runs, the run folder, and loading of the exported encoder."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def train(run: Path, shards: Path, config: Config = CONFIG) -> Path:
 
 @pytest.fixture(scope="module")
 def run(perlin_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(tmp_path_factory.mktemp("runs") / "straight", perlin_set)
+    return train(tmp_path_factory.mktemp("runs") / "uninterrupted", perlin_set)
 
 
 def log(run: Path) -> list[dict]:
@@ -58,51 +58,51 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "encoder" / "model.safetensors")
 
 
-def test_the_loss_falls(run: Path):
+def test_loss_decreases(run: Path):
     losses = [line["loss"] for line in log(run)]
     assert losses[-1] < 0.9 * losses[0]
 
 
-@pytest.mark.parametrize(("size", "fits", "pieces"), [(16, 4, 4), (14, 3, 7)])
-def test_a_batch_that_finds_no_memory_ends_with_the_pieces_that_do(
-    size: int, fits: int, pieces: int, perlin_set: Path, tmp_path: Path, monkeypatch
+@pytest.mark.parametrize(("size", "fits", "parts"), [(16, 4, 4), (14, 3, 7)])
+def test_error_for_out_of_memory_names_a_number_of_parts_that_fits(
+    size: int, fits: int, parts: int, perlin_set: Path, tmp_path: Path, monkeypatch
 ):
-    class Hungry(Objective):
-        """As on a GPU with memory for so many images."""
+    class LimitedMemory(Objective):
+        """An objective that runs out of memory for more than `fits` images."""
 
         def forward(self, images: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
             if len(images) > fits:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return super().forward(images, noise)
 
-    monkeypatch.setattr("synpat_train.pretraining.train.Objective", Hungry)
+    monkeypatch.setattr("synpat_train.pretraining.train.Objective", LimitedMemory)
     config = replace(CONFIG, batch_size=size)
     with pytest.raises(
-        ValueError, match=rf"for {size} samples at once, but {fits} fit: continue with --set accumulate={pieces}"
+        ValueError, match=rf"for {size} samples at once, but {fits} fit: continue with --set accumulate={parts}"
     ):
         train(tmp_path / "run", perlin_set, config)
-    train(tmp_path / "run", perlin_set, replace(config, accumulate=pieces))
+    train(tmp_path / "run", perlin_set, replace(config, accumulate=parts))
 
 
-def test_a_run_that_another_process_is_at_is_left_alone(run: Path, perlin_set: Path):
+def test_run_of_another_process_is_not_changed(run: Path, perlin_set: Path):
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
-    with locked(run / ".lock"), pytest.raises(ValueError, match=r"another process is training into .*straight"):
+    with locked(run / ".lock"), pytest.raises(ValueError, match=r"another process is training into .*uninterrupted"):
         train(run, perlin_set)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_a_run_that_skips_damage_goes_on_past_it_and_counts(perlin_set: Path, tmp_path: Path):
+def test_run_skips_and_counts_corrupt_samples(perlin_set: Path, tmp_path: Path):
     shards = Path(shutil.copytree(perlin_set, tmp_path / "set"))
-    damaged = shards / "perlin-000001.tar"
-    damaged.write_bytes(bytes(damaged.stat().st_size))
+    corrupt = shards / "perlin-000001.tar"
+    corrupt.write_bytes(bytes(corrupt.stat().st_size))
     with pytest.raises(ValueError, match=r"perlin-000001\.tar"):
         train(tmp_path / "stopped", shards)
     run = train(tmp_path / "run", shards, make_config("msm-mae", SETTINGS | {"skip_damaged": True}))
-    assert 12 < log(run)[-1]["skipped"] < 12 * 16  # a quarter of the set, twice over
+    assert 12 < log(run)[-1]["skipped"] < 12 * 16  # one of four shards, in about two epochs
     assert (run / "encoder" / "model.safetensors").exists()
 
 
-def test_the_run_folder_holds_what_it_should(run: Path):
+def test_run_folder_contains_the_documented_files(run: Path):
     names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     assert names - {name for name in names if name.startswith("tensorboard/events")} == {
         "config.yaml",
@@ -120,14 +120,14 @@ def test_the_run_folder_holds_what_it_should(run: Path):
     assert make_config("msm-mae", read_settings(run / "config.yaml")) == CONFIG
 
 
-def test_the_same_run_gives_the_same_weights(run: Path, perlin_set: Path, tmp_path: Path):
+def test_same_run_gives_the_same_weights(run: Path, perlin_set: Path, tmp_path: Path):
     again = weights(train(tmp_path / "again", perlin_set))
     assert all(torch.equal(tensor, again[name]) for name, tensor in weights(run).items())
 
 
-def test_a_resumed_run_ends_in_the_same_weights_and_log(run: Path, perlin_set: Path, tmp_path: Path):
+def test_resumed_run_ends_with_the_same_weights_and_log(run: Path, perlin_set: Path, tmp_path: Path):
     stopped = train(tmp_path / "stopped", perlin_set)
-    # As a kill after step 8 leaves it: a later line in the log, half a line, no encoder yet.
+    # The state that a kill after step 8 leaves: later log lines, an incomplete line, no encoder.
     (stopped / "checkpoints" / "step-000000012.pt").unlink()
     shutil.rmtree(stopped / "encoder")
     with (stopped / "log.jsonl").open("a") as file:
@@ -139,38 +139,38 @@ def test_a_resumed_run_ends_in_the_same_weights_and_log(run: Path, perlin_set: P
     ]
 
 
-def test_a_run_folder_of_another_configuration_is_refused(run: Path, perlin_set: Path):
+def test_run_folder_of_another_configuration_is_rejected(run: Path, perlin_set: Path):
     other = make_config("msm-mae", SETTINGS | {"seed": 5})
     with pytest.raises(ValueError, match=r"contains another run: seed is 0, not 5. Choose another --out"):
         train(run, perlin_set, other)
 
 
-def test_a_run_that_came_to_nothing_may_try_again_with_other_settings(run: Path, perlin_set: Path, tmp_path: Path):
+def test_run_without_progress_can_be_started_with_other_settings(run: Path, perlin_set: Path, tmp_path: Path):
     with pytest.raises(ValueError, match="the loss is nan"):
         train(tmp_path / "out", perlin_set, make_config("msm-mae", SETTINGS | {"base_lr": 1e30, "clip": None}))
     again = weights(train(tmp_path / "out", perlin_set))
     assert all(torch.equal(tensor, again[name]) for name, tensor in weights(run).items())
 
 
-def test_a_run_folder_of_other_shard_sets_is_refused(run: Path, tmp_path: Path):
+def test_run_folder_of_other_shard_sets_is_rejected(run: Path, tmp_path: Path):
     render_set(tmp_path / "noise", make_spec("white-noise", 50), workers=1, progress=lambda *_: None)
     with pytest.raises(ValueError, match="contains another run: it learned from other shard sets"):
         train(run, tmp_path / "noise")
 
 
-def test_a_folder_with_other_things_is_refused(perlin_set: Path, tmp_path: Path):
+def test_folder_with_other_files_is_rejected(perlin_set: Path, tmp_path: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").touch()
     with pytest.raises(ValueError, match="is not empty and contains no run"):
         train(tmp_path / "out", perlin_set)
 
 
-def test_a_set_smaller_than_a_batch_is_refused(perlin_set: Path, tmp_path: Path):
+def test_set_smaller_than_a_batch_is_rejected(perlin_set: Path, tmp_path: Path):
     with pytest.raises(ValueError, match="the sets have 100 samples, fewer than one batch of 256"):
         train(tmp_path / "out", perlin_set, make_config("msm-mae", SETTINGS | {"batch_size": 256}))
 
 
-def test_a_loss_that_is_no_number_stops_the_run(perlin_set: Path, tmp_path: Path):
+def test_nan_loss_stops_the_run(perlin_set: Path, tmp_path: Path):
     with pytest.raises(
         ValueError,
         match=r"the loss is nan at step 3, on .*perlin-00000.\.tar:00000000.. and 15 other .* checkpoint is none",
@@ -183,23 +183,23 @@ def test_checkpoints_load_without_unpickling(run: Path):
     assert state["step"] == 12
 
 
-def test_timm_loads_the_encoder_to_the_bit(run: Path):
+def test_timm_loads_the_encoder_with_identical_weights(run: Path):
     encoder = create_model(f"local-dir:{run / 'encoder'}", pretrained=True)
     assert all(torch.equal(tensor, encoder.state_dict()[name]) for name, tensor in weights(run).items())
     assert encoder(torch.zeros(2, 1, 80, 208)).shape == (2, 192)
 
 
-def test_transformers_loads_the_encoder_to_the_bit(run: Path):
+def test_transformers_loads_the_encoder_with_identical_outputs(run: Path):
     from transformers import AutoModel
 
     encoder = AutoModel.from_pretrained(run / "encoder").eval()
-    ours = create_model(f"local-dir:{run / 'encoder'}", pretrained=True).eval()
+    timm_encoder = create_model(f"local-dir:{run / 'encoder'}", pretrained=True).eval()
     images = torch.randn(2, 1, 80, 208)
     with torch.no_grad():
-        assert torch.equal(encoder(images).pooler_output, ours(images))
+        assert torch.equal(encoder(images).pooler_output, timm_encoder(images))
 
 
-def test_the_card_names_the_sets_and_the_recipe_and_after_an_evaluation_its_results(run: Path, perlin_set: Path):
+def test_model_card_has_sets_recipe_and_results(run: Path, perlin_set: Path):
     [digest] = [record["digest"] for record in json.loads((run / "sets.json").read_text())["sets"]]
     first = (run / "encoder" / "README.md").read_text()
     assert f"| perlin | 100 | 1 | `{digest}` |" in first
@@ -212,7 +212,7 @@ def test_the_card_names_the_sets_and_the_recipe_and_after_an_evaluation_its_resu
     shutil.rmtree(run / "evaluation")
 
 
-def test_inspect_says_where_a_run_stands_and_draws_its_loss(run: Path):
+def test_inspect_prints_the_status_and_plots_the_loss(run: Path):
     done = CliRunner().invoke(main, ["inspect", str(run)])
     assert done.exit_code == 0
     assert "step 12 of 12 (100.0%), loss" in done.stdout
@@ -221,15 +221,15 @@ def test_inspect_says_where_a_run_stands_and_draws_its_loss(run: Path):
     (run / "loss.png").unlink()
 
 
-def test_inspect_counts_an_epoch_as_the_run_does(perlin_set: Path, tmp_path: Path):
-    """Of 0.3 times 25 samples, each of the four shards gives 8; of 0.3 times 100 samples it would be 30."""
+def test_inspect_counts_the_samples_of_an_epoch_as_the_run_does(perlin_set: Path, tmp_path: Path):
+    """Each of the four shards gives 8 samples, 0.3 of 25 rounded. Rounding per set would give 30 instead of 32."""
     run = tmp_path / "run"
     pretrain(run, [f"{perlin_set}=0.3"], replace(CONFIG, steps=2), tmp_path / "cache", workers=1)
     assert "32 samples per epoch" in run_status(run)
 
 
-def test_a_stored_configuration_must_be_complete(run: Path, tmp_path: Path):
-    """A missing setting is not taken from a preset, which may not be that of the run."""
+def test_incomplete_stored_configuration_is_rejected(run: Path, tmp_path: Path):
+    """A missing setting is not taken from a preset, because the run may have used another one."""
     shutil.copytree(run, tmp_path / "run")
     path = tmp_path / "run" / "config.yaml"
     path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("mask_ratio")))
@@ -237,44 +237,44 @@ def test_a_stored_configuration_must_be_complete(run: Path, tmp_path: Path):
         run_status(tmp_path / "run")
 
 
-def test_the_card_claims_nothing_about_images_without_a_manifest(perlin_set: Path, tmp_path: Path):
-    """The same tars without their manifest: their origin is unknown."""
-    (tmp_path / "theirs").mkdir()
+def test_model_card_states_unknown_origin_without_a_manifest(perlin_set: Path, tmp_path: Path):
+    """The second set has the same tars without the manifest."""
+    (tmp_path / "foreign").mkdir()
     for tar in perlin_set.glob("*.tar"):
-        shutil.copy(tar, tmp_path / "theirs")
-    shards = [str(perlin_set), str(tmp_path / "theirs")]
+        shutil.copy(tar, tmp_path / "foreign")
+    shards = [str(perlin_set), str(tmp_path / "foreign")]
     pretrain(tmp_path / "run", shards, replace(CONFIG, steps=2), tmp_path / "cache", workers=1)
     text = (tmp_path / "run" / "encoder" / "README.md").read_text()
     assert "license: other" in text
-    assert "The origin and the licence of the images in theirs are unknown to synpat." in text
+    assert "The origin and the licence of the images in foreign are unknown to synpat." in text
     assert "No recording" not in text
 
 
-def test_the_card_of_a_run_without_a_log_is_written(run: Path, tmp_path: Path):
+def test_model_card_is_written_without_a_log(run: Path, tmp_path: Path):
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / "log.jsonl").unlink()
     assert "The run has no log." in card(tmp_path / "run")
 
 
-def test_inspect_refuses_a_folder_without_a_run(tmp_path: Path):
+def test_inspect_rejects_a_folder_without_a_run(tmp_path: Path):
     assert "contains no run of synpat-train" in CliRunner().invoke(main, ["inspect", str(tmp_path)]).output
 
 
-def test_a_damaged_configuration_of_a_run_is_named(tmp_path: Path):
+def test_error_for_corrupt_configuration_names_it(tmp_path: Path):
     (tmp_path / "config.yaml").write_text("model: tiny\nheight: 80\npatch:")
     with pytest.raises(ValueError, match=r"config\.yaml is corrupt, or was written by another .*width is missing"):
         run_status(tmp_path)
 
 
 @pytest.mark.parametrize("line", [b"\0\0\xff\n", b"[1]\n", b'{"step": 4}\n'])
-def test_a_damaged_line_of_the_log_is_named(line: bytes, run: Path, tmp_path: Path):
+def test_error_for_corrupt_log_line_names_it(line: bytes, run: Path, tmp_path: Path):
     first = (run / "log.jsonl").read_bytes().splitlines(keepends=True)[0]
     (tmp_path / "log.jsonl").write_bytes(first + line + first)
     with pytest.raises(ValueError, match=r"log\.jsonl is corrupt at line 2: remove that line"):
         read_log(tmp_path)
 
 
-def test_pictures_show_the_original_in_the_last_column(run: Path, perlin_set: Path):
+def test_pictures_show_the_originals_in_the_last_column(run: Path, perlin_set: Path):
     from synpat.rendering.sampling import sample
 
     sheet = decode_png((run / "reconstructions" / "step-000000012.png").read_bytes())
@@ -287,7 +287,7 @@ def test_masks_are_a_pure_function_of_seed_and_step():
     assert not torch.equal(mask_noise(CONFIG, 3), mask_noise(CONFIG, 4))
 
 
-def test_the_learning_rate_rises_then_follows_half_a_cosine_to_zero():
+def test_learning_rate_rises_linearly_then_follows_half_a_cosine():
     rates = [learning_rate(step, peak=2.0, warmup=10, total=110) for step in range(111)]
     assert rates[0] == 0
     assert rates[5] == 1

@@ -30,11 +30,11 @@ def make_batch(step: int, config: Config, order: SampleOrder, images: Images, gr
     The ranks split the same batch into equal shares.
     """
     share = config.batch_size // group.count
-    mine = slice(group.rank * share, (group.rank + 1) * share)
+    own = slice(group.rank * share, (group.rank + 1) * share)
     images.prepare(batch_samples(step + config.window // config.batch_size, config, order))
-    shifts = _shifts(config, step)[mine]
-    pixels = torch.from_numpy(images.read(batch_samples(step, config, order)[mine], shifts))
-    noise = mask_noise(config, step)[mine]
+    shifts = _shifts(config, step)[own]
+    pixels = torch.from_numpy(images.read(batch_samples(step, config, order)[own], shifts))
+    noise = mask_noise(config, step)[own]
     if group.device.type == "cuda":
         torch.cuda.set_device(group.device)  # for this thread
         return Batch(pixels.pin_memory(), noise.pin_memory())
@@ -44,8 +44,8 @@ def make_batch(step: int, config: Config, order: SampleOrder, images: Images, gr
 def batch_samples(step: int, config: Config, order: SampleOrder) -> NDArray[np.int64]:
     """Return the indices of the samples of a step, over all ranks. An incomplete batch at the end of an epoch is
     dropped."""
-    epoch, place = divmod(step, len(order) // config.batch_size)
-    return order.samples(epoch, place * config.batch_size, (place + 1) * config.batch_size)
+    epoch, number = divmod(step, len(order) // config.batch_size)
+    return order.samples(epoch, number * config.batch_size, (number + 1) * config.batch_size)
 
 
 def mask_noise(config: Config, step: int) -> Tensor:

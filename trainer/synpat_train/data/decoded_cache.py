@@ -42,12 +42,12 @@ class CachedImages:
         out = np.empty((len(samples), self.arrays[0].shape[1], self.width), np.uint8)
         first = 0
         for array in self.arrays:
-            [here] = np.nonzero((samples >= first) & (samples < first + len(array)))
+            [members] = np.nonzero((samples >= first) & (samples < first + len(array)))
             if array.shape[2] == self.width:
-                out[here] = array[samples[here] - first]
+                out[members] = array[samples[members] - first]
             else:
-                for place in here:
-                    fit_in_time(array[samples[place] - first], out[place], float(shifts[place]), self.fill)
+                for position in members:
+                    fit_in_time(array[samples[position] - first], out[position], float(shifts[position]), self.fill)
             first += len(array)
         return out
 
@@ -57,16 +57,16 @@ class CachedImages:
 
 def room_for_cache(sets: Sequence[ShardSet], cache: Path) -> bool:
     """Return True if the disk has room for the sets that are not decoded yet."""
-    bytes_ = sum(len(s) * s.height * s.width for s in sets if not _cache_file(s, cache).exists())
-    there = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
-    return not bytes_ or bytes_ + SPARE < shutil.disk_usage(there).free
+    needed = sum(len(s) * s.height * s.width for s in sets if not _cache_file(s, cache).exists())
+    existing = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
+    return not needed or needed + SPARE < shutil.disk_usage(existing).free
 
 
 def _cache_file(shard_set: ShardSet, cache: Path) -> Path:
-    known = f"{shard_set.digest} {shard_set.height}x{shard_set.width}"
+    identity = f"{shard_set.digest} {shard_set.height}x{shard_set.width}"
     if shard_set.resized:  # its digest does not depend on the pixels
-        known += "".join(str(shard.path.stat().st_mtime_ns) for shard in shard_set.shards)
-    return cache / f"{Path(shard_set.name).stem}-{hashlib.sha256(known.encode()).hexdigest()[:16]}.npy"
+        identity += "".join(str(shard.path.stat().st_mtime_ns) for shard in shard_set.shards)
+    return cache / f"{Path(shard_set.name).stem}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npy"
 
 
 def _decoded(shard_set: ShardSet, cache: Path) -> NDArray[np.uint8]:
@@ -115,19 +115,21 @@ def _decode_shard(shard_set: ShardSet, shard: Shard, images: NDArray[np.uint8]) 
         raise InputError(
             f"{shard.path} is corrupt: its checksum differs from the manifest. Render or download it again"
         )
-    places = index_shard(shard.path)
-    if len(places) != shard.count:
-        raise InputError(f"{shard.path} has {len(places)} images instead of {shard.count}: render or download it again")
-    for image, place in zip(images, places, strict=True):
-        image[:] = _named(shard_set.decode, data[place.offset : place.offset + place.size], shard, place)
+    entries = index_shard(shard.path)
+    if len(entries) != shard.count:
+        raise InputError(
+            f"{shard.path} has {len(entries)} images instead of {shard.count}: render or download it again"
+        )
+    for image, entry in zip(images, entries, strict=True):
+        image[:] = _decode_image(shard_set.decode, data[entry.offset : entry.offset + entry.size], shard, entry)
     if shard.remote is not None:  # it is not needed again
         shard.path.unlink(missing_ok=True)
 
 
-def _named(
-    decode: Callable[[bytes], NDArray[np.uint8]], data: bytes, shard: Shard, place: TarImage
+def _decode_image(
+    decode: Callable[[bytes], NDArray[np.uint8]], data: bytes, shard: Shard, entry: TarImage
 ) -> NDArray[np.uint8]:
     try:
         return decode(data)
     except InputError as broken:
-        raise InputError(f"{shard.path} is corrupt at {place.key!r}: {broken}") from None
+        raise InputError(f"{shard.path} is corrupt at {entry.key!r}: {broken}") from None

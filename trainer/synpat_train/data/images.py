@@ -52,12 +52,12 @@ def fit_in_time(image: NDArray[np.uint8], out: NDArray[np.uint8], shift: float, 
         out[:, start : start + wide] = image
 
 
-def index_key(shard: Shard, place: int) -> str:
+def index_key(shard: Shard, index: int) -> str:
     """Return the key of a sample of a shard, or its number if the shard cannot be read."""
     try:
-        return index_shard(shard.path)[place].key
+        return index_shard(shard.path)[index].key
     except (InputError, OSError, IndexError):
-        return f"number {place}"
+        return f"number {index}"
 
 
 def key_of(sets: Sequence[ShardSet], sample: int) -> str:

@@ -28,7 +28,7 @@ from .tar_index import TarImage, index_shard
 
 LARGEST = 1 << 26
 """Maximum number of pixels of an image, checked before memory is allocated."""
-LOOKED_AT = 1000
+STATISTICS_IMAGES = 1000
 """Maximum number of images from which mean and standard deviation of a set without a manifest are estimated."""
 
 
@@ -100,12 +100,12 @@ def open_sets(given: Iterable[str], height: int, cache: Path, skip_damaged: bool
     Raises InputError, naming the path or file, if a set is incomplete, has another height or colour images, or if a
     weight is not a positive number; OSError if a store cannot be reached.
     """
-    return tuple(_open(place, weight, height, cache, skip_damaged) for place, weight in map(parse_weight, given))
+    return tuple(_open(location, weight, height, cache, skip_damaged) for location, weight in map(parse_weight, given))
 
 
 def parse_weight(given: str) -> tuple[str, float]:
     """Split "sets/perlin=2" into path and weight. The default weight is 1."""
-    place, equals, number = given.rpartition("=")
+    location, equals, number = given.rpartition("=")
     if not equals or Path(given).exists():
         return given, 1.0
     try:
@@ -114,40 +114,40 @@ def parse_weight(given: str) -> tuple[str, float]:
         weight = math.nan
     if not 0 < weight < math.inf:
         raise InputError(f"{given}: the weight must be a positive number, got {number!r}")
-    return place, weight
+    return location, weight
 
 
-def _open(place: str, weight: float, height: int, cache: Path, skip_damaged: bool) -> ShardSet:
+def _open(location: str, weight: float, height: int, cache: Path, skip_damaged: bool) -> ShardSet:
     read = read_manifest if skip_damaged else open_set
-    path, fetched = Path(place), cache / "shards" / hashlib.sha256(place.encode()).hexdigest()[:16]
-    if is_url(place):
-        store = open_store(place)
+    path, fetched = Path(location), cache / "shards" / hashlib.sha256(location.encode()).hexdigest()[:16]
+    if is_url(location):
+        store = open_store(location)
         if store.exists(MANIFEST):
-            return _open_synpat_set(place, weight, read(store), height, fetched)
+            return _open_synpat_set(location, weight, read(store), height, fetched)
         tars = fetch_tars(store, fetched)
     elif path.suffix == ".tar":
         tars = [path]
     else:
         tars = sorted(tar for tar in path.glob("*.tar") if not tar.name.startswith("."))  # macOS writes ._ files
     if (path / MANIFEST).parent.exists() or not tars:
-        return _open_synpat_set(place, weight, read(place), height, path)
-    return _open_foreign_set(place, weight, tars, height, skip_damaged)
+        return _open_synpat_set(location, weight, read(location), height, path)
+    return _open_foreign_set(location, weight, tars, height, skip_damaged)
 
 
-def _open_synpat_set(place: str, weight: float, manifest: Manifest, height: int, folder: Path) -> ShardSet:
+def _open_synpat_set(location: str, weight: float, manifest: Manifest, height: int, folder: Path) -> ShardSet:
     """Open a set with a manifest. folder: where the shards are, or will be downloaded to."""
-    spec, store = manifest.spec, open_store(place)
+    spec, store = manifest.spec, open_store(location)
     if spec.mode != "L":
         raise InputError(
-            f"{place} contains images in mode {spec.mode}, but the model needs grey images: render with --mode L"
+            f"{location} contains images in mode {spec.mode}, but the model needs grey images: render with --mode L"
         )
     if spec.height != height:
         raise InputError(
-            f"{place} contains images of {spec.height}x{spec.width}, but the model needs a height of {height}: render "
-            f"with --size {height}x{spec.width}, or train with --set height={spec.height}"
+            f"{location} contains images of {spec.height}x{spec.width}, but the model needs a height of {height}: "
+            f"render with --size {height}x{spec.width}, or train with --set height={spec.height}"
         )
     return ShardSet(
-        name=store.url if is_url(place) else place,
+        name=store.url if is_url(location) else location,
         family=spec.family,
         weight=weight,
         digest=hashlib.sha256("".join(shard.pixels_sha256 for shard in manifest.shards).encode()).hexdigest(),
@@ -159,7 +159,7 @@ def _open_synpat_set(place: str, weight: float, manifest: Manifest, height: int,
                 path=folder / shard.file,
                 count=shard.count,
                 sha256=shard.sha256,
-                remote=Remote(store, shard.file, shard.bytes, shard.sha256) if is_url(place) else None,
+                remote=Remote(store, shard.file, shard.bytes, shard.sha256) if is_url(location) else None,
             )
             for shard in manifest.shards
         ),
@@ -168,36 +168,36 @@ def _open_synpat_set(place: str, weight: float, manifest: Manifest, height: int,
     )
 
 
-def _open_foreign_set(place: str, weight: float, tars: Sequence[Path], height: int, skip_damaged: bool) -> ShardSet:
+def _open_foreign_set(location: str, weight: float, tars: Sequence[Path], height: int, skip_damaged: bool) -> ShardSet:
     """Open a set without a manifest.
 
     The first image determines the width: images of another size are resized to the height of the model and to the
     proportions of the first image. Corrupt images are skipped here and reported when they are read.
     """
-    places = [(tar, image) for tar in tars for image in _images_of(tar, skip_damaged)]
-    if not places:
+    entries = [(tar, entry) for tar in tars for entry in _images_of(tar, skip_damaged)]
+    if not entries:
         raise InputError(
-            f"{place} contains no images: its tars have no members with the extension .png, .jpg, .jpeg or .webp"
+            f"{location} contains no images: its tars have no members with the extension .png, .jpg, .jpeg or .webp"
         )
-    few = [places[i] for i in np.linspace(0, len(places) - 1, min(len(places), LOOKED_AT), dtype=int)]
+    sampled = [entries[i] for i in np.linspace(0, len(entries) - 1, min(len(entries), STATISTICS_IMAGES), dtype=int)]
     levels, shapes = np.zeros(256, np.int64), []  # a histogram, because the images may be large
-    for tar, where in few:
-        if (image := _whole(tar, where)) is not None:
+    for tar, entry in sampled:
+        if (image := _decode_or_none(tar, entry)) is not None:
             levels += np.bincount(image.ravel(), minlength=256)
             shapes.append(image.shape)
     if not shapes:
-        raise InputError(f"{place} contains no readable image: {len(few)} were tried")
+        raise InputError(f"{location} contains no readable image: {len(sampled)} were tried")
     mean = float(np.average(np.arange(256), weights=levels))
     std = math.sqrt(np.average((np.arange(256) - mean) ** 2, weights=levels))
     counts = {tar: 0 for tar in tars}
-    for tar, _ in places:
+    for tar, _ in entries:
         counts[tar] += 1
-    known = "".join(f"{tar.name}/{place.key} {place.offset} {place.size}\n" for tar, place in places)
+    identity = "".join(f"{tar.name}/{entry.key} {entry.offset} {entry.size}\n" for tar, entry in entries)
     return ShardSet(
-        name=place,
+        name=location,
         family=None,
         weight=weight,
-        digest=hashlib.sha256(known.encode()).hexdigest(),
+        digest=hashlib.sha256(identity.encode()).hexdigest(),
         height=height,
         width=max(round(shapes[0][1] * height / shapes[0][0]), 1),
         resized=True,
@@ -208,7 +208,7 @@ def _open_foreign_set(place: str, weight: float, tars: Sequence[Path], height: i
 
 
 def _images_of(tar: Path, skip_damaged: bool) -> list[TarImage]:
-    """Return the images of a tar. A corrupt tar is reported and has none if corrupt data is skipped."""
+    """Return the images of a tar. skip_damaged: report a corrupt tar, and return no images."""
     try:
         return index_shard(tar)
     except InputError as error:
@@ -218,11 +218,11 @@ def _images_of(tar: Path, skip_damaged: bool) -> list[TarImage]:
         return []
 
 
-def _whole(tar: Path, place: TarImage) -> NDArray[np.uint8] | None:
+def _decode_or_none(tar: Path, entry: TarImage) -> NDArray[np.uint8] | None:
     """Return an image, or None if it is corrupt."""
     with tar.open("rb") as file:
-        file.seek(place.offset)
-        data = file.read(place.size)
+        file.seek(entry.offset)
+        data = file.read(entry.size)
     try:
         return decode_grey(data)
     except InputError:

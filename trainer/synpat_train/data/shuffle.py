@@ -45,9 +45,9 @@ def _window(order: SampleOrder, epoch: int, number: int) -> NDArray[np.int64]:
     parts, ends = _permuted(order, epoch)
     start, stop = number * size, min((number + 1) * size, int(ends[-1]))
     pieces = []
-    for place in range(int(np.searchsorted(ends, start, "right")), int(np.searchsorted(ends, stop, "left")) + 1):
-        begin = int(ends[place - 1]) if place else 0
-        samples = _part(order, epoch, int(parts[place]))
+    for position in range(int(np.searchsorted(ends, start, "right")), int(np.searchsorted(ends, stop, "left")) + 1):
+        begin = int(ends[position - 1]) if position else 0
+        samples = _part(order, epoch, int(parts[position]))
         pieces.append(samples[max(start - begin, 0) : stop - begin])
     return _random(order.seed, epoch, 1, number).permutation(np.concatenate(pieces))
 

@@ -43,13 +43,13 @@ class StreamedImages:
         numbers = np.searchsorted(self.firsts, samples, "right") - 1
         groups = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
         faults = list(self.pool.map(partial(self._fill, out, samples, shifts), groups))
-        lost = sorted(place for fault in faults for place in fault)
-        self.skipped += len(lost)
-        good = np.setdiff1d(np.arange(len(samples)), lost)
+        failed = sorted(position for fault in faults for position in fault)
+        self.skipped += len(failed)
+        good = np.setdiff1d(np.arange(len(samples)), failed)
         if not len(good):
             raise next(error for fault in faults for error in fault.values())
-        for place in lost:
-            out[place] = out[good[np.searchsorted(good, place) % len(good)]]
+        for position in failed:
+            out[position] = out[good[np.searchsorted(good, position) % len(good)]]
         return out
 
     def prepare(self, samples: NDArray[np.int64]) -> None:
@@ -61,10 +61,14 @@ class StreamedImages:
                 self.fetching.submit(_prepare, shard)
 
     def _fill(
-        self, out: NDArray[np.uint8], samples: NDArray[np.int64], shifts: NDArray[np.float64], places: NDArray[np.int64]
+        self,
+        out: NDArray[np.uint8],
+        samples: NDArray[np.int64],
+        shifts: NDArray[np.float64],
+        positions: NDArray[np.int64],
     ) -> dict[int, InputError | OSError]:
         """Read the samples of one shard to their positions; return the errors of those that were skipped."""
-        number = int(np.searchsorted(self.firsts, samples[places[0]], "right")) - 1
+        number = int(np.searchsorted(self.firsts, samples[positions[0]], "right")) - 1
         shard_set, shard = self.shards[number]
         faults: dict[int, InputError | OSError] = {}
         try:
@@ -73,18 +77,18 @@ class StreamedImages:
         except (InputError, OSError) as fault:
             if not self.skip_damaged:
                 raise
-            return dict.fromkeys(map(int, places), fault)
+            return dict.fromkeys(map(int, positions), fault)
         with file:
-            for place in places:
-                offset, size = index[samples[place] - self.firsts[number]]
+            for position in positions:
+                offset, size = index[samples[position] - self.firsts[number]]
                 try:
                     image = shard_set.decode(os.pread(file.fileno(), int(size), int(offset)))
-                    fit_in_time(image, out[place], float(shifts[place]), self.fill)
+                    fit_in_time(image, out[position], float(shifts[position]), self.fill)
                 except (InputError, OSError) as fault:
-                    key = index_key(shard, int(samples[place] - self.firsts[number]))
-                    faults[int(place)] = InputError(f"{shard.path} is corrupt at {key!r}: {fault}")
+                    key = index_key(shard, int(samples[position] - self.firsts[number]))
+                    faults[int(position)] = InputError(f"{shard.path} is corrupt at {key!r}: {fault}")
                     if not self.skip_damaged:
-                        raise faults[int(place)] from None
+                        raise faults[int(position)] from None
         return faults
 
 
@@ -97,7 +101,9 @@ def _prepare(shard: Shard) -> None:
 @lru_cache(maxsize=INDEXES)
 def _index(shard: Shard) -> NDArray[np.int64]:
     """Return the positions of the images of a shard, [images, (offset, bytes)]."""
-    places = index_shard(shard.path)
-    if len(places) != shard.count:
-        raise InputError(f"{shard.path} has {len(places)} images instead of {shard.count}: render or download it again")
-    return np.array([(place.offset, place.size) for place in places], np.int64)
+    entries = index_shard(shard.path)
+    if len(entries) != shard.count:
+        raise InputError(
+            f"{shard.path} has {len(entries)} images instead of {shard.count}: render or download it again"
+        )
+    return np.array([(entry.offset, entry.size) for entry in entries], np.int64)

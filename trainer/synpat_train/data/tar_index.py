@@ -1,4 +1,4 @@
-"""Index of the images in a WebDataset shard, from the tar headers alone."""
+"""Index of the images in a WebDataset shard, read from the tar headers only."""
 
 import os
 import tarfile
@@ -37,7 +37,7 @@ def index_shard(path: Path) -> list[TarImage]:
     cannot be read.
     """
     end = path.stat().st_size
-    places: dict[str, TarImage] = {}
+    images: dict[str, TarImage] = {}
     try:
         with path.open("rb") as file:
             for name, offset, size in _members(file):
@@ -49,10 +49,10 @@ def index_shard(path: Path) -> list[TarImage]:
                     raise InputError(f"{path} has a member {name!r} of {size} bytes: the maximum is {LARGEST}")
                 if offset + size > end:
                     raise InputError(f"{path} is truncated: {name!r} extends beyond its end")
-                places.setdefault(folder + slash + key, TarImage(folder + slash + key, offset, size))
-    except tarfile.TarError as torn:
-        raise InputError(f"{path} is not a valid tar file: {torn}") from None
-    return list(places.values())
+                images.setdefault(folder + slash + key, TarImage(folder + slash + key, offset, size))
+    except tarfile.TarError as fault:
+        raise InputError(f"{path} is not a valid tar file: {fault}") from None
+    return list(images.values())
 
 
 def _members(file: BinaryIO) -> Iterator[tuple[str, int, int]]:

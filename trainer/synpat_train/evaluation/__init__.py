@@ -1,1 +1,1 @@
-"""What an encoder is worth on recorded sound: tasks, frozen features, probes, and the command `synpat-eval`."""
+"""Evaluation of an encoder on recorded sound: tasks, frozen features, probes, and the command `synpat-eval`."""

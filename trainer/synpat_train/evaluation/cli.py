@@ -18,7 +18,7 @@ from .tasks.check import check_copy, report
 from .tasks.registry import TASKS, tasks_table
 from .tasks.task import Source
 
-# torch and what imports it are imported by the functions below that use it: --help and usage errors stay fast.
+# torch, and modules that import it, are imported inside the functions below, so that --help and usage errors are fast.
 
 
 @click.group(cls=Program, invoke_without_command=True, context_settings={"show_default": True})
@@ -43,8 +43,7 @@ from .tasks.task import Source
     type=click.Choice(list(PROTOCOLS)),
     default=LINEAR.name,
     help="linear trains a linear layer as EVAR does; logistic solves a logistic regression; knn uses nearest "
-    "neighbours; finetune "
-    "trains the encoder by M2D's recipes, finetune-audiomae by AudioMAE's.",
+    "neighbours; finetune trains the encoder by M2D's recipes, finetune-audiomae by AudioMAE's.",
 )
 @click.option(
     "--set",
@@ -181,7 +180,7 @@ def compare(runs: tuple[Path, ...], reference: str | None, out: Path) -> None:
     from .comparison import comparison, draw_comparison, read_evaluated
 
     encoders = [read_evaluated(run) for run in runs]
-    theirs = REFERENCE_RESULTS[reference] if reference else None
-    click.echo(comparison(encoders, theirs))
-    draw_comparison(encoders, theirs, out)
+    reference_results = REFERENCE_RESULTS[reference] if reference else None
+    click.echo(comparison(encoders, reference_results))
+    draw_comparison(encoders, reference_results, out)
     print_message(f"plot: {out}")

@@ -69,19 +69,19 @@ def comparison(encoders: Sequence[Evaluated], reference: ReferenceResults | None
 
 
 def _rows(task: str, encoders: Sequence[Evaluated], reference: ReferenceResults | None) -> list[tuple[str, ...]]:
-    having = [each for each in encoders if task in each.tasks]
-    theirs = reference.figures.get(task) if reference else None
+    evaluated = [each for each in encoders if task in each.tasks]
+    published = reference.figures.get(task) if reference else None
     rows = []
-    for each in having:
+    for each in evaluated:
         score, untrained = each.score(task), each.score(task, RANDOM_INIT)
         paired = _paired(task, each, encoders[0]) if each is not encoders[0] else ""
         rows.append(
-            (task, each.name, *_figures(score), _minus(score, untrained), paired, _gap(score, untrained, theirs))
+            (task, each.name, *_figures(score), _minus(score, untrained), paired, _gap(score, untrained, published))
         )
     for baseline in (RANDOM_INIT, LOG_MEL):
-        rows.append((task, baseline, *_figures(having[0].score(task, baseline)), "", "", ""))
-    if reference and theirs is not None:
-        rows.append((task, f"published: {reference.encoder}", f"{theirs:.1f}", "", "", "", ""))
+        rows.append((task, baseline, *_figures(evaluated[0].score(task, baseline)), "", "", ""))
+    if reference and published is not None:
+        rows.append((task, f"published: {reference.encoder}", f"{published:.1f}", "", "", "", ""))
     return rows
 
 
@@ -95,13 +95,13 @@ def draw_comparison(encoders: Sequence[Evaluated], reference: ReferenceResults |
     tasks, names = tasks_of(encoders), [*(each.name for each in encoders), RANDOM_INIT, LOG_MEL]
     figure = Figure(figsize=(8, 1.2 + 0.2 * len(tasks) * (len(names) + 1)), layout="constrained")
     axes = figure.subplots()
-    tops = {task: -place * (len(names) + 1) for place, task in enumerate(tasks)}
+    tops = {task: -number * (len(names) + 1) for number, task in enumerate(tasks)}
     for line, name in enumerate(names):
-        owner = encoders[line] if line < len(encoders) else None
+        encoder = encoders[line] if line < len(encoders) else None
         scores = {
-            task: owner.score(task) if owner else _first(encoders, task).score(task, name)
+            task: encoder.score(task) if encoder else _first(encoders, task).score(task, name)
             for task in tasks
-            if owner is None or task in owner.tasks
+            if encoder is None or task in encoder.tasks
         }
         values = np.array([100 * score.value for score in scores.values()])
         bounds = np.array([[100 * bound for bound in score.interval] for score in scores.values()]).T
@@ -140,14 +140,14 @@ def _paired(task: str, each: Evaluated, first: Evaluated) -> str:
     """Return the difference to the first encoder as text. Scores on different clips are not compared."""
     if task not in first.tasks:
         return ""
-    ours, theirs = each.clips(task), first.clips(task)
-    if len(ours) != len(theirs) or any(not np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True)):
+    clips, first_clips = each.clips(task), first.clips(task)
+    if len(clips) != len(first_clips) or any(not np.array_equal(a, b) for a, b in zip(clips, first_clips, strict=True)):
         return "other clips"
     return _minus(each.score(task), first.score(task))
 
 
-def _gap(score: Score, untrained: Score, theirs: float | None) -> str:
-    if theirs is None:
+def _gap(score: Score, untrained: Score, published: float | None) -> str:
+    if published is None:
         return ""
-    gap = theirs / 100 - untrained.value
+    gap = published / 100 - untrained.value
     return f"{100 * (score.value - untrained.value) / gap:.0f} %" if gap > 0 else "random-init is better"

@@ -15,7 +15,7 @@ class ProbeProtocol:
     """A classifier on frozen features."""
 
     name: str
-    usual: Any
+    defaults: Any
     """Default settings, a pydantic dataclass."""
     seeds: Sequence[int] = (0,)
     """Seeds over which the results are averaged."""
@@ -24,7 +24,7 @@ class ProbeProtocol:
 
     def settings(self, task: str) -> Any:
         """Return all settings for a task. Raises InputError if a change is unknown or out of range."""
-        return build_settings(type(self.usual), asdict(self.usual) | dict(self.changes))
+        return build_settings(type(self.defaults), asdict(self.defaults) | dict(self.changes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class FineTuningProtocol:
     """Training of the encoder itself on a task."""
 
     name: str
-    usual: Mapping[str, FineTuning]
+    defaults: Mapping[str, FineTuning]
     """Default settings by task; "" for all other tasks."""
     seeds: Sequence[int] = (43, 44, 45)
     """Seeds, each of one training."""
@@ -41,20 +41,20 @@ class FineTuningProtocol:
 
     def settings(self, task: str) -> FineTuning:
         """Return all settings for a task. Raises InputError if a change is unknown or out of range."""
-        recipe = self.usual.get(task, self.usual[""])
+        recipe = self.defaults.get(task, self.defaults[""])
         return build_settings(FineTuning, asdict(recipe) | dict(self.changes))  # pyright: ignore[reportArgumentType]
 
 
-LINEAR = ProbeProtocol(name="linear", usual=Linear(), seeds=(42, 43, 44))
+LINEAR = ProbeProtocol(name="linear", defaults=Linear(), seeds=(42, 43, 44))
 """The default protocol."""
 PROTOCOLS: Mapping[str, ProbeProtocol | FineTuningProtocol] = {
     protocol.name: protocol
     for protocol in (
         LINEAR,
-        ProbeProtocol(name="logistic", usual=Logistic()),
-        ProbeProtocol(name="knn", usual=KNearestNeighbours()),
-        FineTuningProtocol(name="finetune", usual=M2D),
-        FineTuningProtocol(name="finetune-audiomae", usual=AUDIOMAE),
+        ProbeProtocol(name="logistic", defaults=Logistic()),
+        ProbeProtocol(name="knn", defaults=KNearestNeighbours()),
+        FineTuningProtocol(name="finetune", defaults=M2D),
+        FineTuningProtocol(name="finetune-audiomae", defaults=AUDIOMAE),
     )
 }
 

@@ -75,7 +75,7 @@ def record(result: Result, encoder: Path) -> dict[str, Any]:
             for split in task.splits
         ],
         "tested": sum(len(split.test) for split in task.splits),
-        "classes_without_test": untested(result),
+        "classes_without_test": classes_without_test_clip(result),
         "unassigned": task.unassigned,
         "unreadable": [{"file": str(each.path), "reason": each.reason} for each in task.unreadable],
         "normalisation": {"mean": result.normalisation.mean, "std": result.normalisation.std},
@@ -88,12 +88,12 @@ def record(result: Result, encoder: Path) -> dict[str, Any]:
     }
 
 
-def untested(result: Result) -> list[str]:
+def classes_without_test_clip(result: Result) -> list[str]:
     """Return the classes without a test clip. They are left out of the mAP."""
     task = result.task
     tested = np.concatenate([split.test for split in task.splits])
-    there = {name for labels in task.labels[tested].tolist() for name in label_names(labels, task.multi_label)}
-    return [name for name in task.classes if name not in there]
+    present = {name for labels in task.labels[tested].tolist() for name in label_names(labels, task.multi_label)}
+    return [name for name in task.classes if name not in present]
 
 
 def write_answers(folder: Path, name: str, result: Result) -> None:

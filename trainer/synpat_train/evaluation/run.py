@@ -10,7 +10,7 @@ from synpat_train.progress import print_message
 
 from .evaluate import Result, evaluate
 from .protocols import FineTuningProtocol, ProbeProtocol
-from .results import add_result, read_results, untested
+from .results import add_result, classes_without_test_clip, read_results
 from .tasks.task import LoadTask
 
 
@@ -44,7 +44,7 @@ def evaluate_encoder(
     ):
         add_result(out, result, folder)
         results.append(result)
-        if without := untested(result):
+        if without := classes_without_test_clip(result):
             print_message(f"{result.task.name}: {len(without)} classes have no test clip and are not scored")
     return out, results
 

@@ -24,7 +24,7 @@ class Trial:
     key: str
     """Digest of everything that determines the scores."""
     memory: int | None
-    """Bytes of memory that it needs; None if it cannot run beside others."""
+    """Bytes of memory that it needs; None if it cannot run in parallel with others."""
     scores: Callable[[], np.ndarray]
     """Function that returns the scores of the test clips, float [tested, classes]."""
 
@@ -36,9 +36,9 @@ def run_trials(trials: Sequence[Trial], folder: Path, threads: int, what: str) -
     def scores(each: Trial) -> np.ndarray:
         file = _file(folder, each)
         if not file.exists():
-            found = each.scores().astype(np.float32)
+            computed = each.scores().astype(np.float32)
             with atomic_file(file) as opened:
-                np.save(opened, found)
+                np.save(opened, computed)
         return np.load(file)
 
     if threads == 1:

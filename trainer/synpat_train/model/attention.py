@@ -1,4 +1,4 @@
-"""Which implementation of attention the transformer blocks use."""
+"""Selection of the implementation of attention in the transformer blocks."""
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ LONGEST_PLAIN = 300
 
 
 def fuses_attention(device: torch.device, low_precision: bool, tokens: int) -> bool:
-    """Return whether torch's fused attention is the faster one in training.
+    """Return True if torch's fused attention is the faster one in training.
 
     On a CPU in bfloat16 its backward pass is several times slower than two matrix products and a softmax. In float32,
     and in inference, it is as fast or faster.
@@ -19,7 +19,7 @@ def fuses_attention(device: torch.device, low_precision: bool, tokens: int) -> b
 
 
 def choose_attention(model: nn.Module, fused: bool) -> None:
-    """Set how the blocks of a model compute attention; the weights and their names stay the same."""
+    """Select fused or plain attention for the blocks of a model; the weights and their names stay the same."""
     for part in model.modules():
         if isinstance(part, Attention):
-            part.fused_attn = fused  # pyright: ignore[reportAttributeAccessIssue] Final for TorchScript alone
+            part.fused_attn = fused  # pyright: ignore[reportAttributeAccessIssue] Final only for TorchScript

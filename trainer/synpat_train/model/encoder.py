@@ -74,10 +74,10 @@ class Encoder:
             )
         log_mel = functional.pad(log_mel, (0, -log_mel.shape[2] % self.patch))
         remainder = log_mel.shape[2] % self.width
-        whole, rest = log_mel.split([log_mel.shape[2] - remainder, remainder], dim=2)
+        full_chunks, rest = log_mel.split([log_mel.shape[2] - remainder, remainder], dim=2)
         parts = []
-        if whole.shape[2]:
-            chunks = whole.unflatten(2, (-1, self.width)).transpose(1, 2)
+        if full_chunks.shape[2]:
+            chunks = full_chunks.unflatten(2, (-1, self.width)).transpose(1, 2)
             parts.append(self._encode(chunks.flatten(0, 1)).reshape(len(log_mel), -1, self.features))
         if remainder:
             parts.append(self._encode(rest))

@@ -46,11 +46,11 @@ class MaskedAutoencoder(nn.Module):
         """
         patches = patchify(images, self.patch)  # [B, L, P * P]
         kept, masked = split_patches(noise, self.kept)
-        guesses = self.decode(self.encode(patches, kept), kept, masked)
+        predictions = self.decode(self.encode(patches, kept), kept, masked)
         targets = gather_patches(patches, masked).float()
         if self.norm_pix:
             targets = standardise(targets)
-        return F.mse_loss(guesses.float(), targets)
+        return F.mse_loss(predictions.float(), targets)
 
     def encode(self, patches: Tensor, kept: Tensor) -> Tensor:
         """Return [B, 1 + K, D] from patches [B, L, P * P] and the indices of the visible ones [B, K]."""

@@ -2,7 +2,7 @@
 
 timm imports torchvision, whose wheel on PyPI is linked against CUDA. With a CPU build of torch its compiled operators
 are never registered, and the import fails with "operator torchvision::nms does not exist" (pytorch/vision issues 9077
-and 9085). Declaring the two operators first is enough, because nothing here calls them.
+and 9085). Declaring the two operators first is enough, because synpat does not call them.
 """
 
 import importlib.util

@@ -38,7 +38,7 @@ def build_vit(size: str, height: int, width: int, patch: int) -> VisionTransform
 
 
 def vit_arguments(height: int, width: int, patch: int) -> dict[str, Any]:
-    """Return the arguments that timm needs beside the name of the architecture, also to load an exported encoder."""
+    """Return the arguments that timm needs in addition to the architecture, also to load an exported encoder."""
     return {"in_chans": 1, "img_size": [height, width], "patch_size": patch}
 
 

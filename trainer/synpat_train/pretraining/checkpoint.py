@@ -36,7 +36,7 @@ class Training:
     losses: list[Tensor] = field(default_factory=list)
     """Losses of the steps since the last log line, on the device."""
 
-    def follow(self, decay: float) -> None:
+    def update_average(self, decay: float) -> None:
         """Update the moving average of the encoder's weights."""
         if self.average is not None:
             update = get_ema_multi_avg_fn(decay)
@@ -89,9 +89,9 @@ def load_checkpoint(run: Path, training: Training, config: Config, digests: list
 
     Raises InputError if it is corrupt, or if it belongs to another configuration, with the differences.
     """
-    if not (there := checkpoints(run)):
+    if not (saved := checkpoints(run)):
         return
-    path = there[-1]
+    path = saved[-1]
     try:
         state = read_tensors(path)
         faults = [text] if (text := differences(stored_config(state["config"]), config)) else []

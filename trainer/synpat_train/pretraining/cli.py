@@ -19,8 +19,7 @@ from synpat_train.settings import parse_settings, read_settings
     multiple=True,
     metavar="PATH[=WEIGHT]",
     help="Shard set of synpat, folder or URL with WebDataset tars of images, or one tar. May be repeated. WEIGHT is "
-    "how often "
-    "an epoch contains each of its samples.",
+    "how often an epoch contains each of its samples.",
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
 @click.option(
@@ -85,7 +84,7 @@ def main(
         parse_settings(assignments),
         {name: value for name, value in options.items() if value is not None},
     )
-    from .train import pretrain  # imports torch: --help and usage errors stay fast
+    from .train import pretrain  # imports torch: --help and usage errors are fast
 
     stopped_by = pretrain(out, shards, config, cache or default_cache() / "decoded", workers)
     if stopped_by:

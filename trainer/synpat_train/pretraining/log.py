@@ -33,26 +33,26 @@ def read_log(run: Path) -> list[dict[str, float]]:
     """
     lines = (run / LOG).read_bytes().splitlines(keepends=True) if (run / LOG).exists() else []
     # A killed run may have left an incomplete last line, which has no newline.
-    return [_numbers(run, place, line) for place, line in enumerate(lines, 1) if line.endswith(b"\n")]
+    return [_numbers(run, number, line) for number, line in enumerate(lines, 1) if line.endswith(b"\n")]
 
 
-def _numbers(run: Path, place: int, line: bytes) -> dict[str, float]:
+def _numbers(run: Path, number: int, line: bytes) -> dict[str, float]:
     with suppress(ValueError):  # not JSON, or not text
         metrics = json.loads(line)
         if isinstance(metrics, dict) and metrics.keys() >= NUMBERS:
             return metrics
-    raise InputError(f"{run / LOG} is corrupt at line {place}: remove that line, which is not needed to resume")
+    raise InputError(f"{run / LOG} is corrupt at line {number}: remove that line, which is not needed to resume")
 
 
 class RunLog:
-    """Writes the metrics of a run from one step on. Lines that an earlier, killed process wrote after that step are
+    """Writer of the metrics of a run from one step on. Lines that an earlier, killed process wrote after that step are
     dropped."""
 
     def __init__(self, run: Path, start: int, total: int) -> None:
         path = run / LOG
         kept = [json.dumps(line) + "\n" for line in read_log(run) if line["step"] <= start]
         write_atomically(path, "".join(kept).encode())
-        self.file, self.board = _Whole(str(path), "a"), _Board(run / "tensorboard", start)
+        self.file, self.board = _AtomicAppend(str(path), "a"), _Board(run / "tensorboard", start)
         self.console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -94,7 +94,7 @@ class RunLog:
             )
 
 
-class _Whole(io.FileIO):
+class _AtomicAppend(io.FileIO):
     """A file to which each write succeeds completely or, if the disk is full, changes nothing."""
 
     def write(self, data: Any, /) -> int:
@@ -115,7 +115,7 @@ class _Board:
         """start: step after which events of an earlier, killed process are hidden."""
         folder.mkdir(exist_ok=True)
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
-        self.events = RecordWriter(_Whole(str(folder / name), "a"))
+        self.events = RecordWriter(_AtomicAppend(str(folder / name), "a"))
         self._write(Event(file_version="brain.Event:2"))
         self._write(Event(step=start + 1, session_log=SessionLog(status=SessionLog.START)))
 
@@ -142,14 +142,14 @@ class NullLog:
 
 
 @contextmanager
-def log_disk_errors(log: RunLog | NullLog, lost: str) -> Iterator[None]:
-    """Continue after an OSError, and log what could not be written."""
+def log_disk_errors(log: RunLog | NullLog, what: str) -> Iterator[None]:
+    """Continue after an OSError, and log it. what: message about what was not written."""
     try:
         yield
-    except OSError as full:
-        log.message(f"{lost}, training continues: {full}")
+    except OSError as fault:
+        log.message(f"{what}, training continues: {fault}")
 
 
-def open_log(run: Path, start: int, total: int, aloud: bool) -> AbstractContextManager[RunLog | NullLog]:
-    """Open the log of a run. Only one of its processes writes it."""
-    return RunLog(run, start, total) if aloud else nullcontext(NullLog())
+def open_log(run: Path, start: int, total: int, write: bool) -> AbstractContextManager[RunLog | NullLog]:
+    """Open the log of a run. write: True for the one process that writes it."""
+    return RunLog(run, start, total) if write else nullcontext(NullLog())

@@ -22,7 +22,7 @@ def write_card(run: Path) -> None:
 
 
 def update_card(run: Path) -> None:
-    """Write the model card again; no-op for a folder that holds no run."""
+    """Write the model card again; no-op for a folder without a run."""
     if (run / CONFIG).exists():
         write_card(run)
 

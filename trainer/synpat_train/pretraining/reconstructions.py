@@ -28,16 +28,16 @@ def reconstructions(
     centre, scale = moments(original, normalise, mean, std)
     patches = patchify(((original - centre) / scale).to(device), model.patch)
     kept, masked = (indices.to(device) for indices in split_patches(noise, model.kept))
-    guesses = model.decode(model.encode(patches, kept), kept, masked).float()
-    place = masked.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
+    predictions = model.decode(model.encode(patches, kept), kept, masked).float()
+    index = masked.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
     if model.norm_pix:
-        targets = patches.gather(1, place)
-        guesses = guesses * (targets.var(-1, keepdim=True) + 1e-6).sqrt() + targets.mean(-1, keepdim=True)
-    guessed = patches.scatter(1, place, guesses)
+        targets = patches.gather(1, index)
+        predictions = predictions * (targets.var(-1, keepdim=True) + 1e-6).sqrt() + targets.mean(-1, keepdim=True)
+    reconstructed = patches.scatter(1, index, predictions)
     grey = patchify(((HIDDEN - centre) / scale + torch.zeros_like(original)).to(device), model.patch)
-    hidden = patches.scatter(1, place, grey.gather(1, place))
+    hidden = patches.scatter(1, index, grey.gather(1, index))
     _, height, width = images.shape
-    columns = [unpatchify(part, height, width).cpu() * scale + centre for part in (hidden, guessed)] + [original]
+    columns = [unpatchify(part, height, width).cpu() * scale + centre for part in (hidden, reconstructed)] + [original]
     framed = [torch.nn.functional.pad(column, (0, GAP, 0, GAP), value=255.0) for column in columns]
     sheet = torch.cat([column.reshape(-1, width + GAP) for column in framed], dim=1)
     return sheet.round().clamp(0, 255).byte().numpy()

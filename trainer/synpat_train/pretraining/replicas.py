@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from synpat_train.device import autocast
 
 SAMPLES = 8
-"""Fewest samples for which a thread of its own is worthwhile."""
+"""Minimum number of samples per thread. With fewer, another thread does not pay off."""
 
 
 def count_replicas(samples: int, threads: int) -> int:

@@ -36,7 +36,7 @@ class TrainingData:
 
     sets: tuple[SetRecord, ...]
     stream: bool
-    """Whether images are decoded from the shards in every epoch."""
+    """True if images are decoded from the shards in every epoch."""
     samples_per_epoch: int
     device: str
     """Device of the last training."""

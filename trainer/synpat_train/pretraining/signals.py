@@ -17,17 +17,17 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.before = {}
+        self.previous_handlers = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # only the main thread may set handlers
             # nohup ignores SIGHUP.
             handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-            self.before = {number: signal.signal(number, self._note) for number in handled}
+            self.previous_handlers = {number: signal.signal(number, self._record) for number in handled}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
+        for number, handler in self.previous_handlers.items():
             signal.signal(number, handler)
 
     @property
@@ -35,7 +35,7 @@ class StopSignals:
         """True if the run should stop."""
         return self.received is not None
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or number
         if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, self.before[signal.SIGINT])
+            signal.signal(signal.SIGINT, self.previous_handlers[signal.SIGINT])

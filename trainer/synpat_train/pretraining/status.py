@@ -34,8 +34,8 @@ def run_status(run: Path) -> str:
             + (f", {left} left at {last['samples_per_s']:,.0f} samples/s" if last["step"] < total else ""),
             f"MFU {last['mfu']:.1%}, {last['data_wait']:.1%} of the time waiting for data, {last['memory_gb']:.1f} GB",
         ]
-    there = [path.name for path in checkpoints(run)]
-    lines.append(f"checkpoints: {', '.join(there) or 'none'}")
+    saved = [path.name for path in checkpoints(run)]
+    lines.append(f"checkpoints: {', '.join(saved) or 'none'}")
     lines.append(
         "finished: encoder/ is exported" if (run / "encoder" / "model.safetensors").exists() else "not finished"
     )

@@ -44,7 +44,7 @@ from .replicas import Replicas, count_replicas
 from .run import Run, open_run
 from .signals import StopSignals
 
-AHEAD = 4
+BATCHES_AHEAD = 4
 """Number of batches that are read in advance."""
 PICTURES = 8
 """Number of samples in a picture of reconstructions."""
@@ -114,7 +114,7 @@ def _train(run: Run, training: Training, log: RunLog | NullLog, stop: StopSignal
     config, group, start, total = run.config, run.group, training.step, run.total
     low_precision = uses_bfloat16(config.precision, group.device)
     dtype = torch.bfloat16 if low_precision else torch.float32
-    effort = flops_per_sample(config) / (
+    peak_seconds = flops_per_sample(config) / (
         peak_flops(group.device, dtype) * group.count
     )  # seconds per sample at peak performance
     log.message(
@@ -122,17 +122,19 @@ def _train(run: Run, training: Training, log: RunLog | NullLog, stop: StopSignal
         f"{group.count} x {group.device.type}, {str(dtype).removeprefix('torch.')}"
     )
     learner = _learner(run, training, low_precision, log)
-    batches = prefetch(lambda step: make_batch(step, config, run.order, run.images, group), range(start, total), AHEAD)
+    batches = prefetch(
+        lambda step: make_batch(step, config, run.order, run.images, group), range(start, total), BATCHES_AHEAD
+    )
     idle = DeviceMarker(group.device)
     fault, waited, since, logged = None, 0.0, time.monotonic(), start
     while training.step < total:
-        asked = time.monotonic()
+        requested = time.monotonic()
         try:
             batch = next(batches)
-        except (InputError, OSError) as damage:
-            batch, fault = None, damage
+        except (InputError, OSError) as error:
+            batch, fault = None, error
         if idle.reached():  # otherwise the device is busy and did not wait for data
-            waited += time.monotonic() - asked
+            waited += time.monotonic() - requested
         if group.any(stop.requested or batch is None) or batch is None:
             break
 
@@ -151,7 +153,7 @@ def _train(run: Run, training: Training, log: RunLog | NullLog, stop: StopSignal
                 loss=loss,
                 lr=lr,
                 samples_per_s=rate,
-                mfu=rate * effort,
+                mfu=rate * peak_seconds,
                 data_wait=waited / seconds,
                 memory_gb=peak_memory(group.device) / 1e9,
                 skipped=run.images.skipped,
@@ -176,7 +178,7 @@ def _peak_rate(config: Config) -> float:
 
 
 def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | NullLog) -> nn.Module | Replicas:
-    """Return what computes the loss of a batch: compiled if that is requested and works, and distributed."""
+    """Return the module that computes the loss of a batch: compiled if that is requested and works, and distributed."""
     config, group = run.config, run.group
     for part, tokens in (
         (training.model.encoder, config.kept + 1),
@@ -245,9 +247,9 @@ def _update(
         if isinstance(learner, Replicas):
             losses.append(learner.add_gradients(*piece, config.accumulate))
             continue
-        more = piece is not pieces[-1]
+        last = piece is pieces[-1]
         # The gradients of all ranks are averaged once, after the last part.
-        with learner.no_sync() if more and isinstance(learner, DistributedDataParallel) else nullcontext():
+        with learner.no_sync() if not last and isinstance(learner, DistributedDataParallel) else nullcontext():
             with autocast(device, low_precision):
                 loss = learner(*piece)
             (loss / config.accumulate).backward()
@@ -259,7 +261,7 @@ def _update(
     training.optimizer.step()
     training.optimizer.zero_grad()
     if config.ema is not None:
-        training.follow(config.ema)
+        training.update_average(config.ema)
     return torch.stack(losses).mean()
 
 
@@ -293,10 +295,10 @@ def _diverged(run: Run, step: int, what: str) -> InputError:
     if run.group.first:
         keys = [key_of(run.sets, int(sample)) for sample in samples]
         write_atomically(run.folder / BAD_BATCH, json.dumps({"step": step + 1, "keys": keys}, indent=1).encode())
-    there = checkpoints(run.folder)
+    saved = checkpoints(run.folder)
     return InputError(
         f"{what} at step {step + 1}, on {key_of(run.sets, int(samples[0]))} and {len(samples) - 1} other samples, "
-        f"listed in {run.folder / BAD_BATCH}. The last valid checkpoint is {there[-1] if there else 'none'}. "
+        f"listed in {run.folder / BAD_BATCH}. The last valid checkpoint is {saved[-1] if saved else 'none'}. "
         "Train to another --out with a lower base_lr or with precision=float32"
     )
 
@@ -304,8 +306,8 @@ def _diverged(run: Run, step: int, what: str) -> InputError:
 def _draw_pictures(run: Run, training: Training) -> None:
     folder = run.folder / "reconstructions"
     folder.mkdir(exist_ok=True)
-    few = np.linspace(0, sum(map(len, run.sets)) - 1, min(PICTURES, run.config.batch_size), dtype=np.int64)
-    images, noise = run.images.read(few, np.zeros(len(few))), mask_noise(run.config, step=0)[: len(few)]
+    samples = np.linspace(0, sum(map(len, run.sets)) - 1, min(PICTURES, run.config.batch_size), dtype=np.int64)
+    images, noise = run.images.read(samples, np.zeros(len(samples))), mask_noise(run.config, step=0)[: len(samples)]
     training.model.eval()
     sheet = reconstructions(training.model, images, noise, run.config.normalise, run.mean, run.std)
     training.model.train()

@@ -1,4 +1,4 @@
-"""The network that is fine-tuned: an encoder's own features, and a head of the published sizes."""
+"""The network for fine-tuning: the features of an encoder, and a new head."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from synpat_train.model.timm_compat import DropPath, VisionTransformer, create_m
 
 
 @pytest.mark.parametrize("frames", [48, 32, 41, 7])
-def test_before_training_the_features_are_those_of_the_frozen_encoder(encoder, frames):
+def test_initial_features_equal_those_of_the_frozen_encoder(encoder, frames):
     log_mels = torch.randn(4, 80, frames, generator=torch.Generator().manual_seed(0))
     vit = make_classifier(encoder, 2, -(-frames // 16), M2D["voxceleb1"], 0)
     vit.fc_norm, vit.head = nn.Identity(), nn.Identity()
@@ -25,24 +25,26 @@ def test_before_training_the_features_are_those_of_the_frozen_encoder(encoder, f
         torch.testing.assert_close(scores(vit, log_mels, None, "patches"), patches)
 
 
-def test_patches_that_are_dropped_are_not_seen(encoder):
+def test_dropped_patches_do_not_affect_the_scores(encoder):
     vit = make_classifier(encoder, 2, 3, M2D["spcv2"], 0).eval()
     log_mels = torch.randn(4, 80, 48, generator=torch.Generator().manual_seed(0))
-    every, some = torch.arange(15).expand(4, -1), torch.tensor([0, 1, 3, 4]).expand(4, -1)
+    all_patches, some = torch.arange(15).expand(4, -1), torch.tensor([0, 1, 3, 4]).expand(4, -1)
     changed = log_mels.clone()
     changed[:, :, 32:] = 9  # the last column: patches 2, 5, 8, ...
     with torch.inference_mode():
-        torch.testing.assert_close(scores(vit, log_mels, every, "patches"), scores(vit, log_mels, None, "patches"))
+        torch.testing.assert_close(
+            scores(vit, log_mels, all_patches, "patches"), scores(vit, log_mels, None, "patches")
+        )
         assert torch.equal(scores(vit, log_mels, some, "patches"), scores(vit, changed, some, "patches"))
         assert not torch.equal(scores(vit, log_mels, None, "patches"), scores(vit, changed, None, "patches"))
 
 
-def test_positions_are_kept_cut_or_interpolated():
+def test_positions_are_kept_truncated_or_interpolated():
     positions = torch.randn(1, 5 * 6, 8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(fit_positions(positions, 5, 6, 6), positions)
     table = positions.reshape(5, 6, 8)
-    cut = fit_positions(positions, 5, 6, 4)
-    assert torch.equal(cut.reshape(5, 4, 8), table[:, :4])
+    truncated = fit_positions(positions, 5, 6, 4)
+    assert torch.equal(truncated.reshape(5, 4, 8), table[:, :4])
     longer = fit_positions(positions, 5, 6, 11)
     expected = functional.interpolate(table.permute(2, 0, 1)[None], (5, 11), mode="bicubic")[0].permute(1, 2, 0)
     torch.testing.assert_close(longer.reshape(5, 11, 8), expected)
@@ -53,7 +55,7 @@ def test_positions_are_kept_cut_or_interpolated():
     [{"class_token": False, "global_pool": "avg", "fc_norm": False}, {"reg_tokens": 4, "no_embed_class": True}],
     ids=["no class token", "register tokens"],
 )
-def test_vision_transformers_of_others_are_classified_by_the_features_that_they_give(arguments):
+def test_classifier_of_other_vision_transformers_uses_their_features(arguments):
     sizes = {"img_size": [80, 48], "in_chans": 1, "depth": 2, "embed_dim": 32, "num_heads": 2}
     vit = create_model("vit_tiny_patch16_224", num_classes=0, **sizes, **arguments)
     assert isinstance(vit, VisionTransformer)
@@ -62,26 +64,26 @@ def test_vision_transformers_of_others_are_classified_by_the_features_that_they_
     model.head = torch.nn.Identity()
     clips = torch.randn(3, 80, 48, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        found = scores(model, clips, None, "time steps")
+        computed = scores(model, clips, None, "time steps")
         expected = model.fc_norm(other.clip_embedding(clips))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(computed, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_frozen_patch_embedding_and_the_positions_are_not_trained(encoder):
+def test_frozen_patch_embedding_and_positions_are_not_trained(encoder):
     vit = make_classifier(encoder, 2, 3, M2D["esc50"], 0)
     frozen = {name for name, weight in vit.named_parameters() if not weight.requires_grad}
     assert frozen == {"pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"}
 
 
-def test_the_chance_to_drop_a_block_rises_from_the_first_to_the_last(run):
+def test_drop_path_rises_from_the_first_to_the_last_block(run):
     vit = make_classifier(load_encoder(run), 2, 3, AUDIOMAE["esc50"], 0)
-    chances = [part.drop_prob for part in vit.blocks.modules() if isinstance(part, DropPath)][::2]
-    assert chances == pytest.approx(np.linspace(0, 0.1, 12).tolist())
+    probabilities = [part.drop_prob for part in vit.blocks.modules() if isinstance(part, DropPath)][::2]
+    assert probabilities == pytest.approx(np.linspace(0, 0.1, 12).tolist())
 
 
 @pytest.mark.parametrize(("recipes", "spread"), [(M2D, 0.01), (AUDIOMAE, 2e-5 * 0.88)], ids=["m2d", "audiomae"])
-def test_new_weights_are_of_the_published_sizes(encoder, recipes, spread):
-    """The cut at two standard deviations takes 12 % of them."""
+def test_new_weights_have_the_published_standard_deviation(encoder, recipes, spread):
+    """The truncation at two standard deviations reduces the standard deviation by 12 %."""
     head = make_classifier(encoder, 500, 3, recipes[""], 0).head
     assert isinstance(head, nn.Linear)
     assert head.weight.std().item() == pytest.approx(spread, rel=0.05)

@@ -1,4 +1,4 @@
-"""What a step of fine-tuning sees: each clip once an epoch, cut, padded and augmented as asked for."""
+"""Inputs of a fine-tuning step: clips cropped, padded and augmented."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from synpat_train.evaluation.tasks.task import Split
 
 
 @pytest.mark.parametrize("clips", [2, 3, 15, 16, 17, 31, 33, 49, 65])
-def test_an_epoch_has_each_training_clip_once_in_batches_of_one_size(clips):
+def test_epoch_has_each_training_clip_once_in_batches_of_similar_size(clips):
     samples = np.repeat(np.arange(1, 81, dtype=np.int16)[:, None], UNIT, axis=1)
     task = task_of(samples, ["a", "b"] * 40)
     split = Split(name="some", train=np.arange(3, 3 + clips), test=np.arange(3))
@@ -26,12 +26,12 @@ def test_an_epoch_has_each_training_clip_once_in_batches_of_one_size(clips):
         assert 2 <= min(sizes) <= max(sizes) <= min(16, min(sizes) + 1)
         epochs.append(torch.cat([batch.waveforms[:, 0] for batch in batches]) - 1)
         assert sorted(epochs[-1].tolist()) == split.train.tolist()
-        wanted = torch.cat([batch.targets for batch in batches])
-        assert torch.equal(wanted.argmax(dim=1), torch.from_numpy(task.targets)[epochs[-1].long()])
+        targets = torch.cat([batch.targets for batch in batches])
+        assert torch.equal(targets.argmax(dim=1), torch.from_numpy(task.targets)[epochs[-1].long()])
     assert clips == 2 or not torch.equal(*epochs)
 
 
-def test_training_clips_are_cut_elsewhere_in_each_epoch():
+def test_training_clips_are_cropped_differently_in_each_epoch():
     ramps = np.tile(np.arange(3 * UNIT, dtype=np.int16), (80, 1))
     context = context_of(task_of(ramps, ["a", "b"] * 40), short(M2D["spcv2"]))
     starts = []
@@ -45,7 +45,7 @@ def test_training_clips_are_cut_elsewhere_in_each_epoch():
     assert len(starts.unique()) > 0.9 * len(starts)
 
 
-def test_a_rolled_clip_goes_round():
+def test_rolled_clip_wraps_around():
     ramps = np.tile(np.arange(1, UNIT // 2 + 1, dtype=np.int16), (80, 1))
     batch = training_batch(context_of(task_of(ramps, ["a", "b"] * 40), short(AUDIOMAE["esc50"])), (0, 0))
     assert (batch.waveforms[:, UNIT // 2 :] == 0).all()
@@ -54,35 +54,35 @@ def test_a_rolled_clip_goes_round():
         np.testing.assert_array_equal(waveform.roll(int(waveform.argmin().neg())), ramps[0])
 
 
-def test_behind_a_short_clip_are_zeros_and_before_it_is_as_alone(low_or_high):
+def test_short_clip_is_padded_with_zeros_and_otherwise_unchanged(low_or_high):
     front_end, lengths = FRONT_ENDS[80], np.array([UNIT, 5000, 399])
     waveforms = torch.randn(3, UNIT, generator=torch.Generator().manual_seed(0)) * 0.1
     for waveform, length in zip(waveforms, lengths, strict=True):
         waveform[length:] = 0
-    found = normalised(waveforms, lengths, context_of(low_or_high, M2D[""]))
-    for log_mel, waveform, length in zip(found, waveforms, lengths, strict=True):
-        alone = (front_end.spectrogram(waveform[:length]) + 6) / 4
+    log_mels = normalised(waveforms, lengths, context_of(low_or_high, M2D[""]))
+    for log_mel, waveform, length in zip(log_mels, waveforms, lengths, strict=True):
+        expected = (front_end.spectrogram(waveform[:length]) + 6) / 4
         frames = front_end.frames(length)
         assert (log_mel[:, frames:] == 0).all()
-        torch.testing.assert_close(log_mel[:, : frames - 2], alone[:, : frames - 2], atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(log_mel[:, : frames - 2], expected[:, : frames - 2], atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "changes",
     [{"roll": True}, {"noise": 20}, {"mixup": 1}, {"frequency_mask": 30}, {"time_mask": 48}, {"resize_crop": True}],
     ids=str,
 )
-def test_a_clip_is_changed_in_the_way_that_is_asked_for_and_in_no_other(low_or_high, asked):
+def test_only_the_requested_augmentation_changes_a_clip(low_or_high, changes):
     context = context_of(low_or_high, PLAIN)
     batch = training_batch(context, (0, 0))
     plain = normalised(batch.waveforms / 32768, batch.lengths, context)
-    assert torch.equal(augmented(batch, context, context.dice(0, 0, 1))[0], plain)
-    changed, targets = augmented(batch, context_of(low_or_high, replace(PLAIN, **asked)), context.dice(0, 0, 1))
+    assert torch.equal(augmented(batch, context, context.rng(0, 0, 1))[0], plain)
+    changed, targets = augmented(batch, context_of(low_or_high, replace(PLAIN, **changes)), context.rng(0, 0, 1))
     assert (changed != plain).any()
-    assert torch.equal(targets, batch.targets) == ("mixup" not in asked)
+    assert torch.equal(targets, batch.targets) == ("mixup" not in changes)
 
 
-def test_a_mixture_is_as_long_as_the_longer_clip(low_or_high):
+def test_mixture_is_as_long_as_the_longer_clip(low_or_high):
     context = context_of(low_or_high, replace(PLAIN, mixup=1))
     lengths = np.array([2000, UNIT] * 8)
     waveforms = torch.zeros(16, UNIT, dtype=torch.int16)

@@ -1,4 +1,4 @@
-"""Batches and padding change nothing: every clip has the embedding that it has alone."""
+"""Embeddings do not depend on batches and padding, and are cached."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ from synpat_train.model.encoder import Encoder, load_encoder
 
 @pytest.fixture(autouse=True)
 def _float32(monkeypatch: pytest.MonkeyPatch):
-    """The comparisons below are closer than bfloat16 is."""
+    """Use float32: the tolerances below are smaller than the precision of bfloat16."""
     monkeypatch.setattr("synpat_train.evaluation.probes.embedding.embeds_in_bfloat16", lambda device: False)
 
 
@@ -37,7 +37,7 @@ def encoder(run) -> Encoder:
 
 @pytest.fixture(scope="module")
 def recordings() -> Recordings:
-    """Twenty clips of noise, of 10 ms to 5 s and of various loudness."""
+    """Return twenty clips of noise of 10 ms to 5 s, with different loudness."""
     rng = np.random.default_rng(0)
     lengths = rng.integers(160, 80_000, 20)
     loudness = np.repeat(rng.uniform(0.01, 0.5, 20), lengths)
@@ -54,8 +54,8 @@ CONTEXT = EmbeddingContext(front_end=FRONT_END, normalisation=Normalisation(-4, 
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
-def test_every_clip_is_embedded_as_if_alone(recordings, encoder, batch_size, tmp_path):
-    found, statistics = embeddings(
+def test_embedding_of_a_clip_does_not_depend_on_its_batch(recordings, encoder, batch_size, tmp_path):
+    computed, statistics = embeddings(
         recordings,
         [encoder_embedder(encoder), statistics_embedder(FRONT_END)],
         CONTEXT,
@@ -64,15 +64,15 @@ def test_every_clip_is_embedded_as_if_alone(recordings, encoder, batch_size, tmp
         cache=tmp_path,
         what="test",
     )
-    assert found.shape == (20, encoder.features)
+    assert computed.shape == (20, encoder.features)
     for index in range(20):
-        alone = (log_mel_of(recordings, index) + 4) / 2
-        np.testing.assert_allclose(found[index], encoder.clip_embedding(alone[None])[0], atol=1e-4)
-        np.testing.assert_allclose(statistics[index, :80], alone.mean(dim=1), atol=1e-4)
-        np.testing.assert_allclose(statistics[index, 80:], alone.numpy().std(axis=1), atol=1e-4)
+        expected = (log_mel_of(recordings, index) + 4) / 2
+        np.testing.assert_allclose(computed[index], encoder.clip_embedding(expected[None])[0], atol=1e-4)
+        np.testing.assert_allclose(statistics[index, :80], expected.mean(dim=1), atol=1e-4)
+        np.testing.assert_allclose(statistics[index, 80:], expected.numpy().std(axis=1), atol=1e-4)
 
 
-def test_batches_hold_each_clip_once_and_no_more_than_asked(recordings, encoder):
+def test_batches_contain_each_clip_once_and_respect_the_batch_size(recordings, encoder):
     batches = batches_of_equal_steps(recordings, encoder, CONTEXT, 2)
     assert sorted(np.concatenate(batches)) == list(range(20))
     for batch in batches:
@@ -81,30 +81,30 @@ def test_batches_hold_each_clip_once_and_no_more_than_asked(recordings, encoder)
         assert len(batch) == 1 or sum(frames) <= 2 * encoder.width
 
 
-def test_clips_of_one_length_are_transformed_together_and_stay_in_order(recordings):
+def test_clips_of_equal_length_stay_in_order(recordings):
     alike = recordings.cut(np.zeros(20, int), 160)
     batches = [np.array([3, 11, 0, 7])]
     spectrograms = [Embedder(embed=lambda images: torch.stack(list(images)).flatten(1), features=0, digest="")]
     plain = replace(CONTEXT, normalisation=Normalisation(0, 1))
-    ((found,),) = embed(alike, spectrograms, plain, batches, "")
-    for row, index in zip(found, batches[0], strict=True):
+    ((computed,),) = embed(alike, spectrograms, plain, batches, "")
+    for row, index in zip(computed, batches[0], strict=True):
         np.testing.assert_allclose(row, log_mel_of(alike, index).flatten(), atol=1e-5)
 
 
-def test_a_normalisation_is_measured_over_the_given_clips_alone(recordings):
+def test_normalisation_is_measured_only_over_the_given_clips(recordings):
     chosen = np.array([1, 4, 11])
     values = torch.cat([log_mel_of(recordings, index).flatten() for index in chosen]).double()
-    found = measure_normalisation(recordings, chosen, FRONT_END, device="cpu", what="test")
-    assert found.mean == pytest.approx(values.mean().item())
-    assert found.std == pytest.approx(values.std(correction=0).item())
+    computed = measure_normalisation(recordings, chosen, FRONT_END, device="cpu", what="test")
+    assert computed.mean == pytest.approx(values.mean().item())
+    assert computed.std == pytest.approx(values.std(correction=0).item())
 
 
 class Killed(Exception):
-    """Stands for the end of the process."""
+    """Exception that simulates the end of the process."""
 
 
-def test_embedding_goes_on_where_it_was_killed_and_is_not_done_twice(recordings, encoder, tmp_path, monkeypatch):
-    monkeypatch.setattr(embedding_cache, "SECONDS_BETWEEN_NOTES", 0)
+def test_killed_embedding_resumes_and_embeds_no_clip_twice(recordings, encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding_cache, "SECONDS_BETWEEN_SAVES", 0)
     statistics = statistics_embedder(FRONT_END)
     seen: list[int] = []
     limit = 12
@@ -116,7 +116,7 @@ def test_embedding_goes_on_where_it_was_killed_and_is_not_done_twice(recordings,
         return statistics.embed(images)
 
     def run(embedder: Embedder) -> np.ndarray:
-        (found,) = embeddings(
+        (computed,) = embeddings(
             recordings,
             [embedder],
             CONTEXT,
@@ -125,24 +125,24 @@ def test_embedding_goes_on_where_it_was_killed_and_is_not_done_twice(recordings,
             cache=tmp_path,
             what="test",
         )
-        return found
+        return computed
 
     counted = Embedder(embed=counting, features=160, digest="counted")
     with pytest.raises(Killed):
         run(counted)
     limit = 20
     np.testing.assert_array_equal(run(counted), run(statistics))
-    assert sum(seen) == 20  # none of them twice
+    assert sum(seen) == 20  # no clip twice
     np.testing.assert_array_equal(run(counted), run(statistics))
     assert sum(seen) == 20
 
 
-def test_features_in_bfloat16_and_in_float32_are_cached_apart(recordings, encoder, tmp_path, monkeypatch):
+def test_features_in_bfloat16_and_float32_are_cached_separately(recordings, encoder, tmp_path, monkeypatch):
     for low_precision in (False, True):
         for module in ("embedding", "embedding_cache"):
             name = f"synpat_train.evaluation.probes.{module}.embeds_in_bfloat16"
             monkeypatch.setattr(name, lambda device, low_precision=low_precision: low_precision)
-        found = embeddings(
+        computed = embeddings(
             recordings,
             [encoder_embedder(encoder)],
             CONTEXT,
@@ -151,6 +151,8 @@ def test_features_in_bfloat16_and_in_float32_are_cached_apart(recordings, encode
             cache=tmp_path,
             what="test",
         )
-        alone = torch.stack([encoder.clip_embedding((log_mel_of(recordings, i)[None] + 4) / 2)[0] for i in range(20)])
-        assert np.linalg.norm(found[0] - alone.numpy()) < 2e-2 * alone.norm()
+        expected = torch.stack(
+            [encoder.clip_embedding((log_mel_of(recordings, i)[None] + 4) / 2)[0] for i in range(20)]
+        )
+        assert np.linalg.norm(computed[0] - expected.numpy()) < 2e-2 * expected.norm()
     assert len(list((tmp_path / "embeddings").glob("*/"))) == 2

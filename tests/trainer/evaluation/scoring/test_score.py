@@ -1,4 +1,4 @@
-"""Figures are those of scikit-learn, and their intervals hold what they say."""
+"""Scores, compared with scikit-learn, and the coverage of their intervals."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from synpat_train.evaluation.scoring.score import Score
 
 
 def multi_label(clips: int, seed: int, better: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and targets of eight rare labels; the scores of those that a clip has are higher by `better`."""
+    """Return scores and targets of eight rare labels. The scores of present labels are higher by `better`."""
     rng = np.random.default_rng(seed)
     targets = rng.random((clips, 8)) < 0.1
     return rng.normal(size=(clips, 8)) + better * targets, targets
@@ -39,7 +39,7 @@ def test_map_agrees_with_scikit_learn_class_by_class():
 
 
 @pytest.mark.parametrize("kept", [1, 5])
-def test_classes_that_no_clip_has_count_for_nothing(kept):
+def test_classes_without_a_clip_are_ignored(kept):
     scores, targets = multi_label(300, 0)
     targets[:, kept:] = False
     assert mean_average_precision(scores, targets) == pytest.approx(
@@ -48,7 +48,7 @@ def test_classes_that_no_clip_has_count_for_nothing(kept):
     assert mean_average_precision(scores, np.zeros_like(targets)) == 0
 
 
-def test_the_figure_is_the_mean_over_folds_however_large_they_are():
+def test_value_is_the_unweighted_mean_over_folds():
     eye = np.eye(3)
     large, small = (eye[np.zeros(90, int)], np.zeros(90, int)), (eye[np.zeros(10, int)], np.ones(10, int))
     score = score_of(ACCURACY, large, small)
@@ -56,20 +56,20 @@ def test_the_figure_is_the_mean_over_folds_however_large_they_are():
     assert score.value == 0.5
 
 
-def test_map_varies_over_other_clips_as_the_interval_says():
-    """Its width is that of the figures of 100 other draws of clips."""
+def test_interval_of_map_matches_its_variation_over_clips():
+    """The width is compared with the variation of the mAP over 100 other samples of clips."""
     intervals = [score_of(MAP, multi_label(400, seed)).interval for seed in range(10)]
     width = np.mean([interval.high - interval.low for interval in intervals])
     values = [score_of(MAP, multi_label(400, 1000 + seed)).value for seed in range(100)]
     assert width == pytest.approx(2 * 1.96 * np.std(values), rel=0.25)
 
 
-def test_differences_on_the_same_clips_are_surer_than_the_figures():
+def test_interval_of_a_paired_difference_is_narrower():
     scores, targets = multi_label(400, 0)
     other = scores + 0.1 * np.random.default_rng(1).normal(size=scores.shape)
-    ours, theirs = score_of(MAP, (scores, targets)), score_of(MAP, (other, targets))
-    _, interval = ours.minus(theirs)
-    assert interval.high - interval.low < 0.5 * (ours.interval.high - ours.interval.low)
+    first, second = score_of(MAP, (scores, targets)), score_of(MAP, (other, targets))
+    _, interval = first.minus(second)
+    assert interval.high - interval.low < 0.5 * (first.interval.high - first.interval.low)
 
 
 @pytest.mark.parametrize(("correct", "count"), [(0, 10), (1, 10), (80, 100), (400, 400)])
@@ -79,33 +79,33 @@ def test_wilson_agrees_with_scipy(correct, count):
 
 
 @pytest.mark.parametrize("correct", [0.0, 0.5, 1.0])
-def test_an_interval_holds_its_figure_whatever_the_rounding(correct):
+def test_interval_contains_its_value_despite_rounding(correct):
     for count in range(1, 1000):
         low, high = wilson(correct, count)
         assert 0 <= low <= correct <= high <= 1
 
 
-def answered(parts: np.ndarray, seeds=(0.5,)) -> Score:
+def accuracy_score_of(parts: np.ndarray, seeds=(0.5,)) -> Score:
     return Score(metric=ACCURACY, parts=[parts.astype(float)], tested=[len(parts)], by_seed=seeds)
 
 
-def test_a_paired_difference_agrees_with_scipy():
+def test_paired_difference_agrees_with_scipy():
     rng = np.random.default_rng(0)
-    ours, theirs = rng.random(2000) < 0.8, rng.integers(0, 4, 2000) / 3
-    difference, interval = answered(ours).minus(answered(theirs))
-    expected = stats.ttest_rel(ours.astype(float), theirs).confidence_interval(0.95)
-    assert difference == pytest.approx((ours - theirs).mean())
+    first, second = rng.random(2000) < 0.8, rng.integers(0, 4, 2000) / 3
+    difference, interval = accuracy_score_of(first).minus(accuracy_score_of(second))
+    expected = stats.ttest_rel(first.astype(float), second).confidence_interval(0.95)
+    assert difference == pytest.approx((first - second).mean())
     assert interval == pytest.approx((expected.low, expected.high), abs=1e-4)
 
 
-def test_the_luck_of_a_seed_is_inside_the_interval_as_often_as_promised():
-    """Four encoders differ by luck alone, by 2 points, over so many clips that these leave little open."""
+def test_interval_over_seeds_has_the_stated_coverage():
+    """Four encoders differ only in their seed, by 2 points. With this many clips, the variance over clips is small."""
     rng = np.random.default_rng(0)
     clips = np.linspace(0, 1, 10_000)
     missed = 0
     for _ in range(400):
-        ours, *seeds = rng.normal(0.5, 0.02, 4)
-        theirs = np.mean([clips < accuracy for accuracy in seeds], axis=0)
-        _, interval = answered(clips < ours).minus(answered(theirs, seeds))
+        first, *seeds = rng.normal(0.5, 0.02, 4)
+        second = np.mean([clips < accuracy for accuracy in seeds], axis=0)
+        _, interval = accuracy_score_of(clips < first).minus(accuracy_score_of(second, seeds))
         missed += not interval.low <= 0 <= interval.high
     assert 0.02 < missed / 400 < 0.08

@@ -1,4 +1,4 @@
-"""Small copies of the benchmarks, shaped like the downloads, with their traps: what is listed and what is checked."""
+"""Listing and check of the benchmarks, on small copies with the layout of the downloads."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -23,18 +23,18 @@ from synpat_train.evaluation.tasks.task import Source
 
 KNN = cast(ProbeProtocol, PROTOCOLS["knn"])
 Rows = list[tuple[str, str, str]]
-"""File, label and part that a reader should find."""
+"""File, label and part of each clip that a reader should return."""
 
 
-def sound(root: Path, file: str, *, rate: int = 16_000, channels: int = 1, subtype: str = "PCM_16") -> None:
-    """A fifth of a second of noise, another in every file."""
+def write_sound(root: Path, file: str, *, rate: int = 16_000, channels: int = 1, subtype: str = "PCM_16") -> None:
+    """Write 0.2 seconds of noise, which depends on the file name."""
     (root / file).parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(list(file.encode()))
     shape = (rate // 5, channels)
     soundfile.write(root / file, rng.uniform(-0.5, 0.5, shape), rate, subtype=subtype)
 
 
-def write(path: Path, lines: Sequence[str]) -> None:
+def write_lines(path: Path, lines: Sequence[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
 
@@ -44,10 +44,10 @@ def esc50(root: Path) -> Rows:
     for fold in "12345":
         for target, category, esc10 in ((0, "dog", "True"), (3, "cow", "False"), (1, "rooster", "True")):
             name = f"{fold}-100032-A-{target}.wav"
-            sound(root, f"audio/{name}", rate=44_100)
+            write_sound(root, f"audio/{name}", rate=44_100)
             lines.append(f"{name},{fold},{target},{category},{esc10},100032,A")
             rows.append((f"audio/{name}", category, fold))
-    write(root / "meta" / "esc50.csv", lines)
+    write_lines(root / "meta" / "esc50.csv", lines)
     return rows
 
 
@@ -59,13 +59,13 @@ def us8k(root: Path) -> Rows:
     rows, lines = [], ["slice_file_name,fsID,start,end,salience,fold,classID,class"]
     kinds = [(44_100, 2, "PCM_24"), (8_000, 1, "PCM_U8"), (96_000, 2, "PCM_16"), (48_000, 1, "FLOAT")]
     for fold in range(1, 11):
-        for number, kind in enumerate(("siren", "drilling")):
+        for number, label in enumerate(("siren", "drilling")):
             rate, channels, subtype = kinds[(fold + number) % len(kinds)]
             name = f"{fold}00-{number}.wav"
-            sound(root, f"audio/fold{fold}/{name}", rate=rate, channels=channels, subtype=subtype)
-            lines.append(f"{name},1,0,4,1,{fold},{number},{kind}")
-            rows.append((f"audio/fold{fold}/{name}", kind, str(fold)))
-    write(root / "metadata" / "UrbanSound8K.csv", lines)
+            write_sound(root, f"audio/fold{fold}/{name}", rate=rate, channels=channels, subtype=subtype)
+            lines.append(f"{name},1,0,4,1,{fold},{number},{label}")
+            rows.append((f"audio/fold{fold}/{name}", label, str(fold)))
+    write_lines(root / "metadata" / "UrbanSound8K.csv", lines)
     return rows
 
 
@@ -76,10 +76,10 @@ def spcv2(root: Path) -> Rows:
             rows.append(
                 (f"{word}/{number:08x}_nohash_0.wav", word, TRAIN if number < 3 else VALID if number < 4 else TEST)
             )
-            sound(root, rows[-1][0])
-    sound(root, "_background_noise_/pink_noise.wav")
-    write(root / "validation_list.txt", [file for file, _, part in rows if part == VALID])
-    write(root / "testing_list.txt", [file for file, _, part in rows if part == TEST])
+            write_sound(root, rows[-1][0])
+    write_sound(root, "_background_noise_/pink_noise.wav")
+    write_lines(root / "validation_list.txt", [file for file, _, part in rows if part == VALID])
+    write_lines(root / "testing_list.txt", [file for file, _, part in rows if part == TEST])
     return sorted(rows)
 
 
@@ -88,10 +88,10 @@ def voxceleb1(root: Path) -> Rows:
     for speaker in ("id10001", "id10002"):
         for number, part in enumerate((TRAIN, TRAIN, VALID, TEST)):
             file = f"{speaker}/x{number}/00001.wav"
-            sound(root, f"wav/{file}")
+            write_sound(root, f"wav/{file}")
             lines.append(f"{(TRAIN, VALID, TEST).index(part) + 1} {file}")
             rows.append((f"wav/{file}", speaker, part))
-    write(root / "iden_split.txt", lines)
+    write_lines(root / "iden_split.txt", lines)
     return rows
 
 
@@ -103,8 +103,8 @@ def nsynth(root: Path) -> Rows:
         }
         for name, example in examples.items():
             rows.append((f"nsynth-{part}/audio/{name}.wav", example["instrument_family_str"], part))
-            sound(root, rows[-1][0])
-        write(root / f"nsynth-{part}" / "examples.json", [json.dumps(examples)])
+            write_sound(root, rows[-1][0])
+        write_lines(root / f"nsynth-{part}" / "examples.json", [json.dumps(examples)])
     return rows
 
 
@@ -113,22 +113,22 @@ def fsdd(root: Path) -> Rows:
     for digit in "01":
         for number in (0, 4, 5, 49):
             rows.append((f"recordings/{digit}_theo_{number}.wav", digit, TEST if number < 5 else TRAIN))
-            sound(root, rows[-1][0], rate=8_000)
+            write_sound(root, rows[-1][0], rate=8_000)
     return sorted(rows)
 
 
 def gtzan(root: Path) -> Rows:
-    """With the filtered lists, .au files, and the clip that is broken in every copy."""
+    """Write .au files, the filtered lists, and the clip that is corrupt in every copy."""
     rows, lists = [], {TRAIN: [], VALID: [], TEST: []}
     for genre in ("blues", "jazz"):
         for number, part in enumerate((TRAIN, TRAIN, VALID, TEST)):
             stem = f"{genre}.{number:05d}"
-            sound(root, f"genres/{genre}/{stem}.au", rate=22_050)
+            write_sound(root, f"genres/{genre}/{stem}.au", rate=22_050)
             lists[part].append(f"{genre}/{stem}.wav")
             rows.append((f"genres/{genre}/{stem}.au", genre, part))
-    write(root / "genres" / "jazz" / "jazz.00054.wav", ["no sound"])
+    write_lines(root / "genres" / "jazz" / "jazz.00054.wav", ["no sound"])
     for part, names in lists.items():
-        write(root / f"{part}_filtered.txt", names)
+        write_lines(root / f"{part}_filtered.txt", names)
     return sorted(rows, key=lambda row: (TRAIN, VALID, TEST).index(row[2]))
 
 
@@ -141,41 +141,41 @@ def fsd50k(root: Path) -> Rows:
     test.append('7,"Dog",/m/2')
     rows.append(("FSD50K.eval_audio/7.wav", "Dog", TEST))
     for file, _, _ in rows:
-        sound(root, file, rate=44_100)
-    write(root / "FSD50K.ground_truth" / "dev.csv", dev)
-    write(root / "FSD50K.ground_truth" / "eval.csv", test)
+        write_sound(root, file, rate=44_100)
+    write_lines(root / "FSD50K.ground_truth" / "dev.csv", dev)
+    write_lines(root / "FSD50K.ground_truth" / "eval.csv", test)
     return rows
 
 
 def as20k(root: Path) -> Rows:
-    """A video whose file has a Y before its name, one whose own name begins with Y, and one that is gone."""
+    """Write a video with a Y before its name, one whose own name begins with Y, and a list with a missing video."""
     header = [
         "# Segments csv created Sun Mar  5 10:54:31 2017",
         "# num_ytids=3",
         "# YTID, start_seconds, end_seconds, labels",
     ]
     train = ['-0RWZT-miFs, 420.000, 430.000, "/m/03v3yw,/m/0k4j"', 'YxxxxxxxxxZ, 30.000, 40.000, "/m/04rlf"']
-    write(root / "balanced_train_segments.csv", [*header, *train, 'gone_______, 0.000, 10.000, "/m/04rlf"'])
-    write(root / "eval_segments.csv", [*header, 'abcdefghijk, 0.000, 10.000, "/m/04rlf"'])
+    write_lines(root / "balanced_train_segments.csv", [*header, *train, 'gone_______, 0.000, 10.000, "/m/04rlf"'])
+    write_lines(root / "eval_segments.csv", [*header, 'abcdefghijk, 0.000, 10.000, "/m/04rlf"'])
     rows = [
         ("balanced_train_segments/Y-0RWZT-miFs.wav", "/m/03v3yw,/m/0k4j", TRAIN),
         ("balanced_train_segments/YxxxxxxxxxZ_30.wav", "/m/04rlf", TRAIN),
         ("eval_segments/x/abcdefghijk_0.wav", "/m/04rlf", TEST),
     ]
     for file, _, _ in rows:
-        sound(root, file)
+        write_sound(root, file)
     return rows
 
 
 def evar_list(task: str, files: Sequence[tuple[str, str]]) -> Callable[[Path], Rows]:
-    """A data set beside which a copy of the benchmark's list lies."""
+    """Return a function that writes a data set with a copy of the benchmark's list."""
 
     def build(root: Path) -> Rows:
         parts = [TRAIN, VALID, TEST]
         rows = [(file, label, parts[number % 3]) for number, (file, label) in enumerate(files)]
         for file, _, _ in rows:
-            sound(root, file)
-        write(root / f"{task}.csv", ["file_name,label,split", *map(",".join, rows), "elsewhere.wav,a,"])
+            write_sound(root, file)
+        write_lines(root / f"{task}.csv", ["file_name,label,split", *map(",".join, rows), "elsewhere.wav,a,"])
         return rows
 
     return build
@@ -183,7 +183,7 @@ def evar_list(task: str, files: Sequence[tuple[str, str]]) -> Callable[[Path], R
 
 CREMAD = [(f"{speaker}_DFA_{emotion}_XX.wav", emotion) for emotion in ("ANG", "HAP") for speaker in range(1001, 1013)]
 SURGE = [(f"bass{n}-velocity64/{midi}.ogg", midi) for midi in ("60", "100") for n in range(12)]
-VOXFORGE = [(f"{tongue}/ann-{n}/wav/a.wav", tongue) for tongue in ("de", "en") for n in range(12)]
+VOXFORGE = [(f"{language}/ann-{n}/wav/a.wav", language) for language in ("de", "en") for n in range(12)]
 
 BUILDERS: dict[str, Callable[[Path], Rows]] = {
     **{build.__name__: build for build in (esc50, us8k, spcv2, voxceleb1, nsynth, gtzan, as20k, fsd50k, esc10, fsdd)},
@@ -194,7 +194,7 @@ BUILDERS: dict[str, Callable[[Path], Rows]] = {
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_a_download_is_listed_with_its_labels_and_its_official_parts(name: str, tmp_path: Path):
+def test_download_is_listed_with_its_labels_and_official_parts(name: str, tmp_path: Path):
     if name == "surge":
         (tmp_path / "x-velocity64").mkdir()
         (tmp_path / "x-velocity64" / "21.ogg").touch()
@@ -206,7 +206,7 @@ def test_a_download_is_listed_with_its_labels_and_its_official_parts(name: str, 
 
 
 @pytest.mark.parametrize("name", BENCHMARK_TASKS)
-def test_a_folder_that_holds_the_download_under_its_usual_name_serves(name: str, tmp_path: Path):
+def test_parent_folder_of_the_download_is_accepted(name: str, tmp_path: Path):
     usual = BENCHMARKS[name].names[0]
     if name == "surge":
         (tmp_path / usual / "x-velocity64").mkdir(parents=True)
@@ -215,7 +215,7 @@ def test_a_folder_that_holds_the_download_under_its_usual_name_serves(name: str,
     assert read_benchmark(name, tmp_path)[0] == tmp_path / usual
 
 
-def test_a_task_reads_every_rate_depth_and_number_of_channels(tmp_path: Path):
+def test_task_reads_all_sample_rates_bit_depths_and_channels(tmp_path: Path):
     us8k(tmp_path)
     task = BENCHMARK_TASKS["us8k"](Source(data=tmp_path, cache=tmp_path / "cache"))()
     assert len(task.recordings) == 20
@@ -225,7 +225,7 @@ def test_a_task_reads_every_rate_depth_and_number_of_channels(tmp_path: Path):
 
 @pytest.mark.parametrize("name", BENCHMARK_TASKS)
 def test_every_benchmark_is_probed_and_scored_by_its_metric(name: str, tmp_path: Path):
-    """In miniature, on statistics of log-mels alone; noise is not told apart, so the figure itself says nothing."""
+    """Features are the statistics of log-mels. The audio is noise, so the value of the score is not checked."""
     if name == "surge":
         (tmp_path / "x-velocity64").mkdir()
         (tmp_path / "x-velocity64" / "21.ogg").touch()
@@ -237,7 +237,7 @@ def test_every_benchmark_is_probed_and_scored_by_its_metric(name: str, tmp_path:
     batches = [np.array([clip]) for clip in range(len(task.files))]
     context = EmbeddingContext(front_end=front_end, normalisation=normalisation, unit=task.unit, device="cpu")
     embedded = embed(task.recordings, [statistics], context, batches, "")
-    features = np.concatenate([found for (found,) in embedded])
+    features = np.concatenate([features_of_clip for (features_of_clip,) in embedded])
     contestant = Contestant(name="statistics", embedder=statistics, encoder=None)
     trials = probe_trials(task, [contestant], context, KNN, lambda *_: [features])
     scores = score(task, trials, [each.scores() for each in trials])["statistics"]
@@ -247,7 +247,7 @@ def test_every_benchmark_is_probed_and_scored_by_its_metric(name: str, tmp_path:
     assert (task.recordings.lengths <= task.unit).all()
 
 
-def test_several_labels_a_clip_are_scored_by_map_and_classes_without_clips_are_said(run, tmp_path: Path):
+def test_multi_label_task_is_scored_by_map_and_reports_classes_without_test_clips(run, tmp_path: Path):
     as20k(tmp_path)
     arguments = ["--task", "as20k", "--data", str(tmp_path), "--cache", str(tmp_path / "cache"), "--protocol", "knn"]
     done = CliRunner().invoke(main, ["--encoder", str(run), *arguments, "--out", str(tmp_path / "out")])
@@ -268,11 +268,11 @@ def test_several_labels_a_clip_are_scored_by_map_and_classes_without_clips_are_s
         ("voxforge", VOXFORGE, lambda file: file.rsplit("/", 2)[0]),
     ],
 )
-def test_without_the_benchmarks_list_a_group_stays_in_one_part_and_the_split_is_called_ours(
+def test_own_split_keeps_each_group_in_one_part_and_is_marked(
     name: str, files: list[tuple[str, str]], group: Callable[[str], str], tmp_path: Path
 ):
     for file, _ in files:
-        sound(tmp_path, file, subtype="VORBIS" if file.endswith(".ogg") else "PCM_16")
+        write_sound(tmp_path, file, subtype="VORBIS" if file.endswith(".ogg") else "PCM_16")
     _, listing = read_benchmark(name, tmp_path)
     assert listing.own_split
     assert set(listing.parts) == {TRAIN, VALID, TEST}
@@ -285,32 +285,32 @@ def test_without_the_benchmarks_list_a_group_stays_in_one_part_and_the_split_is_
     assert again.parts.tolist() == listing.parts.tolist()
 
 
-def test_a_check_finds_what_is_missing_unreadable_twice_and_of_another_rate(tmp_path: Path):
+def test_check_finds_missing_unreadable_duplicate_and_resampled_files(tmp_path: Path):
     rows = esc50(tmp_path)
     files = [tmp_path / file for file, _, _ in rows]
     files[0].unlink()
     files[1].write_bytes(b"no sound")
     files[3].write_bytes(files[2].read_bytes())
-    sound(tmp_path, rows[4][0], rate=48_000)
+    write_sound(tmp_path, rows[4][0], rate=48_000)
     copy = check_copy("esc50", tmp_path)
     assert list(copy.missing) == [rows[0][0]]
     assert list(copy.unreadable) == [rows[1][0]]
-    assert list(copy.twice) == [(rows[2][0], rows[3][0])]
+    assert list(copy.duplicates) == [(rows[2][0], rows[3][0])]
     assert copy.rates == {44_100: 12, 48_000: 1}
     run = CliRunner().invoke(main, ["check", "esc50", "--data", str(tmp_path)])
     assert run.exit_code == 1
-    for said in ("15 clips are listed, expected 2,000", "missing: ", "unreadable: ", "48000 Hz", "not comparable"):
-        assert said in run.output
+    for text in ("15 clips are listed, expected 2,000", "missing: ", "unreadable: ", "48000 Hz", "not comparable"):
+        assert text in run.output
 
 
-def test_videos_that_are_gone_are_counted(tmp_path: Path):
+def test_missing_videos_are_counted(tmp_path: Path):
     as20k(tmp_path)
     run = CliRunner().invoke(main, ["check", "as20k", "--data", str(tmp_path)])
     assert "1 clips are left out" in run.output
     assert "report the counts with a result" in run.output
 
 
-def test_a_whole_copy_passes_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_complete_copy_passes_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rows = fsdd(tmp_path)
     small = replace(BENCHMARKS["fsdd"], counts={TRAIN: 4, TEST: 4}, classes=2)
     monkeypatch.setitem(BENCHMARKS, "fsdd", small)  # pyright: ignore[reportArgumentType]
@@ -319,14 +319,14 @@ def test_a_whole_copy_passes_the_check(tmp_path: Path, monkeypatch: pytest.Monke
     assert "OK: complete, as published" in run.output
 
 
-def test_the_wrong_folder_is_told_what_was_looked_for_and_what_is_there(tmp_path: Path):
-    write(tmp_path / "holiday.txt", ["sun"])
+def test_error_for_wrong_folder_names_the_searched_and_the_existing_files(tmp_path: Path):
+    write_lines(tmp_path / "holiday.txt", ["sun"])
     with pytest.raises(ValueError, match=r"searched for meta/esc50.csv in it and in ESC-50-master.* holiday.txt"):
         read_benchmark("esc50", tmp_path)
 
 
-def test_the_table_of_tasks_names_every_benchmark_with_its_licence():
-    said = CliRunner().invoke(main, ["tasks"]).output
+def test_table_of_tasks_has_every_benchmark_with_its_licence():
+    text = CliRunner().invoke(main, ["tasks"]).output
     for name, benchmark in BENCHMARKS.items():
-        assert f"{name}: {benchmark.measures}" in said
-        assert benchmark.licence in said
+        assert f"{name}: {benchmark.measures}" in text
+        assert benchmark.licence in text

@@ -1,4 +1,4 @@
-"""Any folder of audio with a metadata.csv is a task, and one that cannot be trusted is refused with the reason."""
+"""Tasks from folders with a metadata.csv, and the errors for invalid ones."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ def rows_of(folder: Path) -> list[list[str]]:
     return [line.split(",") for line in lines[1:]]
 
 
-def test_every_clip_is_what_its_file_says_to_sixteen_bits(tones):
+def test_clips_equal_their_files_to_16_bits(tones):
     task = folder_task(source(tones))()
     assert task.name == "folder:tones"
     assert len(task.recordings) == len(task.labels) == 12
@@ -38,7 +38,7 @@ def test_every_clip_is_what_its_file_says_to_sixteen_bits(tones):
         assert task.labels[index] == label
 
 
-def test_each_fold_is_tested_once_by_what_the_others_taught(tones):
+def test_each_fold_is_tested_once_with_the_others_as_training_part(tones):
     splits = folder_task(source(tones))().splits
     assert [split.name for split in splits] == ["0", "1", "2"]
     for split in splits:
@@ -52,7 +52,7 @@ def test_fold_10_comes_after_fold_9():
 
 
 @pytest.mark.parametrize("names", [("Train", "Val", "Test"), ("training", "validation", "testing")])
-def test_usual_names_of_parts_are_a_split_and_not_folds(names, tones, write_metadata):
+def test_usual_names_of_parts_are_read_as_a_split(names, tones, write_metadata):
     parts = [names[0]] * 6 + [names[1]] * 2 + [names[2]] * 4
     rows = [(file, label, part) for (file, label, _), part in zip(rows_of(tones), parts, strict=True)]
     write_metadata(tones, rows, ("filename", "label", "split"))
@@ -60,7 +60,7 @@ def test_usual_names_of_parts_are_a_split_and_not_folds(names, tones, write_meta
     assert [len(split.train), len(split.valid), len(split.test)] == [6, 2, 4]
 
 
-def test_an_official_split_learns_from_train_alone_and_leaves_out_the_rest(tones, write_metadata):
+def test_official_split_trains_only_on_its_train_part(tones, write_metadata):
     parts = ["train"] * 6 + ["valid"] * 2 + ["test"] * 4
     rows = [(file, label, part) for (file, label, _), part in zip(rows_of(tones), parts, strict=True)]
     write_metadata(tones, rows, ("filename", "label", "split"))
@@ -70,15 +70,15 @@ def test_an_official_split_learns_from_train_alone_and_leaves_out_the_rest(tones
     assert split.test.tolist() == [8, 9, 10, 11]
 
 
-def test_a_folder_named_like_a_benchmark_is_not_that_benchmark(tones, tmp_path):
-    """Its results have another name, and fine-tuning uses the recipe of any other task."""
+def test_folder_named_like_a_benchmark_is_not_that_benchmark(tones, tmp_path):
+    """Its results have another name, and fine-tuning uses the default recipe."""
     task = folder_task(source(tones.rename(tmp_path / "esc50")))()
     assert task.name == "folder:esc50"
     assert task.benchmark == ""
     assert PROTOCOLS["finetune"].settings(task.benchmark) == M2D[""] != M2D["esc50"]
 
 
-def test_columns_are_named_by_options_and_rows_without_a_value_are_left_out(tones, write_metadata):
+def test_options_select_columns_and_rows_without_a_value_are_left_out(tones, write_metadata):
     speeds = ["slow", "slow", "fast", "fast", "", "fast"] * 2
     halves = ["1"] * 5 + [""] + ["2"] * 6
     rows = [(*row, *more) for row, *more in zip(rows_of(tones), speeds, halves, strict=True)]
@@ -89,7 +89,7 @@ def test_columns_are_named_by_options_and_rows_without_a_value_are_left_out(tone
     assert task.unassigned == 3
 
 
-def test_a_label_that_a_fold_tests_and_no_other_teaches_is_named(tones, write_metadata):
+def test_error_for_label_without_training_clips_names_it(tones, write_metadata):
     rows = [(file, "hum" if fold == "1" else label, fold) for file, label, fold in rows_of(tones)]
     write_metadata(tones, rows)
     with pytest.raises(ValueError, match="split 1 has test labels without training clips: hum"):
@@ -103,7 +103,7 @@ def test_unreadable_files_are_counted_and_named(tones):
         folder_task(source(tones))()
 
 
-def test_unreadable_files_are_left_out_by_request_and_remembered(tones, capsys):
+def test_unreadable_files_are_left_out_on_request_and_recorded(tones, capsys):
     (tones / "3.wav").write_bytes(b"noise")
     task = folder_task(source(tones, skip_unreadable=True))()
     assert [(each.path, each.reason[:17]) for each in task.unreadable] == [(tones / "3.wav", "cannot be decoded")]
@@ -112,21 +112,21 @@ def test_unreadable_files_are_left_out_by_request_and_remembered(tones, capsys):
     assert "left out" in capsys.readouterr().err
 
 
-def test_a_label_that_loses_its_clips_to_damage_is_refused(tones):
+def test_label_without_enough_readable_clips_is_rejected(tones):
     for index in (1, 3, 5, 7, 9):
         (tones / f"{index}.wav").write_bytes(b"noise")
     with pytest.raises(ValueError, match="labels with one clip: low"):
         folder_task(source(tones, skip_unreadable=True))()
 
 
-def test_a_folder_without_a_readable_file_is_refused(tones):
+def test_folder_without_a_readable_file_is_rejected(tones):
     for file in tones.glob("*.wav"):
         file.write_bytes(b"noise")
     with pytest.raises(ValueError, match=r"none of 12 files is readable; the first error: .*0\.wav"):
         folder_task(source(tones, skip_unreadable=True))()
 
 
-def test_a_folder_without_metadata_is_refused_with_what_it_holds(tmp_path):
+def test_error_for_missing_metadata_lists_the_folder(tmp_path):
     (tmp_path / "ESC-50-master").mkdir()
     with pytest.raises(ValueError, match=r"no metadata\.csv .*It contains 1 entries: ESC-50-master"):
         folder_task(source(tmp_path))()
@@ -134,7 +134,7 @@ def test_a_folder_without_metadata_is_refused_with_what_it_holds(tmp_path):
         folder_task(source(tmp_path / "absent"))()
 
 
-def test_a_missing_column_is_named_beside_those_that_exist(tones):
+def test_error_for_missing_column_lists_the_existing_ones(tones):
     with pytest.raises(ValueError, match="no column speaker; it has filename, label, fold"):
         folder_task(source(tones, label="speaker"))()
 
@@ -168,7 +168,7 @@ def edited(rows: list[list[str]], edit: str) -> list[list[str]]:
         ("nothing", "has no row with a label and a fold"),
     ],
 )
-def test_metadata_that_cannot_be_a_task_is_refused_before_decoding(tones, write_metadata, edit, reason):
+def test_invalid_metadata_is_rejected_before_decoding(tones, write_metadata, edit, reason):
     write_metadata(tones, edited(rows_of(tones), edit))
     for file in tones.glob("*.wav"):
         file.unlink()
@@ -180,11 +180,11 @@ REAL = Path(os.environ.get("SYNPAT_AUDIO", "no-audio"))
 """Recorded sounds that are not part of the project: see CONTRIBUTING.md."""
 
 
-on_recorded_sound = pytest.mark.skipif(not REAL.is_dir(), reason="SYNPAT_AUDIO names no folder with recorded sounds")
+on_recorded_sound = pytest.mark.skipif(not REAL.is_dir(), reason="SYNPAT_AUDIO is not a folder with recorded sounds")
 
 
 @on_recorded_sound
-def test_the_recorded_sets_are_read_as_their_readme_says(tmp_path):
+def test_recorded_esc10_has_its_documented_size(tmp_path):
     task = folder_task(Source(data=REAL / "esc10", cache=tmp_path))()
     assert len(task.recordings) == 400
     assert len(set(task.labels)) == 10
@@ -194,19 +194,19 @@ def test_the_recorded_sets_are_read_as_their_readme_says(tmp_path):
 @on_recorded_sound
 @pytest.mark.parametrize(
     ("name", "split", "expected"),
-    [("esc10", None, 0.802), ("fsdd", "speaker_fold", 0.551)],  # the first measured by others, with code of their own
+    [("esc10", None, 0.802), ("fsdd", "speaker_fold", 0.551)],  # the first figure was measured with other code
 )
-def test_statistics_of_log_mels_tell_recorded_sounds_apart_as_well_as_measured_before(name, split, expected, tmp_path):
+def test_accuracy_of_log_mel_statistics_on_recorded_sounds_is_unchanged(name, split, expected, tmp_path):
     task = folder_task(Source(data=REAL / name, split=split, cache=tmp_path))()
     front_end = FRONT_ENDS[80]
     statistics = statistics_embedder(front_end)
     normalisation = measure_normalisation(task.recordings, task.training_clips, front_end, device="cpu", what="")
     context = EmbeddingContext(front_end=front_end, normalisation=normalisation, unit=task.unit, device="cpu")
     embedded = embed(task.recordings, [statistics], context, [np.array([clip]) for clip in range(len(task.files))], "")
-    features = np.concatenate([found for (found,) in embedded])
+    features = np.concatenate([features_of_clip for (features_of_clip,) in embedded])
     contestant = Contestant(name="statistics", embedder=statistics, encoder=None)
     probe = PROTOCOLS["logistic"]
     assert isinstance(probe, ProbeProtocol)
     trials = probe_trials(task, [contestant], context, probe, lambda *_: [features])
-    figures = score(task, trials, [each.scores() for each in trials])["statistics"]
-    assert figures.value == pytest.approx(expected, abs=0.005)
+    result = score(task, trials, [each.scores() for each in trials])["statistics"]
+    assert result.value == pytest.approx(expected, abs=0.005)

@@ -1,4 +1,4 @@
-"""Audio is decoded once, and a killed run has not decoded in vain."""
+"""Audio is decoded once. A killed decoding is resumed."""
 
 import os
 import threading
@@ -18,12 +18,12 @@ NAMES = [f"{index}.wav" for index in range(11)]
 
 
 class Killed(Exception):
-    """Stands for the end of the process."""
+    """Exception that simulates the end of the process."""
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Eleven clips of several lengths, the fifth of them no audio."""
+    """Write eleven clips of different lengths. The fifth is not audio."""
     (tmp_path / "data").mkdir()
     for index, name in enumerate(NAMES):
         samples = np.random.default_rng(index).uniform(-0.9, 0.9, 1000 + 100 * index)
@@ -33,8 +33,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is decoded, file by file; two of them between entries in the journal."""
+def decoded_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list of files decoded so far. The journal is written after every two files."""
     names: list[str] = []
 
     def counting(path: Path) -> np.ndarray:
@@ -47,79 +47,79 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def decoded(folder: Path, cache: str = "cache") -> Recordings:
-    found, unreadable = decode(folder, NAMES, folder.parent / cache, "test")
+    decoded_clips, unreadable = decode(folder, NAMES, folder.parent / cache, "test")
     assert list(unreadable) == [4]
-    return found
+    return decoded_clips
 
 
-def assert_same(ours: Recordings, theirs: Recordings) -> None:
-    assert ours.digest == theirs.digest
-    assert len(ours) == len(theirs) == 10
+def assert_same(first: Recordings, second: Recordings) -> None:
+    assert first.digest == second.digest
+    assert len(first) == len(second) == 10
     for index in range(10):
-        np.testing.assert_array_equal(ours.waveform(index), theirs.waveform(index))
+        np.testing.assert_array_equal(first.waveform(index), second.waveform(index))
 
 
-def test_a_second_run_decodes_nothing(folder, read):
+def test_second_run_decodes_no_file(folder, decoded_names):
     first = decoded(folder)
-    assert sorted(read) == sorted(NAMES)
-    read.clear()
+    assert sorted(decoded_names) == sorted(NAMES)
+    decoded_names.clear()
     assert_same(decoded(folder), first)
-    assert read == []
+    assert decoded_names == []
 
 
-def test_a_killed_run_is_gone_on_with(folder, read, monkeypatch):
-    straight = decoded(folder, "straight")
-    read.clear()
+def test_killed_decoding_resumes_after_the_last_entry(folder, decoded_names, monkeypatch):
+    uninterrupted = decoded(folder, "uninterrupted")
+    decoded_names.clear()
     counting = recordings.read_audio  # pyright: ignore[reportPrivateImportUsage]
 
-    def dying(path: Path) -> np.ndarray:
+    def failing(path: Path) -> np.ndarray:
         if path.name == NAMES[7]:
             raise Killed
         return counting(path)
 
-    monkeypatch.setattr(recordings, "read_audio", dying)
+    monkeypatch.setattr(recordings, "read_audio", failing)
     with pytest.raises(Killed):
         decoded(folder)
     monkeypatch.setattr(recordings, "read_audio", counting)
-    read.clear()
-    assert_same(decoded(folder), straight)
-    assert sorted(read) == sorted(NAMES[6:])
+    decoded_names.clear()
+    assert_same(decoded(folder), uninterrupted)
+    assert sorted(decoded_names) == sorted(NAMES[6:])
 
 
-def test_what_a_kill_left_half_written_is_dropped(folder, read):
-    straight = decoded(folder)
+def test_incomplete_entries_of_a_killed_run_are_dropped(folder, decoded_names):
+    uninterrupted = decoded(folder)
     (kept,) = (folder.parent / "cache" / "audio").iterdir()
     lines = (kept / "clips.jsonl").read_bytes().splitlines(keepends=True)
     (kept / "clips.jsonl").write_bytes(b"".join(lines[:5]) + lines[5][:2])
     with (kept / "samples.int16").open("ab") as samples:
-        samples.write(b"torn")
-    assert_same(decoded(folder), straight)
+        samples.write(b"partial")
+    assert_same(decoded(folder), uninterrupted)
 
 
-def test_other_files_under_the_same_names_are_decoded_anew(folder, read):
+def test_changed_files_are_decoded_again(folder, decoded_names):
     decoded(folder)
-    read.clear()
+    decoded_names.clear()
     soundfile.write(folder / NAMES[0], np.random.default_rng(99).uniform(-0.9, 0.9, 1000), 16_000)
     os.utime(folder / NAMES[0], ns=(1, 1))
-    found = decoded(folder)
-    np.testing.assert_allclose(found.waveform(0), read_audio(folder / NAMES[0]), rtol=0, atol=0.6 / 2**15)
-    assert sorted(read) == sorted(NAMES)
+    decoded_clips = decoded(folder)
+    np.testing.assert_allclose(decoded_clips.waveform(0), read_audio(folder / NAMES[0]), rtol=0, atol=0.6 / 2**15)
+    assert sorted(decoded_names) == sorted(NAMES)
 
 
-def test_louder_than_full_scale_is_clipped_and_not_wrapped(tmp_path):
+def test_samples_above_full_scale_are_clipped(tmp_path):
     soundfile.write(tmp_path / "loud.wav", np.array([0.5, 1.5, -1.5] * 100), 16_000, subtype="FLOAT")
-    found, _ = decode(tmp_path, ["loud.wav"], tmp_path / "cache", "test")
-    np.testing.assert_allclose(found.waveform(0)[:3], [0.5, 1, -1], atol=1e-4)
+    decoded_clips, _ = decode(tmp_path, ["loud.wav"], tmp_path / "cache", "test")
+    np.testing.assert_allclose(decoded_clips.waveform(0)[:3], [0.5, 1, -1], atol=1e-4)
 
 
-def test_a_process_waits_for_another_that_writes_the_same(tmp_path, capsys):
+def test_process_waits_for_another_that_writes_to_the_folder(tmp_path, capsys):
     order = []
 
-    def second() -> None:
+    def wait_for_lock() -> None:
         with exclusive_lock(tmp_path):
             order.append("second")
 
-    thread = threading.Thread(target=second)
+    thread = threading.Thread(target=wait_for_lock)
     with exclusive_lock(tmp_path):
         thread.start()
         time.sleep(0.2)

@@ -22,23 +22,23 @@ LOUDNESS = 10
 """Both parameters of the beta distribution of `change_loudness`: a standard deviation of 11 %."""
 
 
-def change_loudness(waveforms: Tensor, dice: np.random.Generator) -> Tensor:
+def change_loudness(waveforms: Tensor, rng: np.random.Generator) -> Tensor:
     """Multiply each waveform of [B, S] by a random factor between 0.5 and 1.5 (Huang et al., "Masked Autoencoders
     that Listen", 2022)."""
-    return waveforms * _column(0.5 + dice.beta(LOUDNESS, LOUDNESS, len(waveforms)), waveforms)
+    return waveforms * _column(0.5 + rng.beta(LOUDNESS, LOUDNESS, len(waveforms)), waveforms)
 
 
-def add_noise(waveforms: Tensor, lengths: np.ndarray, decibels: float, dice: np.random.Generator) -> Tensor:
+def add_noise(waveforms: Tensor, lengths: np.ndarray, decibels: float, rng: np.random.Generator) -> Tensor:
     """Add white noise to waveforms [B, S], by `decibels` below the power of each. lengths: number of samples, int
     [B]."""
-    generator = torch.Generator(waveforms.device).manual_seed(int(dice.integers(2**62)))
+    generator = torch.Generator(waveforms.device).manual_seed(int(rng.integers(2**62)))
     noise = torch.randn(waveforms.shape, generator=generator, device=waveforms.device)
     power = waveforms.square().sum(dim=1, keepdim=True) / _column(lengths, waveforms)
     return waveforms + noise * power.sqrt() * 10 ** (-decibels / 20)
 
 
 def mixup(
-    waveforms: Tensor, targets: Tensor, share: float, alpha: float, dice: np.random.Generator
+    waveforms: Tensor, targets: Tensor, share: float, alpha: float, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, np.ndarray]:
     """Mix a share of the waveforms [B, S] and their targets [B, C] with others; also return the partner of each, int
     [B].
@@ -47,47 +47,47 @@ def mixup(
     targets. A clip that is not mixed is its own partner and does not change.
     """
     clips = np.arange(len(waveforms))
-    partners = np.where(dice.random(len(clips)) < share, dice.permutation(clips), clips)
-    weights = _column(dice.beta(alpha, alpha, len(clips)), waveforms)
+    partners = np.where(rng.random(len(clips)) < share, rng.permutation(clips), clips)
+    weights = _column(rng.beta(alpha, alpha, len(clips)), waveforms)
     chosen = to_device(partners, waveforms.device)
     return waveforms[chosen].lerp(waveforms, weights), targets[chosen].lerp(targets, weights), partners
 
 
-def spec_augment(log_mels: Tensor, bands: int, frames: int, shared: bool, dice: np.random.Generator) -> Tensor:
+def spec_augment(log_mels: Tensor, bands: int, frames: int, shared: bool, rng: np.random.Generator) -> Tensor:
     """Set one stripe of adjacent bands and one of adjacent frames of normalised log-mels [B, F, T] to zero, their mean.
 
     The stripes are narrower than `bands` and `frames`. shared: all clips have the same stripes. Without time warping
     (Park et al., "SpecAugment: A Simple Data Augmentation Method for Automatic Speech Recognition", 2019).
     """
     masks = 1 if shared else len(log_mels)
-    hidden = _stripes(masks, log_mels.shape[1], bands, log_mels.device, dice)[:, :, None]
-    hidden = hidden | _stripes(masks, log_mels.shape[2], frames, log_mels.device, dice)[:, None]
+    hidden = _stripes(masks, log_mels.shape[1], bands, log_mels.device, rng)[:, :, None]
+    hidden = hidden | _stripes(masks, log_mels.shape[2], frames, log_mels.device, rng)[:, None]
     return log_mels.masked_fill(hidden, 0)
 
 
-def _stripes(masks: int, length: int, widest: int, device: torch.device, dice: np.random.Generator) -> Tensor:
+def _stripes(masks: int, length: int, widest: int, device: torch.device, rng: np.random.Generator) -> Tensor:
     """Return bool [masks, length], each with one stripe of length 0 to widest - 1."""
-    widths = np.minimum(dice.integers(max(widest, 1), size=masks), length - 1)
-    starts = dice.integers(length - widths)
-    first, behind = to_device(np.stack([starts, starts + widths])[:, :, None], device)
-    place = torch.arange(length, device=device)
-    return (place >= first) & (place < behind)
+    widths = np.minimum(rng.integers(max(widest, 1), size=masks), length - 1)
+    starts = rng.integers(length - widths)
+    first, end = to_device(np.stack([starts, starts + widths])[:, :, None], device)
+    positions = torch.arange(length, device=device)
+    return (positions >= first) & (positions < end)
 
 
-def random_resize_crop(log_mels: Tensor, dice: np.random.Generator) -> Tensor:
+def random_resize_crop(log_mels: Tensor, rng: np.random.Generator) -> Tensor:
     """Crop a part of each normalised log-mel [B, F, T] and resize it to the full size by bicubic interpolation.
 
     The part may extend beyond the first and the last frame, with zeros there (Niizumi et al., "BYOL for Audio:
     Self-Supervised Learning for General-Purpose Audio Representation", 2021).
     """
     clips, bands, frames = log_mels.shape
-    ground = int(CANVAS * frames)
+    canvas = int(CANVAS * frames)
     heights, widths = (
-        np.clip((length * dice.uniform(SMALLEST, LARGEST, clips)).astype(int), 1, most)
-        for length, most in ((bands, bands), (frames, ground))
+        np.clip((length * rng.uniform(SMALLEST, LARGEST, clips)).astype(int), 1, most)
+        for length, most in ((bands, bands), (frames, canvas))
     )
-    tops = dice.integers(bands - heights + 1)
-    lefts = dice.integers(ground - widths + 1) - (ground - frames) // 2
+    tops = rng.integers(bands - heights + 1)
+    lefts = rng.integers(canvas - widths + 1) - (canvas - frames) // 2
     return stretch(log_mels, tops, heights, lefts, widths)
 
 
@@ -109,7 +109,7 @@ def stretch(log_mels: Tensor, tops: np.ndarray, heights: np.ndarray, lefts: np.n
 
 
 def kept_patches(
-    clips: int, rows: int, columns: int, share: float, of: Literal["patches", "axis"], dice: np.random.Generator
+    clips: int, rows: int, columns: int, share: float, of: Literal["patches", "axis"], rng: np.random.Generator
 ) -> np.ndarray:
     """Return the indices of the patches that a training step uses, row by row: int64 [clips, K], with the same K for
     all clips.
@@ -120,11 +120,11 @@ def kept_patches(
     if of == "axis":
         kept_rows, kept_columns = (max(int(length * (1 - share)), 1) for length in (rows, columns))
     else:
-        kept_rows = rows - int(dice.integers(min(int(share * rows), rows - 1) + 1))
+        kept_rows = rows - int(rng.integers(min(int(share * rows), rows - 1) + 1))
         kept_columns = max(round((1 - share) * rows * columns / kept_rows), 1)
 
     def chosen(length: int, kept: int) -> np.ndarray:
-        return np.sort(dice.random((clips, length)).argsort(axis=1)[:, :kept], axis=1)
+        return np.sort(rng.random((clips, length)).argsort(axis=1)[:, :kept], axis=1)
 
     patches = chosen(rows, kept_rows)[:, :, None] * columns + chosen(columns, kept_columns)[:, None]
     return patches.reshape(clips, -1)

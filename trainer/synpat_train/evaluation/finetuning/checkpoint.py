@@ -73,7 +73,7 @@ def identity(
     return {
         "task": task.name,
         "split": split.name,
-        "clips": task.whole.digest,
+        "clips": task.full_recordings.digest,
         "unit": task.unit,
         "targets": digest_of("", split.train, task.targets),
         "encoder": encoder.digest,

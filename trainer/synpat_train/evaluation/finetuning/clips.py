@@ -39,9 +39,9 @@ class FineTuningContext:
         """Number of updates in an epoch."""
         return -(-len(self.split.train) // self.recipe.batch_size)
 
-    def dice(self, *place: int) -> np.random.Generator:
+    def rng(self, *position: int) -> np.random.Generator:
         """Return the random generator of a position in the training: an epoch; or epoch, step and purpose."""
-        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=place))
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=position))
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,17 @@ class Batch:
     """float32 [B, C], on the device."""
 
 
-def training_batch(context: FineTuningContext, place: tuple[int, int]) -> Batch:
+def training_batch(context: FineTuningContext, position: tuple[int, int]) -> Batch:
     """Return the clips of a step, each cropped at random and, if the recipe requires it, rolled within its crop."""
-    epoch, step = place
-    order = context.dice(epoch).permutation(context.split.train)
+    epoch, step = position
+    order = context.rng(epoch).permutation(context.split.train)
     # Batch sizes differ by at most one clip, so that no batch is too small for a variance.
     clips = np.array_split(order, context.steps)[step]
-    dice, whole = context.dice(epoch, step, 0), context.task.whole
-    offsets = dice.integers(np.maximum(whole.lengths[clips] - context.unit, 0) + 1)
-    waveforms, lengths = gather(whole, clips, offsets, context.unit)
+    rng, recordings = context.rng(epoch, step, 0), context.task.full_recordings
+    offsets = rng.integers(np.maximum(recordings.lengths[clips] - context.unit, 0) + 1)
+    waveforms, lengths = gather(recordings, clips, offsets, context.unit)
     if context.recipe.roll:
-        for waveform, length, shift in zip(waveforms, lengths, dice.integers(lengths), strict=True):
+        for waveform, length, shift in zip(waveforms, lengths, rng.integers(lengths), strict=True):
             waveform[:length] = np.roll(waveform[:length], shift)
     targets = context.task.targets[clips]
     if not context.task.multi_label:
@@ -74,7 +74,7 @@ def training_batch(context: FineTuningContext, place: tuple[int, int]) -> Batch:
     return Batch(to_device(waveforms, context.device), lengths, to_device(targets, context.device).float())
 
 
-def tested_log_mels(context: FineTuningContext) -> Iterator[Tensor]:
+def log_mels_of_test_clips(context: FineTuningContext) -> Iterator[Tensor]:
     """Yield the test clips in order, cropped at their start, as normalised log-mels [B, F, T]."""
     clips = context.split.test
     for start in range(0, len(clips), context.recipe.batch_size):
@@ -93,20 +93,20 @@ def gather(recordings: Recordings, clips: np.ndarray, offsets: np.ndarray, unit:
     return waveforms, lengths
 
 
-def augmented(batch: Batch, context: FineTuningContext, dice: np.random.Generator) -> tuple[Tensor, Tensor]:
+def augmented(batch: Batch, context: FineTuningContext, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Return normalised log-mels [B, F, T] and targets [B, C], augmented as the recipe requires."""
     recipe, lengths, targets = context.recipe, batch.lengths, batch.targets
     waveforms = batch.waveforms.float() / FULL_SCALE
     if recipe.roll:
-        waveforms = change_loudness(waveforms, dice)
+        waveforms = change_loudness(waveforms, rng)
     if recipe.noise is not None:
-        waveforms = add_noise(waveforms, lengths, recipe.noise, dice)
+        waveforms = add_noise(waveforms, lengths, recipe.noise, rng)
     if recipe.mixup:
-        waveforms, targets, partners = mixup(waveforms, targets, recipe.mixup, recipe.mixup_alpha, dice)
+        waveforms, targets, partners = mixup(waveforms, targets, recipe.mixup, recipe.mixup_alpha, rng)
         lengths = np.maximum(lengths, lengths[partners])
     log_mels = normalised(waveforms, lengths, context)
-    log_mels = spec_augment(log_mels, recipe.frequency_mask, recipe.time_mask, recipe.mask_shared, dice)
-    return random_resize_crop(log_mels, dice) if recipe.resize_crop else log_mels, targets
+    log_mels = spec_augment(log_mels, recipe.frequency_mask, recipe.time_mask, recipe.mask_shared, rng)
+    return random_resize_crop(log_mels, rng) if recipe.resize_crop else log_mels, targets
 
 
 def normalised(waveforms: Tensor, lengths: np.ndarray, context: FineTuningContext) -> Tensor:
@@ -116,5 +116,5 @@ def normalised(waveforms: Tensor, lengths: np.ndarray, context: FineTuningContex
     """
     log_mels = (context.front_end.spectrogram(waveforms) - context.normalisation.mean) / context.normalisation.std
     frames = np.array([context.front_end.frames(length) for length in lengths.tolist()])
-    behind = torch.arange(log_mels.shape[2], device=context.device) >= to_device(frames[:, None], context.device)
-    return log_mels.masked_fill(behind[:, None], 0)
+    padding = torch.arange(log_mels.shape[2], device=context.device) >= to_device(frames[:, None], context.device)
+    return log_mels.masked_fill(padding[:, None], 0)

@@ -33,7 +33,7 @@ from synpat_train.schedule import learning_rate
 from .augmentation import kept_patches
 from .checkpoint import FineTuningCheckpoint, identity
 from .classifier import make_classifier, patch_grid, scores
-from .clips import Batch, FineTuningContext, augmented, tested_log_mels, training_batch
+from .clips import Batch, FineTuningContext, augmented, log_mels_of_test_clips, training_batch
 from .recipes import FineTuning
 
 OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
@@ -70,7 +70,7 @@ def finetune(
     InputError if training diverges.
     """
     front_end = FRONT_ENDS[encoder.height]
-    unit = task.unit or min(int(task.whole.lengths[split.train].max()), LONGEST)
+    unit = task.unit or min(int(task.full_recordings.lengths[split.train].max()), LONGEST)
     context = FineTuningContext(
         task=task,
         split=split,
@@ -86,31 +86,31 @@ def finetune(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         model = make_classifier(encoder, len(task.classes), steps, recipe, seed).to(device)
         train(model, context, saved)
-    found = predict_test_clips(model, context)
-    if not np.isfinite(found).all():
+    logits = predict_test_clips(model, context)
+    if not np.isfinite(logits).all():
         raise InputError(_diverged("the scores are not finite", recipe.learning_rate))
     checkpoint.unlink(missing_ok=True)
-    return found
+    return logits
 
 
 def train(model: VisionTransformer, context: FineTuningContext, checkpoint: FineTuningCheckpoint) -> None:
     """Train for the remaining epochs."""
     recipe = context.recipe
     optimizer = OPTIMIZERS[recipe.optimizer](layers(model, recipe), lr=recipe.learning_rate)
-    places = [
+    positions = [
         (epoch, step)
         for epoch in range(checkpoint.load(model, optimizer), recipe.epochs)
         for step in range(context.steps)
     ]
-    batches = prefetch(partial(training_batch, context), places, BATCHES_AHEAD)
+    batches = prefetch(partial(training_batch, context), positions, BATCHES_AHEAD)
     what = f"{context.task.name} {context.split.name}: fine-tune"
     losses = []
     model.train()
-    for (epoch, step), batch in track(zip(places, batches, strict=True), len(places), what):
+    for (epoch, step), batch in track(zip(positions, batches, strict=True), len(positions), what):
         rate = learning_rate_at(epoch * context.steps + step, context.steps, recipe)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
-        losses.append(update(model, optimizer, batch, context, context.dice(epoch, step, 1)))
+        losses.append(update(model, optimizer, batch, context, context.rng(epoch, step, 1)))
         if step == context.steps - 1:
             # Once per epoch, because it waits for the device.
             _require_finite(torch.stack(losses), epoch, context)
@@ -119,23 +119,23 @@ def train(model: VisionTransformer, context: FineTuningContext, checkpoint: Fine
 
 
 def update(
-    model: VisionTransformer, optimizer: Optimizer, batch: Batch, context: FineTuningContext, dice: np.random.Generator
+    model: VisionTransformer, optimizer: Optimizer, batch: Batch, context: FineTuningContext, rng: np.random.Generator
 ) -> Tensor:
     """Take one step; return the loss before it, on the device."""
-    log_mels, targets = augmented(batch, context, dice)
+    log_mels, targets = augmented(batch, context, rng)
     recipe, kept = context.recipe, None
     if recipe.patch_drop:
         rows, columns = patch_grid(model, log_mels)
-        patches = kept_patches(len(log_mels), rows, columns, recipe.patch_drop, recipe.patch_drop_of, dice)
+        patches = kept_patches(len(log_mels), rows, columns, recipe.patch_drop, recipe.patch_drop_of, rng)
         kept = to_device(patches, context.device)
-    torch.manual_seed(int(dice.integers(2**62)))  # for the drop path
+    torch.manual_seed(int(rng.integers(2**62)))  # for the drop path
     with precision(context):
         logits = scores(model, log_mels, kept, recipe.pooling)
-    found = loss(logits, targets, recipe, context.task.multi_label)
+    batch_loss = loss(logits, targets, recipe, context.task.multi_label)
     optimizer.zero_grad()
-    found.backward()
+    batch_loss.backward()
     optimizer.step()
-    return found.detach()
+    return batch_loss.detach()
 
 
 def precision(context: FineTuningContext) -> torch.autocast | nullcontext:
@@ -175,15 +175,15 @@ def predict_test_clips(model: VisionTransformer, context: FineTuningContext) -> 
     """Return the logits of the test clips, float32 [tested, C]."""
     model.eval()
     with torch.inference_mode(), precision(context):
-        parts = [scores(model, log_mels, None, context.recipe.pooling) for log_mels in tested_log_mels(context)]
+        parts = [scores(model, log_mels, None, context.recipe.pooling) for log_mels in log_mels_of_test_clips(context)]
     return torch.cat(parts).cpu().numpy()
 
 
 def _require_finite(losses: Tensor, epoch: int, context: FineTuningContext) -> None:
     """Raise InputError for an epoch with a NaN or infinite loss, naming the first step."""
-    wrong = (~losses.isfinite()).nonzero()
-    if len(wrong):
-        step = int(wrong[0])
+    invalid = (~losses.isfinite()).nonzero()
+    if len(invalid):
+        step = int(invalid[0])
         rate = learning_rate_at(epoch * context.steps + step, context.steps, context.recipe)
         raise InputError(_diverged(f"epoch {epoch + 1}, step {step + 1}: the loss is {losses[step].item()}", rate))
 

@@ -43,7 +43,7 @@ class Normalisation:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingContext:
-    """How clips become inputs of the embedders."""
+    """Conversion of clips to inputs of the embedders."""
 
     front_end: FrontEnd
     normalisation: Normalisation
@@ -90,12 +90,12 @@ def embed(
     with torch.inference_mode():
         for groups in track(loaded, clips, what, size=lambda groups: sum(len(waveforms) for _, waveforms in groups)):
             spectrograms: dict[int, Tensor] = {}
-            for places, waveforms in groups:
+            for positions, waveforms in groups:
                 images = front_end.spectrogram(torch.from_numpy(waveforms).to(context.device, non_blocking=True))
                 images = (images - normalisation.mean) / normalisation.std
                 images = functional.pad(images, (0, max(minimum - images.shape[2], 0)))
-                spectrograms |= dict(zip(places.tolist(), images, strict=True))
-            in_order = [spectrograms[place] for place in range(len(spectrograms))]
+                spectrograms |= dict(zip(positions.tolist(), images, strict=True))
+            in_order = [spectrograms[position] for position in range(len(spectrograms))]
             yield [embedder.embed(in_order).float().cpu().numpy() for embedder in embedders]
 
 
@@ -106,7 +106,7 @@ def _load(recordings: Recordings, batch: np.ndarray) -> list[tuple[np.ndarray, n
     """
     lengths = recordings.lengths[batch]
     groups = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
-    return [(places, np.stack([recordings.waveform(clip) for clip in batch[places]])) for places in groups]
+    return [(positions, np.stack([recordings.waveform(clip) for clip in batch[positions]])) for positions in groups]
 
 
 def batches_of_equal_steps(

@@ -19,7 +19,7 @@ from .embedding import Embedder, EmbeddingContext, batches_of_equal_steps, embed
 
 VERSION = 1
 """Increased when the embedding of the same clip by the same encoder changes."""
-SECONDS_BETWEEN_NOTES = 20.0
+SECONDS_BETWEEN_SAVES = 20.0
 
 
 def embeddings(
@@ -51,12 +51,12 @@ def embeddings(
     files = [folder / f"{_key([embedder.digest])}.npy" for embedder in embedders]
     if not all(file.exists() for file in files):
         with exclusive_lock(folder):
-            wanted = {file: embedder for file, embedder in zip(files, embedders, strict=True) if not file.exists()}
+            missing = {file: embedder for file, embedder in zip(files, embedders, strict=True) if not file.exists()}
             batches = batches_of_equal_steps(recordings, encoder, context, batch_size)
             plan = _key([batch.tolist() for batch in batches])
-            unfinished = [_begin(file, (len(recordings), each.features), plan) for file, each in wanted.items()]
+            unfinished = [_begin(file, (len(recordings), each.features), plan) for file, each in missing.items()]
             rest = batches[min(each.done for each in unfinished) :]
-            computed = embed(recordings, list(wanted.values()), context, rest, what)
+            computed = embed(recordings, list(missing.values()), context, rest, what)
             _fill(unfinished, zip(rest, computed, strict=True), done=len(batches) - len(rest))
     return [np.load(file, mmap_mode="r") for file in files]
 
@@ -72,7 +72,7 @@ class _PartialEmbeddings:
     done: int
     """Number of finished batches."""
 
-    def note(self, done: int) -> None:
+    def save_progress(self, done: int) -> None:
         """Store the number of finished batches."""
         self.values.flush()
         write_atomically(_progress(self.file), json.dumps({"plan": self.plan, "done": done}).encode())
@@ -87,8 +87,8 @@ class _PartialEmbeddings:
 def _begin(file: Path, shape: tuple[int, int], plan: str) -> _PartialEmbeddings:
     """Create a file, or continue that of an interrupted computation with the same batches."""
     partial, progress = _partial(file), _progress(file)
-    if partial.exists() and progress.exists() and (noted := json.loads(progress.read_bytes()))["plan"] == plan:
-        return _PartialEmbeddings(file, np.lib.format.open_memmap(partial, "r+"), plan, noted["done"])
+    if partial.exists() and progress.exists() and (saved := json.loads(progress.read_bytes()))["plan"] == plan:
+        return _PartialEmbeddings(file, np.lib.format.open_memmap(partial, "r+"), plan, saved["done"])
     values = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
     return _PartialEmbeddings(file, values, plan, 0)
 
@@ -100,14 +100,14 @@ def _fill(
 
     done: number of earlier batches.
     """
-    noted = time.monotonic()
-    for number, (batch, found) in enumerate(computed, done + 1):
-        for each, values in zip(unfinished, found, strict=True):
+    last_save = time.monotonic()
+    for number, (batch, by_embedder) in enumerate(computed, done + 1):
+        for each, values in zip(unfinished, by_embedder, strict=True):
             each.values[batch] = values
-        if time.monotonic() - noted > SECONDS_BETWEEN_NOTES:
+        if time.monotonic() - last_save > SECONDS_BETWEEN_SAVES:
             for each in unfinished:
-                each.note(number)
-            noted = time.monotonic()
+                each.save_progress(number)
+            last_save = time.monotonic()
     for each in unfinished:
         each.finish()
 

@@ -19,9 +19,9 @@ def knn(settings: KNearestNeighbours, features: np.ndarray, targets: np.ndarray,
 
     features: float32 [clips, features]. targets: int64 [clips] or bool [clips, classes]. The seed has no effect.
     """
-    learnt = np.concatenate([split.train, split.valid])
+    train = np.concatenate([split.train, split.valid])
     # A regression returns the weighted mean of the neighbours' labels for both kinds of labels.
-    wanted = targets if targets.ndim == 2 else np.eye(int(targets.max()) + 1, dtype=np.float32)[targets]
-    count = min(settings.neighbours, len(learnt))
+    one_hot = targets if targets.ndim == 2 else np.eye(int(targets.max()) + 1, dtype=np.float32)[targets]
+    count = min(settings.neighbours, len(train))
     nearest = KNeighborsRegressor(count, metric="cosine", weights="distance")
-    return make_pipeline(StandardScaler(), nearest).fit(features[learnt], wanted[learnt]).predict(features[split.test])
+    return make_pipeline(StandardScaler(), nearest).fit(features[train], one_hot[train]).predict(features[split.test])

@@ -23,16 +23,16 @@ def logistic(settings: Logistic, features: np.ndarray, targets: np.ndarray, spli
     features: float32 [clips, features]. targets: int64 [clips] or bool [clips, classes]. The seed has no effect. A
     class that no training clip has, or every one, scores 0.
     """
-    learnt = np.concatenate([split.train, split.valid])
+    train = np.concatenate([split.train, split.valid])
     regression = LogisticRegression(C=settings.C, max_iter=settings.iterations)
     if targets.ndim == 1:
-        classifier, classes, wanted = regression, int(targets.max()) + 1, targets[learnt]
-        taught = np.unique(wanted)
+        classifier, classes, train_targets = regression, int(targets.max()) + 1, targets[train]
+        known_classes = np.unique(train_targets)
     else:
         classifier, classes = OneVsRestClassifier(regression), targets.shape[1]
-        taught = np.flatnonzero(targets[learnt].any(0) & ~targets[learnt].all(0))
-        wanted = targets[np.ix_(learnt, taught)].astype(int)
-    pipeline = make_pipeline(StandardScaler(), classifier).fit(features[learnt], wanted)
+        known_classes = np.flatnonzero(targets[train].any(0) & ~targets[train].all(0))
+        train_targets = targets[np.ix_(train, known_classes)].astype(int)
+    pipeline = make_pipeline(StandardScaler(), classifier).fit(features[train], train_targets)
     scores = np.zeros((len(split.test), classes))
-    scores[:, taught] = pipeline.predict_proba(features[split.test])
+    scores[:, known_classes] = pipeline.predict_proba(features[split.test])
     return scores

@@ -51,6 +51,6 @@ def difference_interval(difference: float, by_clips: float, seeds: Sequence[floa
     from scipy import stats  # slow to import
 
     by_seeds = float(np.var(seeds, ddof=1)) * (1 + 1 / len(seeds)) if len(seeds) > 1 else 0.0
-    freedom = (len(seeds) - 1) * (1 + by_clips / by_seeds) ** 2 if by_seeds else np.inf
-    half = float(stats.t.ppf(0.975, freedom)) * (by_clips + by_seeds) ** 0.5
+    degrees_of_freedom = (len(seeds) - 1) * (1 + by_clips / by_seeds) ** 2 if by_seeds else np.inf
+    half = float(stats.t.ppf(0.975, degrees_of_freedom)) * (by_clips + by_seeds) ** 0.5
     return Interval(difference - half, difference + half)

@@ -18,7 +18,7 @@ GROUPS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """How scores of classes become a score of the task."""
+    """Functions from class scores to the score of a task."""
 
     parts: Callable[[np.ndarray, np.ndarray], np.ndarray]
     """Function from class scores [tested, classes] and targets, int64 [tested] or bool [tested, classes], to the

@@ -36,12 +36,12 @@ class Score:
     def interval(self) -> Interval:
         """95 % confidence interval over the choice of clips."""
         # The effective number of clips of a mean over folds of unequal size is smaller than their number.
-        worth = len(self.tested) ** 2 / sum(1 / count for count in self.tested)
-        return METRICS[self.metric].interval(self.value, _variance(self.metric, self.parts), worth)
+        effective_count = len(self.tested) ** 2 / sum(1 / count for count in self.tested)
+        return METRICS[self.metric].interval(self.value, _variance(self.metric, self.parts), effective_count)
 
     def minus(self, other: "Score") -> tuple[float, Interval]:
         """Return the difference to another score on the same test clips, and its 95 % confidence interval."""
-        parts = [ours - theirs for ours, theirs in zip(self.parts, other.parts, strict=True)]
+        parts = [own - others for own, others in zip(self.parts, other.parts, strict=True)]
         difference = self.value - other.value
         return difference, difference_interval(difference, _variance(self.metric, parts), other.by_seed)
 

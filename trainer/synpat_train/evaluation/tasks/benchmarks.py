@@ -11,7 +11,7 @@ from pathlib import Path
 
 from synpat_shards import InputError
 
-from . import readers as layouts
+from . import readers
 from .listing import TEST, TRAIN, VALID, Listing, task_from_listing
 from .task import LoadTask, Source
 
@@ -54,79 +54,79 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "esc50": Benchmark(
         measures="environmental sounds", classes=50, seconds=5.0, counts={"folds": 2000},
         split="5 official folds", licence="CC BY-NC 3.0", where="github.com/karolpiczak/ESC-50",
-        marker=layouts.ESC50_META, names=("ESC-50-master", "ESC-50"), read=layouts.esc50, rate=44_100,
+        marker=readers.ESC50_META, names=("ESC-50-master", "ESC-50"), read=readers.esc50, rate=44_100,
         protocols=("linear", "finetune"),
     ),
     "us8k": Benchmark(
         measures="urban sounds", classes=10, seconds=4.0, counts={"folds": 8732},
         split="10 official folds", licence="CC BY-NC 3.0", where="zenodo.org/records/1203745",
-        marker=layouts.US8K_META, names=("UrbanSound8K",), read=layouts.us8k,
+        marker=readers.US8K_META, names=("UrbanSound8K",), read=readers.us8k,
     ),
     "spcv2": Benchmark(
         measures="spoken words", classes=35, seconds=1.0, counts={TRAIN: 84_843, VALID: 9_981, TEST: 11_005},
         split="official lists", licence="CC BY 4.0", where="Speech Commands 0.02, arxiv.org/abs/1804.03209",
-        marker=layouts.SPCV2_LIST, names=("speech_commands_v0.02",), read=layouts.spcv2, rate=16_000,
+        marker=readers.SPCV2_LIST, names=("speech_commands_v0.02",), read=readers.spcv2, rate=16_000,
         protocols=("linear", "finetune"),
     ),
     "voxceleb1": Benchmark(
         measures="speakers", classes=1251, seconds=8.2, counts={TRAIN: 138_361, VALID: 6_904, TEST: 8_251},
         split="official iden_split.txt", licence="research only, on request", where="mm.kaist.ac.kr/datasets/voxceleb",
-        marker=layouts.VOXCELEB1_LIST, names=("VoxCeleb1", "voxceleb1"), read=layouts.voxceleb1, rate=16_000,
+        marker=readers.VOXCELEB1_LIST, names=("VoxCeleb1", "voxceleb1"), read=readers.voxceleb1, rate=16_000,
         protocols=("linear", "finetune"),
     ),
     "voxforge": Benchmark(
         measures="languages", classes=6, seconds=5.8, counts={TRAIN: 121_281, VALID: 26_684, TEST: 28_463},
         split="EVAR's voxforge.csv next to the audio, else own split by archive", licence="GPL", where="voxforge.org",
-        marker="**/wav/*", names=("voxforge",), read=layouts.voxforge,
+        marker="**/wav/*", names=("voxforge",), read=readers.voxforge,
     ),
     "cremad": Benchmark(
         measures="emotions in speech", classes=6, seconds=2.5, counts={TRAIN: 5_155, VALID: 732, TEST: 1_551},
         split="EVAR's cremad.csv next to the audio, else own split by speaker", licence="ODbL 1.0",
         where="github.com/CheyneyComputerScience/CREMA-D", marker="**/1???_???_???_??.wav",
-        names=("CREMA-D", "AudioWAV"), read=layouts.cremad, rate=16_000,
+        names=("CREMA-D", "AudioWAV"), read=readers.cremad, rate=16_000,
     ),
     "gtzan": Benchmark(
         measures="genres of music", classes=10, seconds=30.0, counts={TRAIN: 443, VALID: 197, TEST: 290},
         split="train_filtered.txt, valid_ and test_, or EVAR's gtzan.csv next to the audio, else own split by clip",
         licence="none stated", where="mirrors only (Tzanetakis and Cook, 2002)", marker="**/blues.00000.*",
-        names=("GTZAN", "gtzan"), read=layouts.gtzan, rate=22_050,
+        names=("GTZAN", "gtzan"), read=readers.gtzan, rate=22_050,
         gaps="the filtered lists leave out 70 clips that are duplicates, distorted or of one artist: with them, "
         "results are too high",
     ),
     "nsynth": Benchmark(
         measures="instrument families", classes=11, seconds=4.0, counts={TRAIN: 289_205, VALID: 12_678, TEST: 4_096},
         split="official", licence="CC BY 4.0", where="magenta.withgoogle.com/datasets/nsynth",
-        marker=layouts.NSYNTH_META, names=("nsynth",), read=layouts.nsynth, rate=16_000,
+        marker=readers.NSYNTH_META, names=("nsynth",), read=readers.nsynth, rate=16_000,
     ),
     "surge": Benchmark(
         measures="pitches of a synthesiser", classes=88, seconds=4.0,
         counts={TRAIN: 148_896, VALID: 17_160, TEST: 17_336},
         split="EVAR's surge.csv next to the audio, else own split by preset", licence="see the record",
-        where="zenodo.org/records/4677097", marker="*-velocity64/*.ogg", names=("surge",), read=layouts.surge,
+        where="zenodo.org/records/4677097", marker="*-velocity64/*.ogg", names=("surge",), read=readers.surge,
     ),
     "as20k": Benchmark(
         measures="sounds of the Web", classes=527, seconds=10.0, counts={TRAIN: 22_160, TEST: 20_371},
         split="official balanced_train and eval", licence="labels CC BY 4.0, audio by its creators",
-        where="research.google.com/audioset (segments; no audio)", marker=layouts.AS20K_TRAIN,
-        names=("audioset", "as"), read=layouts.as20k, metric=MAP, protocols=("finetune",),
+        where="research.google.com/audioset (segments; no audio)", marker=readers.AS20K_TRAIN,
+        names=("audioset", "as"), read=readers.as20k, metric=MAP, protocols=("finetune",),
         gaps="videos disappear, so that copies differ, and mAP differs by several points between papers: report the "
         "counts with a result",
     ),
     "fsd50k": Benchmark(
         measures="sound events", classes=200, seconds=7.6, counts={TRAIN: 36_796, VALID: 4_170, TEST: 10_231},
         split="official", licence="CC BY 4.0, and one licence per clip", where="zenodo.org/records/4060432",
-        marker=layouts.FSD50K_META, names=("FSD50K",), read=layouts.fsd50k, metric=MAP, rate=44_100, protocols=(),
+        marker=readers.FSD50K_META, names=("FSD50K",), read=readers.fsd50k, metric=MAP, rate=44_100, protocols=(),
     ),
     "esc10": Benchmark(
         measures="environmental sounds", classes=10, seconds=5.0, counts={"folds": 400},
         split="5 official folds", licence="CC BY 3.0", where="github.com/karolpiczak/ESC-50",
-        marker=layouts.ESC50_META, names=("ESC-50-master", "ESC-50"), read=layouts.esc10, rate=44_100, protocols=(),
+        marker=readers.ESC50_META, names=("ESC-50-master", "ESC-50"), read=readers.esc10, rate=44_100, protocols=(),
     ),
     "fsdd": Benchmark(
         measures="spoken digits", classes=10, seconds=1.0, counts={TRAIN: 2_700, TEST: 300},
         split="official, by number of the recording", licence="CC BY-SA 4.0",
         where="github.com/Jakobovski/free-spoken-digit-dataset", marker="recordings/?_*_*.wav",
-        names=("free-spoken-digit-dataset-master", "free-spoken-digit-dataset"), read=layouts.fsdd, rate=8_000,
+        names=("free-spoken-digit-dataset-master", "free-spoken-digit-dataset"), read=readers.fsdd, rate=8_000,
         protocols=(),
     ),
 }
@@ -144,11 +144,11 @@ def find_root(name: str, folder: Path) -> Path:
             return root
     if not folder.is_dir():
         raise InputError(f"{folder}: the folder does not exist")
-    there = sorted(path.name for path in folder.iterdir())
+    names = sorted(path.name for path in folder.iterdir())
     usual = "".join(f" and in {usual}" for usual in benchmark.names)
     raise InputError(
         f"{folder} does not contain {name}: searched for {benchmark.marker} in it{usual}. "
-        f"It contains {len(there)} entries: {', '.join(there[:5])}{', ...' if len(there) > 5 else ''}"
+        f"It contains {len(names)} entries: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
     )
 
 

@@ -29,24 +29,24 @@ class Copy:
     """Listed files that do not exist."""
     unreadable: Sequence[str]
     """Files that are not audio, or empty."""
-    twice: Sequence[tuple[str, str]]
+    duplicates: Sequence[tuple[str, str]]
     """Pairs of files with equal bytes."""
     rates: Counter[int]
     """Number of files by sample rate in Hz."""
 
     def faults(self, benchmark: Benchmark) -> list[str]:
         """Return the differences from the published data set, one line each."""
-        found = self.listing.counts if len(benchmark.counts) > 1 else {"folds": len(self.listing.files)}
+        counts = self.listing.counts if len(benchmark.counts) > 1 else {"folds": len(self.listing.files)}
         lines = [
-            f"{part}: {found.get(part, 0):,} clips are listed, expected {count:,}"
+            f"{part}: {counts.get(part, 0):,} clips are listed, expected {count:,}"
             for part, count in benchmark.counts.items()
-            if found.get(part, 0) != count
+            if counts.get(part, 0) != count
         ]
         classes = len({label for labels in self.listing.labels.tolist() for label in labels.split(",")})
         if classes != benchmark.classes:
             lines.append(f"{classes:,} classes are found, expected {benchmark.classes:,}")
         lines += _named("missing", self.missing) + _named("unreadable", self.unreadable)
-        lines += _named("duplicates", [" = ".join(pair) for pair in self.twice])
+        lines += _named("duplicates", [" = ".join(pair) for pair in self.duplicates])
         if benchmark.rate and (others := {rate: n for rate, n in self.rates.items() if rate != benchmark.rate}):
             rates = ", ".join(f"{n:,} at {rate} Hz" for rate, n in sorted(others.items()))
             lines.append(f"sample rates other than {benchmark.rate} Hz: {rates}; these files are resampled")
@@ -67,16 +67,16 @@ def check_copy(name: str, folder: Path) -> Copy:
     root, listing = read_benchmark(name, folder)
     files = listing.files.tolist()
     missing = [file for file in files if not (root / file).is_file()]
-    there = sorted(set(files) - set(missing))
+    existing = sorted(set(files) - set(missing))
     with ThreadPoolExecutor(available_cores()) as pool:
-        rates = list(track(pool.map(lambda file: _rate(root / file), there), len(there), f"{name}: headers"))
-    unreadable = [file for file, rate in zip(there, rates, strict=True) if rate is None]
+        rates = list(track(pool.map(lambda file: _rate(root / file), existing), len(existing), f"{name}: headers"))
+    unreadable = [file for file, rate in zip(existing, rates, strict=True) if rate is None]
     return Copy(
         root=root,
         listing=listing,
         missing=missing,
         unreadable=unreadable,
-        twice=_twice(root, sorted(set(there) - set(unreadable))),
+        duplicates=_duplicates(root, sorted(set(existing) - set(unreadable))),
         rates=Counter(rate for rate in rates if rate is not None),
     )
 
@@ -99,7 +99,7 @@ def _rate(path: Path) -> int | None:
     return info.samplerate if info.frames else None
 
 
-def _twice(root: Path, files: Sequence[str]) -> list[tuple[str, str]]:
+def _duplicates(root: Path, files: Sequence[str]) -> list[tuple[str, str]]:
     by_size: dict[int, list[str]] = defaultdict(list)
     for file in files:
         by_size[(root / file).stat().st_size].append(file)

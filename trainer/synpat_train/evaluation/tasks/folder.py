@@ -38,9 +38,11 @@ def read_metadata(folder: Path, label: str, part: str) -> Listing:
     assigned = [row for row in rows if row[1] and row[2]]
     if not assigned:
         raise InputError(f"{folder / 'metadata.csv'} has no row with a {label} and a {part}")
-    twice = [file for file, count in Counter(row[0] for row in assigned).items() if count > 1]
-    if twice:
-        raise InputError(f"{folder / 'metadata.csv'} lists {len(twice)} files more than once, the first: {twice[0]}")
+    duplicates = [file for file, count in Counter(row[0] for row in assigned).items() if count > 1]
+    if duplicates:
+        raise InputError(
+            f"{folder / 'metadata.csv'} lists {len(duplicates)} files more than once, the first: {duplicates[0]}"
+        )
     return Listing.of(assigned, unassigned=len(rows) - len(assigned))
 
 

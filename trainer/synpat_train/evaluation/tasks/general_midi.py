@@ -116,7 +116,12 @@ def _task(name: str, notes: Notes, labels: np.ndarray, folds: np.ndarray) -> Tas
     splits = leave_one_fold_out(folds.astype(str))
     require_learnable(name, labels, splits)
     return Task(
-        name=name, files=notes.names, recordings=notes.recordings, whole=notes.recordings, labels=labels, splits=splits
+        name=name,
+        files=notes.names,
+        recordings=notes.recordings,
+        full_recordings=notes.recordings,
+        labels=labels,
+        splits=splits,
     )
 
 
@@ -165,13 +170,13 @@ def _render_into(folder: Path, font: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
-        wanted = [
+        notes = [
             (program, key)
             for program in range(8 * len(FAMILIES))
             for key in range(LOWEST_KEY + program % KEY_STRIDE, HIGHEST_KEY + 1, KEY_STRIDE)
         ]
-        rendered = track(render(font, wanted), len(wanted), "gm: render notes (once)")
-        audible = [(note, waveform) for note, waveform in zip(wanted, rendered, strict=True) if waveform is not None]
+        rendered = track(render(font, notes), len(notes), "gm: render notes (once)")
+        audible = [(note, waveform) for note, waveform in zip(notes, rendered, strict=True) if waveform is not None]
         programs, keys = zip(*(note for note, _ in audible), strict=True)
         np.save(unfinished / "notes.npy", np.stack([waveform for _, waveform in audible]))
         (unfinished / "notes.json").write_text(json.dumps({"programs": programs, "keys": keys}))

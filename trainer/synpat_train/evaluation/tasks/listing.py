@@ -87,7 +87,7 @@ def _decode_task(
     multi_label: bool,
     benchmark: str,
 ) -> Task:
-    whole, unreadable = decode(folder, listing.files.tolist(), source.cache, name)
+    recordings, unreadable = decode(folder, listing.files.tolist(), source.cache, name)
     if unreadable:
         _report(list(unreadable.values()), len(listing.files), source.skip_unreadable)
         listing = listing.only(np.setdiff1d(np.arange(len(listing.files)), list(unreadable)))
@@ -96,8 +96,8 @@ def _decode_task(
     return Task(
         name=name,
         files=listing.files,
-        recordings=whole.cut(_offsets(listing, whole.lengths, unit), unit) if unit else whole,
-        whole=whole,
+        recordings=recordings.cut(_offsets(listing, recordings.lengths, unit), unit) if unit else recordings,
+        full_recordings=recordings,
         labels=listing.labels,
         splits=splits,
         multi_label=multi_label,
@@ -112,8 +112,8 @@ def _offsets(listing: Listing, lengths: np.ndarray, unit: int) -> np.ndarray:
     """Return the position at which each clip is cropped, int64 [clips]."""
     offsets = np.zeros(len(lengths), np.int64)
     for clip in np.flatnonzero(np.isin(listing.parts, (TRAIN, VALID)) & (lengths > unit)):
-        dice = np.random.default_rng(list(listing.files[clip].encode()))
-        offsets[clip] = dice.integers(lengths[clip] - unit + 1)
+        rng = np.random.default_rng(list(listing.files[clip].encode()))
+        offsets[clip] = rng.integers(lengths[clip] - unit + 1)
     return offsets
 
 

@@ -101,7 +101,7 @@ def as20k(root: Path) -> Listing:
         if stem.startswith("Y") and len(stem) >= 12:
             by_video.setdefault(stem[1:12], file)
     rows: list[Row] = []
-    lost = 0
+    missing = 0
     for name, part in ((AS20K_TRAIN, TRAIN), ("eval_segments.csv", TEST)):
         for line in _lines(root / name):
             if line.startswith("#"):
@@ -110,8 +110,8 @@ def as20k(root: Path) -> Listing:
             if video in by_video:
                 rows.append((by_video[video], labels.strip('"'), part))
             else:
-                lost += 1
-    return Listing.of(rows, unassigned=lost)
+                missing += 1
+    return Listing.of(rows, unassigned=missing)
 
 
 AS20K_TRAIN = "balanced_train_segments.csv"

@@ -95,16 +95,16 @@ def _decode_rest(folder: Path, files: Sequence[str], kept: Path, what: str) -> N
     journal, samples = kept / "clips.jsonl", kept / "samples.int16"
     done = _journalled(journal)
     lines = journal.read_text().splitlines()[:done] if done else []
-    whole = sum(entry for line in lines if not isinstance(entry := json.loads(line), str))
+    complete = sum(entry for line in lines if not isinstance(entry := json.loads(line), str))
     pieces = [files[start : start + AT_ONCE] for start in range(done, len(files), AT_ONCE)]
     with samples.open("ab") as audio, journal.open("ab") as entries, ThreadPoolExecutor(available_cores()) as pool:
-        audio.truncate(whole * np.int16().nbytes)
+        audio.truncate(complete * np.int16().nbytes)
         entries.truncate(sum(len(line) + 1 for line in lines))
         for piece in track(pieces, len(files) - done, what, size=len):
             sounds = list(pool.map(_read_or_reason, [folder / file for file in piece]))
-            heard = [sound.tobytes() for sound in sounds if not isinstance(sound, UnreadableAudio)]
+            decoded = [sound.tobytes() for sound in sounds if not isinstance(sound, UnreadableAudio)]
             # Samples are written first, so that the journal never lists missing samples.
-            for file, parts in ((audio, heard), (entries, map(_entry, sounds))):
+            for file, parts in ((audio, decoded), (entries, map(_entry, sounds))):
                 file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())

@@ -52,7 +52,7 @@ class Task:
     """Unique name of each clip: str [clips]."""
     recordings: Recordings
     """The clips, cropped to the unit, as they are tested."""
-    whole: Recordings
+    full_recordings: Recordings
     """The clips in full length, for random crops."""
     labels: np.ndarray
     """Label of each clip, or several separated by commas if `multi_label`: str [clips]."""
@@ -81,12 +81,12 @@ class Task:
     @cached_property
     def targets(self) -> np.ndarray:
         """Class of each clip, int64 [clips], or if `multi_label` whether it has each class, bool [clips, classes]."""
-        number = {name: place for place, name in enumerate(self.classes)}
+        index_of = {name: index for index, name in enumerate(self.classes)}
         if not self.multi_label:
-            return np.array([number[label] for label in self.labels.tolist()], np.int64)
-        targets = np.zeros((len(self.labels), len(number)), bool)
+            return np.array([index_of[label] for label in self.labels.tolist()], np.int64)
+        targets = np.zeros((len(self.labels), len(index_of)), bool)
         for clip, labels in enumerate(self.labels.tolist()):
-            targets[clip, [number[label] for label in label_names(labels, self.multi_label)]] = True
+            targets[clip, [index_of[label] for label in label_names(labels, self.multi_label)]] = True
         return targets
 
 
@@ -125,9 +125,9 @@ def require_learnable(name: str, labels: np.ndarray, splits: Sequence[Split], mu
             + (". Several labels in one cell count as one label" if any("," in label for label in single) else "")
         )
     for split in splits:
-        unlearnt = sorted(set(labels[split.test].tolist()) - set(labels[split.train].tolist()))
-        if unlearnt:
-            raise InputError(f"{name}: split {split.name} has test labels without training clips: {_some(unlearnt)}")
+        untrained = sorted(set(labels[split.test].tolist()) - set(labels[split.train].tolist()))
+        if untrained:
+            raise InputError(f"{name}: split {split.name} has test labels without training clips: {_some(untrained)}")
 
 
 def _some(names: Sequence[str], shown: int = 5) -> str:
