@@ -40,7 +40,6 @@ from .checkpoint import Training, begin, checkpoints, load_checkpoint, save_chec
 from .log import NullLog, RunLog, log_disk_errors, open_log
 from .model_card import write_card
 from .reconstructions import reconstructions
-from .replicas import Replicas, count_replicas
 from .run import Run, open_run
 from .signals import StopSignals
 
@@ -177,7 +176,7 @@ def _peak_rate(config: Config) -> float:
     return config.base_lr * config.batch_size / config.lr_batch
 
 
-def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | NullLog) -> nn.Module | Replicas:
+def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | NullLog) -> nn.Module:
     """Return the module that computes the loss of a batch: compiled if that is requested and works, and distributed."""
     config, group = run.config, run.group
     for part, tokens in (
@@ -186,9 +185,6 @@ def _learner(run: Run, training: Training, low_precision: bool, log: RunLog | Nu
     ):
         choose_attention(part, fuses_attention(group.device, low_precision, tokens))
     learner: nn.Module = Objective(training.model, config.normalise, run.mean, run.std)
-    if group.device.type == "cpu" and low_precision and group.count == 1 and config.compile is not True:
-        count = count_replicas(config.batch_size // config.accumulate, torch.get_num_threads())
-        return Replicas(learner, count) if count > 1 else learner
     if config.compile is True or (config.compile == "auto" and group.device.type == "cuda"):
         try:
             learner = compile_model(learner, *_blank(run), low_precision)
@@ -236,7 +232,7 @@ def _too_large(run: Run, training: Training) -> InputError:
 
 
 def _update(
-    learner: nn.Module | Replicas, training: Training, batch: Batch, lr: float, config: Config, low_precision: bool
+    learner: nn.Module, training: Training, batch: Batch, lr: float, config: Config, low_precision: bool
 ) -> Tensor:
     """Take one optimiser step; return the loss before it, on the device. This never waits for the device."""
     device = training.device
@@ -244,9 +240,6 @@ def _update(
     pieces = list(zip(images.chunk(config.accumulate), noise.chunk(config.accumulate), strict=True))
     losses = []
     for piece in pieces:
-        if isinstance(learner, Replicas):
-            losses.append(learner.add_gradients(*piece, config.accumulate))
-            continue
         last = piece is pieces[-1]
         # The gradients of all ranks are averaged once, after the last part.
         with learner.no_sync() if not last and isinstance(learner, DistributedDataParallel) else nullcontext():
