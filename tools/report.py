@@ -33,6 +33,7 @@ tr + tr td { border-top: 1px solid var(--line) }
 .bar i { position: absolute; left: 0; top: 0; bottom: 0; background: var(--other) }
 .ours .bar i { background: var(--ours) }
 .bar b { position: absolute; top: 35%; bottom: 35%; background: var(--text) }
+@media (max-width: 34rem) { th:nth-child(3), td:nth-child(3) { display: none } }
 .ours td { font-weight: 600 } figcaption, .note { color: var(--note); font-size: .9rem } figure { margin: 0 }
 pre { background: var(--soft); padding: .8rem; overflow-x: auto }
 """
