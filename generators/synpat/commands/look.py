@@ -112,7 +112,9 @@ def stats(stores: tuple[Store, ...], samples: int, as_json: bool, out: Path | No
 
 @click.command()
 @set_argument
-@picture_option(help="PNG or HTML file to write, by its suffix. The HTML page contains its images.")
+@picture_option(
+    help="PNG or HTML file to write, by its suffix. The HTML page contains its images.", suffixes=(".png", ".html")
+)
 @click.option(
     "--samples", type=click.IntRange(1, 1000), default=32, show_default=True, help="Maximum number of images."
 )
@@ -125,10 +127,8 @@ def preview(store: Store, out: Path, samples: int, columns: int) -> None:
       synpat preview sets/perlin --out perlin.html
       synpat preview s3://bucket/perlin --out perlin.png
     """
-    if out.suffix not in (".png", ".html"):
-        raise click.BadParameter(f"{str(out)!r} must end in .png or .html", param_hint="'--out'")
     manifest, images = preview_images(store, samples)
-    if out.suffix == ".png":
+    if out.suffix.lower() == ".png":
         write_atomically(out, encode_png(preview_picture(manifest, images, columns)))
     else:
         write_atomically(out, preview_page(manifest, images).encode())

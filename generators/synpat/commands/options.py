@@ -1,13 +1,13 @@
 """Options and argument types that several commands share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from synpat.families import FAMILIES
+from synpat.families import FAMILIES, find_family
 from synpat.rendering.slices import Slice
 from synpat_shards import LARGEST_SIDE, MODES, InputError, Store, is_url, open_store
 
@@ -44,6 +44,20 @@ class SliceType(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+class FamilyName(click.Choice[str]):
+    """The name of a family."""
+
+    def __init__(self) -> None:
+        super().__init__(list(FAMILIES))
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            find_family(value)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
 class FamilyNames(click.ParamType):
     """Names of families, separated by commas, or all, as a list."""
 
@@ -54,10 +68,23 @@ class FamilyNames(click.ParamType):
             return value
         affordable = [name for name, family in FAMILIES.items() if not family.expensive]
         names = affordable if value == "all" else list(dict.fromkeys(value.split(",")))
-        for name in names:
-            if name not in FAMILIES:
-                self.fail(f"{name!r} is not one of {', '.join(FAMILIES)}", param, ctx)
-        return names
+        return [FamilyName().convert(name, param, ctx) for name in names]
+
+
+class PictureFile(click.Path):
+    """The path of a picture to write, in an existing folder, with one of some suffixes."""
+
+    def __init__(self, suffixes: Sequence[str]) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self.suffixes = suffixes
+
+    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path.suffix.lower() not in self.suffixes:
+            self.fail(f"{value!r} must end in {' or '.join(self.suffixes)}", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"{value!r} is in a folder that does not exist: create {str(path.parent)!r}", param, ctx)
+        return path
 
 
 class StoreType(click.ParamType):
@@ -85,7 +112,7 @@ class ShardCount(click.ParamType):
 
 
 family_option = click.option(
-    "--family", type=click.Choice(list(FAMILIES)), required=True, metavar="NAME", help="One of `synpat families`."
+    "--family", type=FamilyName(), required=True, metavar="NAME", help="One of `synpat families`."
 )
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all parameters and pixels."
@@ -113,6 +140,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 set_argument = click.argument("store", metavar="SET", type=StoreType())
 
 
-def picture_option(required: bool = True, help: str = "PNG file to write.") -> Callable[[FC], FC]:
+def picture_option(
+    required: bool = True, help: str = "PNG file to write.", suffixes: Sequence[str] = (".png",)
+) -> Callable[[FC], FC]:
     """Return the option --out for a picture."""
-    return click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=required, help=help)
+    return click.option("--out", metavar="FILE", type=PictureFile(suffixes), required=required, help=help)

@@ -4,9 +4,11 @@ To add a family, write a file in this folder (a frozen dataclass with `draw` and
 add a line to the table. Names must not change, because they are part of the seed.
 """
 
+import difflib
 from collections.abc import Mapping
 
 from synpat.family import Family, Image, Rejected
+from synpat_shards import InputError
 
 from .dead_leaves import DeadLeavesOriented, DeadLeavesShapes, DeadLeavesSquares, DeadLeavesTextures
 from .exfractaldb import ExFractalDB
@@ -49,4 +51,12 @@ FAMILIES: Mapping[str, type[Family]] = {
     "white-noise": WhiteNoise,
 }
 
-__all__ = ["FAMILIES", "Family", "Image", "Rejected"]
+__all__ = ["FAMILIES", "Family", "Image", "Rejected", "find_family"]
+
+
+def find_family(name: str) -> type[Family]:
+    """Return the family of a name. Raises InputError that suggests a similar name for an unknown one."""
+    if name in FAMILIES:
+        return FAMILIES[name]
+    similar = "".join(f" Did you mean {other!r}?" for other in difflib.get_close_matches(name, FAMILIES, n=1))
+    raise InputError(f"{name!r} is not a family.{similar} `synpat families` lists all names")

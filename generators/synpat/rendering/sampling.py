@@ -10,9 +10,9 @@ import numpy as np
 from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import DTypeLike, NDArray
 
-from synpat.families import FAMILIES, Image, Rejected
+from synpat.families import FAMILIES, Image, Rejected, find_family
 from synpat.painting.image import convert_mode, resized
-from synpat_shards import InputError, Sample
+from synpat_shards import LARGEST_SIDE, InputError, Sample
 
 ATTEMPTS = 100
 """Maximum number of draws if a family rejects every one. No prior in synpat comes near it."""
@@ -26,7 +26,7 @@ def sample(family: str, seed: int, index: int, height: int, width: int) -> Image
     """Paint sample `index` of a family: uint8 [height, width], the same for the same arguments on every machine.
 
     family: a name in FAMILIES. seed, index: 0 or more. height (frequency) and width (time): pixels.
-    Raises KeyError for an unknown family, InputError for a size that the family does not support.
+    Raises InputError for an unknown family, and for a seed, an index or a size that is not supported.
     """
     return paint(family, seed, index, height, width).image
 
@@ -47,6 +47,10 @@ def paint(
     render_size: height and width at which the image is painted before it is resized. parameters: values for fields of
     the family that replace the drawn ones.
     """
+    if seed < 0 or index < 0:
+        raise InputError(f"seed and index must be 0 or more, got {seed} and {index}")
+    if not all(1 <= side <= LARGEST_SIDE for side in (height, width, *(render_size or ()))):
+        raise InputError(f"height and width must be between 1 and {LARGEST_SIDE} pixels, got {height} and {width}")
     given = dict(parameters or {})
     batch = given.get("batch", 1)
     if batch == 1:
@@ -82,7 +86,7 @@ def _paint_batch(
     given: Mapping[str, Any],
 ) -> list[Sample]:
     """Paint samples together. If the parameters of one are rejected, those of all are drawn again."""
-    model = FAMILIES[family]
+    model = find_family(family)
     categories = [model.category_of(index, given) for index in indices]
     for attempt in range(ATTEMPTS):
         # Drawing and painting have separate generators, so that the number of parameters does not affect the painting.

@@ -80,7 +80,7 @@ RENDER = "render --family perlin --n 3 --size 8x8 --workers 1 --out OUT"
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
-        ("render --family clouds --n 3 --out OUT", 2, "'clouds' is not one of dead-leaves-squares"),
+        ("render --family perln --n 3 --out OUT", 2, "'perln' is not a family. Did you mean 'perlin'?"),
         ("render --family perlin --n 0 --out OUT", 2, "0 is not in the range x>=1"),
         ("render --family perlin --n 3", 2, "Missing option '--out'"),
         (RENDER + " --size 80", 2, "'80' is not a valid size: write HEIGHTxWIDTH"),
@@ -92,7 +92,7 @@ RENDER = "render --family perlin --n 3 --size 8x8 --workers 1 --out OUT"
             1,
             "perlin has no parameter 'clouds'; its parameters are: rows, columns, octaves, persistence",
         ),
-        ("render --family perlin,clouds --n 3 --out OUT", 2, "'clouds' is not one of dead-leaves-squares"),
+        ("render --family perlin,clouds --n 3 --out OUT", 2, "'clouds' is not a family. `synpat families` lists"),
         (
             "render --family perlin,fractaldb --n 3 --size 4x8 --out OUT",
             1,
@@ -103,8 +103,11 @@ RENDER = "render --family perlin --n 3 --size 8x8 --workers 1 --out OUT"
             1,
             "white-noise has no parameter 'octaves'; its parameters are: none",
         ),
-        ("sheet --family clouds --out OUT", 2, "'clouds' is not one of dead-leaves-squares"),
-        ("show --family perlin --index 0 --out NOWHERE/x.png", 1, "No such file or directory"),
+        ("sheet --family clouds --out OUT", 2, "'clouds' is not a family"),
+        ("show --family perln --out OUT", 2, "Did you mean 'perlin'?"),
+        ("show --family perlin --out OUT.jpg", 2, "must end in .png"),
+        ("show --family perlin --out OUT/new/x.png", 2, "is in a folder that does not exist"),
+        ("show --family perlin --index 0 --out NOWHERE/x.png", 2, "is in a folder that does not exist"),
     ],
 )
 def test_invalid_input_is_reported_in_one_line(command: str, code: int, words: str, tmp_path: Path):

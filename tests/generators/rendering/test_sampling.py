@@ -1,5 +1,6 @@
 """Painting of samples: reproducibility, rejection, mode, resizing and parameters."""
 
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 
 from synpat.families import FAMILIES, Family, Image, Rejected
-from synpat.rendering import sampling
 from synpat.rendering.sampling import paint, parse_parameters, sample
+from synpat_shards import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +45,14 @@ def test_another_process_paints_the_same_pixels():
 
 
 def test_rejected_draws_are_replaced_and_counted(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sampling, "FAMILIES", {"moody": Moody})
+    monkeypatch.setitem(FAMILIES, "moody", Moody)
     samples = [paint("moody", 0, index, 4, 4) for index in range(300)]
     assert all(painted.parameters["mood"] >= 0.7 for painted in samples)
     assert np.mean([painted.rejects for painted in samples]) == pytest.approx(0.7 / 0.3, rel=0.15)
 
 
 def test_too_many_rejected_draws_raise_an_error(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sampling, "FAMILIES", {"moody": Moody})
+    monkeypatch.setitem(FAMILIES, "moody", Moody)
     with pytest.raises(
         ValueError, match="100 draws in a row for seed 0, index 3: change its parameters or use a larger"
     ):
@@ -114,3 +115,16 @@ def test_every_family_has_a_source_and_a_docstring():
     for family in FAMILIES.values():
         assert family.source
         assert (family.__doc__ or "").splitlines()[0].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("perln", 0, 0, 80, 208), "'perln' is not a family. Did you mean 'perlin'?"),
+        (("perlin", 0, 0, 0, 208), "height and width must be between 1 and 16384 pixels, got 0 and 208"),
+        (("perlin", 0, -1, 80, 208), "seed and index must be 0 or more, got 0 and -1"),
+    ],
+)
+def test_invalid_arguments_of_sample_are_explained(arguments, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        sample(*arguments)

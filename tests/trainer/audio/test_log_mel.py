@@ -76,3 +76,8 @@ def test_batch_dimensions_are_kept():
 
 def test_digital_silence_is_the_logarithm_of_epsilon():
     np.testing.assert_allclose(log_mel(torch.zeros(1600)).numpy(), math.log(2.0**-23), rtol=1e-6)
+
+
+def test_a_waveform_that_is_not_a_tensor_is_explained():
+    with pytest.raises(TypeError, match="must be a tensor, got ndarray: convert it"):
+        log_mel(np.zeros(16000, np.float32))  # pyright: ignore[reportArgumentType]

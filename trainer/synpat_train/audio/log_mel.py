@@ -27,8 +27,10 @@ def log_mel(waveform: Tensor) -> Tensor:
 
     Frame i is centred on sample 160 i, with reflect padding at both ends, so that there are 1 + samples // 160 frames.
     A waveform shorter than the window is first padded with zeros to 400 samples, because reflect padding needs at least
-    201.
+    201. Raises TypeError if the waveform is not a tensor.
     """
+    if not isinstance(waveform, Tensor):
+        raise TypeError(f"waveform must be a tensor, got {type(waveform).__name__}: convert it with torch.from_numpy")
     if waveform.ndim > 2:  # torch.stft accepts at most two dimensions
         return log_mel(waveform.flatten(0, -2)).unflatten(0, waveform.shape[:-1])
     missing = max(WINDOW - waveform.shape[-1], 0)

@@ -244,5 +244,7 @@ def decode_grey(data: bytes) -> NDArray[np.uint8]:
                     f"an image of {image.height}x{image.width} pixels is too large: the maximum is {LARGEST} pixels"
                 )
             return np.asarray(image.convert("L"))
-    except (UnidentifiedImageError, OSError, SyntaxError, EOFError, Image.DecompressionBombError) as broken:
+    except UnidentifiedImageError:
+        raise InputError("not a valid PNG, JPEG or WebP image") from None
+    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as broken:
         raise InputError(f"not a valid image: {broken}") from None

@@ -76,7 +76,8 @@ def main(
     if context.invoked_subcommand:
         return
     if not shards or out is None:
-        raise click.UsageError("Missing option '--shards' or '--out'.")
+        missing = [name for name, value in (("'--shards'", shards), ("'--out'", out)) if not value]
+        raise click.UsageError(f"Missing option {' and '.join(missing)}.")
     options = {"model": model, "steps": steps, "epochs": epochs, "batch_size": batch_size}
     config = make_config(
         preset,
