@@ -296,7 +296,6 @@ DECODER = {"decoder_width": 128, "decoder_depth": 2, "decoder_heads": 4}
 
 def comparison(folder: Path, other: Path, model: str, steps: int) -> str:
     """Return a table of the rates of two checkouts, by threads, batch size and precision."""
-    render(folder, (80, 208), 1024)
     cores = len(os.sched_getaffinity(0))
     lines = ["| threads | batch | precision | other, samples/s | this, samples/s | ratio | final losses |"]
     lines.append("|--:|--:|---|--:|--:|--:|---|")
@@ -328,12 +327,20 @@ def command_rate(
     """Return the median rate and the last loss of one run of a checkout's command on as many cores as threads."""
     run, cores = folder / "run", sorted(os.sched_getaffinity(0))[:threads]
     shutil.rmtree(run, ignore_errors=True)
-    command = [sys.executable, "-c", START, "--out", run]
-    command += ["--shards", set_of(folder, (80, 208)), "--cache", folder / "cache", "--steps", str(steps)]
-    for name, value in {"log_every": max(steps // 8, 1), **settings}.items():
-        command += ["--set", f"{name}={value}"]
     paths = os.pathsep.join(str(checkout / part) for part in ("generators", "shards", "trainer"))
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
+    shards = folder / ("this" if checkout == ROOT else "other")  # the same images, in the format of each checkout
+    render = ["render", "--family", "perlin", "--n", "1024", "--out", shards]
+    subprocess.run(
+        [sys.executable, "-c", "from synpat.cli import main; main()", *render],
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    command = [sys.executable, "-c", START, "--out", run]
+    command += ["--shards", shards, "--cache", folder / f"cache-{shards.name}", "--steps", str(steps)]
+    for name, value in {"log_every": max(steps // 8, 1), **settings}.items():
+        command += ["--set", f"{name}={value}"]
     subprocess.run(
         command, env=environment, check=True, capture_output=True, preexec_fn=lambda: os.sched_setaffinity(0, cores)
     )

@@ -185,7 +185,10 @@ def manifest_from_json(data: bytes, name: str) -> Manifest:
     content = _parse(data, name)
     schema = content.get("schema")
     if schema != SCHEMA:
-        raise InputError(f"{name} has schema {str(schema)[:20]}, this synpat supports {SCHEMA}: update synpat")
+        raise InputError(
+            f"{name} has schema {str(schema)[:20]}, this synpat supports {SCHEMA}: "
+            "update synpat, or render an older set again"
+        )
     manifest = _checked(Manifest, content, name)
     spec = manifest.spec
     if len(manifest.shards) != spec.shard_count:
