@@ -70,8 +70,8 @@ def decode_png(data: bytes) -> NDArray[np.uint8]:
     """Return the pixels of a PNG file: uint8 [height, width], or [height, width, 3] if it has colour.
 
     Files of `encode_png` are decoded here, which is faster; other files are decoded by Pillow. 16-bit values are scaled
-    to 8 bits, palettes are resolved, an alpha channel is ignored. Raises InputError if
-    the file is not a valid PNG or has more than LARGEST pixels.
+    to 8 bits, palettes are resolved, an alpha channel is ignored. Raises InputError if the file is not a valid PNG or
+    has more than LARGEST pixels.
     """
     height, width = png_size(data)
     if width * height > LARGEST:

@@ -7,7 +7,7 @@ from torch import Tensor
 Normalise = Literal["set", "image"]
 """By the mean and deviation of all images of the sets, or by those of each image."""
 SOFTENING = 0.02 * 255
-"""Grey levels added to the deviation of an image, so that a nearly flat image does not become loud noise."""
+"""Grey levels added to the deviation of an image, so that the noise of an almost constant image is not amplified."""
 
 
 def moments(images: Tensor, normalise: Normalise, mean: float, std: float) -> tuple[Tensor | float, Tensor | float]:
