@@ -12,9 +12,10 @@ os.environ["OPENCV_IPP"] = "sse42"
 use_writable_folder()
 
 from .families import FAMILIES, Family  # noqa: E402
+from .rendering.patterns import Patterns  # noqa: E402
 from .rendering.render import make_spec, render_set  # noqa: E402
 from .rendering.sampling import paint, sample  # noqa: E402
 
 __version__ = version("synpat")
 
-__all__ = ["FAMILIES", "Family", "make_spec", "paint", "render_set", "sample"]
+__all__ = ["FAMILIES", "Family", "Patterns", "make_spec", "paint", "render_set", "sample"]

@@ -47,10 +47,8 @@ def paint(
     render_size: height and width at which the image is painted before it is resized. parameters: values for fields of
     the family that replace the drawn ones.
     """
-    if seed < 0 or index < 0:
-        raise InputError(f"seed and index must be 0 or more, got {seed} and {index}")
-    if not all(1 <= side <= LARGEST_SIDE for side in (height, width, *(render_size or ()))):
-        raise InputError(f"height and width must be between 1 and {LARGEST_SIDE} pixels, got {height} and {width}")
+    for size in ((height, width), render_size or (height, width)):
+        check_arguments(seed, index, size)
     given = dict(parameters or {})
     batch = given.get("batch", 1)
     if batch == 1:
@@ -59,6 +57,14 @@ def paint(
     indices = range(first, first + batch)
     batch_samples = _cached_batch(family, seed, indices, height, width, mode, render_size, tuple(given.items()))
     return batch_samples[index - first]
+
+
+def check_arguments(seed: int, index: int, size: tuple[int, int]) -> None:
+    """Raise InputError if a seed, an index or a size (height, width) is not supported."""
+    if seed < 0 or index < 0:
+        raise InputError(f"seed and index must be 0 or more, got {seed} and {index}")
+    if not all(1 <= side <= LARGEST_SIDE for side in size):
+        raise InputError(f"height and width must be between 1 and {LARGEST_SIDE} pixels, got {size[0]} and {size[1]}")
 
 
 @lru_cache(maxsize=1)  # the samples of a batch are requested one after the other
