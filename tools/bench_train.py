@@ -196,7 +196,7 @@ def training(folder: Path, row: Row, model: str, steps: int) -> list[tuple[str, 
     config = make_config(row.preset, settings | small)
     run = folder / f"run-{row.name}"
     shards = str(set_of(folder, (config.height, config.width)))
-    pretrain(run, [shards], config, folder / "cache", workers=min(len(os.sched_getaffinity(0)), 8))
+    pretrain(shards, run, config, cache=folder / "cache")
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()][SETTLED:]
     ours = {name: median(line[name] for line in lines) for name in ("samples_per_s", "mfu", "data_wait", "memory_gb")}
     name = f"{row.name}: {model} {config.height}x{config.width}, batch {config.batch_size}"

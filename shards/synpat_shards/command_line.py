@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import click
@@ -15,8 +16,30 @@ DEBUG = "--debug"
 
 SECONDS_BETWEEN_LINES = 5.0
 """Interval of progress lines where standard error is not a terminal."""
+FACTORS = {"k": 1000, "M": 1_000_000}
+"""Suffixes of counts."""
 INTERRUPTED = 130
 """Exit code after SIGINT, as shells report it: 128 plus the number of the signal."""
+
+
+class Count(click.ParamType):
+    """A number of things, 1 or more: 100000, 100_000, 1e5, 100k or 0.1M, as an int."""
+
+    name = "count"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        digits, factor = value.replace("_", ""), 1
+        if digits[-1:] in FACTORS:
+            digits, factor = digits[:-1], FACTORS[digits[-1]]
+        try:
+            number = Decimal(digits) * factor
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if not (number.is_finite() and 1 <= number < 2**63 and number == number.to_integral_value()):
+            self.fail(f"{value!r} is not a whole number of 1 or more: write 100000, 1e5, 100k or 0.1M", param, ctx)
+        return int(number)
 
 
 class Program(click.Group):

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from synpat_shards import InputError, describe_differences
 
-from .presets import PRESETS
+from .presets import DEFAULT_PRESET, PRESETS
 from .settings import build_settings, reject_unknown_keys
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -77,6 +77,9 @@ class Config:
     """Number of samples that are shuffled together when streaming. The shards are always shuffled."""
     skip_damaged: bool
     """Skip and count corrupt shards and images when streaming, instead of stopping."""
+    init_from: str | None
+    """Encoder whose weights the run starts from: a run folder, or the folder of an encoder, of the same model and size.
+    None starts from random weights."""
     checkpoint_every: PositiveInt
     """Steps between two checkpoints."""
     keep_checkpoints: PositiveInt
@@ -124,8 +127,8 @@ class Config:
         return int(self.patches * (1 - self.mask_ratio))
 
 
-def make_config(preset: str, *layers: Mapping[str, Any]) -> Config:
-    """Return a preset, updated by layers of settings.
+def make_config(preset: str = DEFAULT_PRESET, *layers: Mapping[str, Any]) -> Config:
+    """Return a preset, updated by layers of settings: `make_config("synpat", {"steps": 3000, "seed": 1})`.
 
     Raises InputError that names a setting which is unknown (with the nearest known name) or out of range.
     """

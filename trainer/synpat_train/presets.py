@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+DEFAULT_PRESET = "synpat"
+
 _OURS: Mapping[str, Any] = {
     "patch": 16,
     "normalise": "set",
@@ -16,6 +18,7 @@ _OURS: Mapping[str, Any] = {
     "stream": "auto",
     "window": 16384,
     "skip_damaged": False,
+    "init_from": None,
     "checkpoint_every": 1000,
     "keep_checkpoints": 2,
     "log_every": 20,

@@ -1,6 +1,9 @@
 """Settings from the command line and from YAML files, checked by pydantic dataclasses."""
 
+import ast
 import difflib
+import inspect
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -39,6 +42,43 @@ def _in_words(fault: Mapping[str, Any]) -> str:
     if not fault["loc"]:  # raised by __post_init__
         return str(fault["ctx"]["error"])
     return f"{fault['loc'][0]}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
+
+
+def describe_settings(kind: type) -> list[tuple[str, str, str]]:
+    """Return the name, the type in words and the meaning of every field of a dataclass, from its source."""
+    return [
+        (line.target.id, _type_in_words(ast.unparse(line.annotation)), inspect.cleandoc(text).replace("\n", " "))
+        for line, meaning in itertools.pairwise(ast.parse(inspect.getsource(kind)).body[0].body)  # pyright: ignore
+        if isinstance(line, ast.AnnAssign)
+        and isinstance(line.target, ast.Name)
+        and isinstance(meaning, ast.Expr)
+        and isinstance(meaning.value, ast.Constant)
+        and isinstance(text := meaning.value.value, str)
+    ]
+
+
+ALIASES = {
+    "PositiveInt": "int > 0",
+    "PositiveFloat": "float > 0",
+    "NonNegativeFloat": "float >= 0",
+    "NonNegativeInt": "int >= 0",
+    "Decay": "float in [0, 1)",
+    "Share": "float in [0, 1)",
+    "Annotated[int, Field(ge=3)]": "int >= 3",
+    "Annotated[int, Field(ge=0, lt=1 << 32)]": "int in [0, 2**32)",
+    "Annotated[float, Field(ge=0)]": "float >= 0",
+    "Annotated[float, Field(gt=0, lt=1)]": "float in (0, 1)",
+    "Annotated[float, Field(ge=0, lt=1)]": "float in [0, 1)",
+    "Annotated[float, Field(gt=0, le=1)]": "float in (0, 1]",
+    "Annotated[float, Field(ge=0, le=1)]": "float in [0, 1]",
+}
+"""Annotations in words."""
+
+
+def _type_in_words(annotation: str) -> str:
+    for alias, words in sorted(ALIASES.items(), key=lambda item: -len(item[0])):
+        annotation = annotation.replace(alias, words)
+    return annotation.replace("Literal[", "").replace("]", "") if "Literal[" in annotation else annotation
 
 
 def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from synpat.inspection.statistics import set_statistics
 from synpat.inspection.statistics_table import picture, table
 from synpat.rendering.sampling import paint, parameter_ranges, parse_parameters
 from synpat_shards import Store, encode_png, write_atomically
+from synpat_shards.command_line import Count
 
 from .options import (
     FamilyNames,
@@ -92,9 +93,7 @@ def sheet(names: list[str], columns: int, size: tuple[int, int], seed: int, out:
 
 @click.command()
 @click.argument("stores", metavar="SET...", nargs=-1, required=True, type=StoreType())
-@click.option(
-    "--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Maximum number of images per set."
-)
+@click.option("--samples", type=Count(), default=1000, show_default=True, help="Maximum number of images per set.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with histograms and spectra, instead of a table.")
 @picture_option(required=False, help="PNG file with plots of the statistics. Needs matplotlib.")
 def stats(stores: tuple[Store, ...], samples: int, as_json: bool, out: Path | None) -> None:

@@ -12,6 +12,7 @@ from synpat.rendering.render import made_with, make_spec, render_sets
 from synpat.rendering.sampling import parse_parameters
 from synpat.rendering.slices import FULL_SLICE, Slice
 from synpat_shards import Manifest, SetSpec, Store
+from synpat_shards.command_line import Count
 
 from .options import (
     FamilyNames,
@@ -36,7 +37,7 @@ from .progress import RenderProgress
     metavar="NAME,...|all",
     help="Names from `synpat families`, one shard set each. all: every family except the expensive ones.",
 )
-@click.option("--n", type=click.IntRange(min=1), required=True, help="Number of samples of each family.")
+@click.option("--n", type=Count(), required=True, help="Number of samples of each family.")
 @click.option(
     "--out",
     type=StoreType(),
@@ -71,7 +72,7 @@ from .progress import RenderProgress
 )
 @click.option(
     "--samples-per-shard",
-    type=click.IntRange(min=1),
+    type=Count(),
     default=1000,
     show_default=True,
     help="Number of samples of a full shard.",

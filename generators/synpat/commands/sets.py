@@ -27,6 +27,7 @@ from synpat_shards import (
     read_manifest,
     verify,
 )
+from synpat_shards.command_line import Count
 
 from .options import ShardCount, StoreType, json_option, set_argument, workers_option
 from .progress import CopyProgress
@@ -168,9 +169,7 @@ def publish_command(store: Store, target: Store) -> None:
 
 @click.command()
 @set_argument
-@click.option(
-    "--samples", type=click.IntRange(min=1), default=200, show_default=True, help="Maximum number of images to read."
-)
+@click.option("--samples", type=Count(), default=200, show_default=True, help="Maximum number of images to read.")
 @json_option
 def inspect(store: Store, samples: int, as_json: bool) -> None:
     """Print the properties of a shard set: family, parameters, size, counts, bytes, and statistics of some images.
@@ -201,7 +200,7 @@ def inspect(store: Store, samples: int, as_json: bool) -> None:
 
 @click.command()
 @set_argument
-@click.option("--n", type=click.IntRange(min=1), required=True, help="Total number of samples after the extension.")
+@click.option("--n", type=Count(), required=True, help="Total number of samples after the extension.")
 @workers_option
 def extend(store: Store, n: int, workers: int | None) -> None:
     """Render more samples into a finished set. The bytes of its shards do not change.

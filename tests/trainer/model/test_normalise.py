@@ -71,5 +71,5 @@ def test_pictures_keep_grey_levels_and_hide_patches(normalise: Normalise, images
 
 def test_exported_encoder_records_the_normalisation(tmp_path: Path):
     config = make_config("synpat", SETTINGS)
-    export_encoder(tmp_path, MaskedAutoencoder(config).encoder, config, 0.4, 0.2)
+    export_encoder(tmp_path, MaskedAutoencoder(config).encoder, config, 0.4, 0.2, step=3)
     assert json.loads((tmp_path / "config.json").read_text())["normalise"] == "image"

@@ -44,7 +44,7 @@ cropped in time."""
 
 
 def train(run: Path, shards: Path, config: Config, workers: int = 1) -> Path:
-    pretrain(run, [str(shards)], config, run.parent / "cache", workers)
+    pretrain(str(shards), run, config, cache=run.parent / "cache", workers=workers)
     return run
 
 
@@ -333,11 +333,11 @@ def test_unavailable_store_stops_the_run_with_a_checkpoint_and_the_run_resumes(
         publish(perlin_set, s3)
         run, unavailable = tmp_path / "run", True
         with pytest.raises(OSError, match=r"perlin-\d+\.tar.*(injected error|Service Unavailable)"):
-            pretrain(run, [s3], config, tmp_path / "cache", 1)
+            pretrain(s3, run, config, cache=tmp_path / "cache", workers=1)
         (saved,) = checkpoints(run)
         assert 0 < torch.load(saved, weights_only=True)["step"] == len(log(run)) < SETTINGS["steps"]
         unavailable = False
-        pretrain(run, [s3], config, tmp_path / "cache", 1)
+        pretrain(s3, run, config, cache=tmp_path / "cache", workers=1)
     assert_equal(run, uninterrupted)
 
 

@@ -41,7 +41,7 @@ CONFIG = make_config("msm-mae", SETTINGS)
 
 
 def train(run: Path, shards: Path, config: Config = CONFIG) -> Path:
-    pretrain(run, [str(shards)], config, run.parent / "cache", workers=1)
+    pretrain(str(shards), run, config, cache=run.parent / "cache", workers=1)
     return run
 
 
@@ -216,7 +216,7 @@ def test_inspect_prints_the_status_and_plots_the_loss(run: Path):
     done = CliRunner().invoke(main, ["inspect", str(run)])
     assert done.exit_code == 0
     assert "step 12 of 12 (100.0%), loss" in done.stdout
-    assert "finished: encoder/ is exported" in done.stdout
+    assert "\nfinished, encoder/ is exported" in done.stdout
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
     (run / "loss.png").unlink()
 
@@ -224,7 +224,7 @@ def test_inspect_prints_the_status_and_plots_the_loss(run: Path):
 def test_inspect_counts_the_samples_of_an_epoch_as_the_run_does(perlin_set: Path, tmp_path: Path):
     """Each of the four shards gives 8 samples, 0.3 of 25 rounded. Rounding per set would give 30 instead of 32."""
     run = tmp_path / "run"
-    pretrain(run, [f"{perlin_set}=0.3"], replace(CONFIG, steps=2), tmp_path / "cache", workers=1)
+    pretrain(f"{perlin_set}=0.3", run, replace(CONFIG, steps=2), cache=tmp_path / "cache", workers=1)
     assert "32 samples per epoch" in run_status(run)
 
 
@@ -243,7 +243,7 @@ def test_model_card_states_unknown_origin_without_a_manifest(perlin_set: Path, t
     for tar in perlin_set.glob("*.tar"):
         shutil.copy(tar, tmp_path / "foreign")
     shards = [str(perlin_set), str(tmp_path / "foreign")]
-    pretrain(tmp_path / "run", shards, replace(CONFIG, steps=2), tmp_path / "cache", workers=1)
+    pretrain(shards, tmp_path / "run", replace(CONFIG, steps=2), cache=tmp_path / "cache", workers=1)
     text = (tmp_path / "run" / "encoder" / "README.md").read_text()
     assert "license: other" in text
     assert "The origin and the licence of the images in foreign are unknown to synpat." in text

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from synpat_shards import InputError
 from synpat_shards.command_line import Program
-from synpat_train.cache import default_cache
 from synpat_train.progress import print_message
 from synpat_train.settings import parse_settings
 
@@ -15,8 +15,7 @@ from .protocols import LINEAR, PROTOCOLS
 from .reference_results import REFERENCE_RESULTS
 from .tasks.benchmarks import BENCHMARKS
 from .tasks.check import check_copy, report
-from .tasks.registry import TASKS, tasks_table
-from .tasks.task import Source
+from .tasks.registry import TASKS, check_tasks, tasks_table
 
 # torch, and modules that import it, are imported inside the functions below, so that --help and usage errors are fast.
 
@@ -25,7 +24,6 @@ from .tasks.task import Source
 @click.pass_context
 @click.option(
     "--encoder",
-    "encoder_path",
     type=click.Path(path_type=Path),
     metavar="RUN",
     help="Run folder of synpat-train, or a folder with model.safetensors and config.json.",
@@ -87,7 +85,7 @@ from .tasks.task import Source
 )
 def main(
     context: click.Context,
-    encoder_path: Path | None,
+    encoder: Path | None,
     names: tuple[str, ...],
     protocol: str,
     assignments: tuple[str, ...],
@@ -113,29 +111,34 @@ def main(
     """
     if context.invoked_subcommand:
         return
-    if not (encoder_path and names):
+    if not (encoder and names):
         raise click.UsageError("--encoder RUN and --task TASK are required: see synpat-eval --help")
-    if any(name == "folder" or name in BENCHMARKS for name in names) != (data is not None):
-        raise click.UsageError("--data DIR is required for tasks without embedded audio, and not allowed for others")
-    chosen_protocol = replace(PROTOCOLS[protocol], changes=parse_settings(assignments))
-    for name in names:  # invalid settings are reported before the work
-        chosen_protocol.settings(name)
-    source = Source(
-        data=data, label=label, split=split, cache=cache or default_cache(), skip_unreadable=unreadable == "skip"
-    )
-    loaders = [TASKS[name](source) for name in dict.fromkeys(names)]
-
-    from synpat_train.pretraining.model_card import update_card
+    try:
+        check_tasks(names, has_data=data is not None)
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
+    settings = parse_settings(assignments)
+    for name in names:  # invalid settings are reported before torch is imported
+        replace(PROTOCOLS[protocol], changes=settings).settings(name)
 
     from .results import table
-    from .run import evaluate_encoder
+    from .run import default_out, evaluate
 
-    out, results = evaluate_encoder(
-        encoder_path, loaders, chosen_protocol, out=out, cache=source.cache, batch_size=batch_size
+    results = evaluate(
+        encoder,
+        names,
+        protocol,
+        data=data,
+        label=label,
+        split=split,
+        out=out,
+        cache=cache,
+        skip_unreadable=unreadable == "skip",
+        batch_size=batch_size,
+        settings=settings,
     )
     click.echo(table(results))
-    print_message(f"results: {out / 'results.json'}")
-    update_card(out.parent)  # if the results are in a run folder
+    print_message(f"results: {(out or default_out(encoder)) / 'results.json'}")
 
 
 @main.command()

@@ -60,7 +60,7 @@ class Result:
     scores: Mapping[str, Score]
 
 
-def evaluate(
+def evaluate_tasks(
     encoder: Encoder,
     tasks: Iterable[Task],
     protocol: ProbeProtocol | FineTuningProtocol,

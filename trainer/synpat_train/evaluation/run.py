@@ -1,43 +1,72 @@
 """Evaluate an encoder on tasks and write the results into a folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from synpat_shards import InputError
 from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.audio.log_mel import BANDS
+from synpat_train.cache import default_cache
 from synpat_train.model.encoder import Encoder, find_encoder, load_encoder, resampled
+from synpat_train.pretraining.model_card import update_card
 from synpat_train.progress import print_message
 
-from .evaluate import Result, evaluate
-from .protocols import FineTuningProtocol, ProbeProtocol
+from .evaluate import Result, evaluate_tasks
+from .protocols import LINEAR, PROTOCOLS, FineTuningProtocol, ProbeProtocol
 from .results import add_result, classes_without_test_clip, read_results
-from .tasks.task import LoadTask
+from .tasks.registry import TASKS, check_tasks
+from .tasks.task import Source
 
 
-def evaluate_encoder(
-    path: Path,
-    tasks: Sequence[LoadTask],
-    protocol: ProbeProtocol | FineTuningProtocol,
+def evaluate(
+    encoder: str | Path,
+    tasks: str | Sequence[str],
+    protocol: str = LINEAR.name,
     *,
-    out: Path | None,
-    cache: Path,
-    batch_size: int,
-) -> tuple[Path, list[Result]]:
-    """Evaluate an encoder and the baselines on each task. Each result is written as soon as it is known.
+    data: str | Path | None = None,
+    label: str = "label",
+    split: str | None = None,
+    out: str | Path | None = None,
+    cache: str | Path | None = None,
+    skip_unreadable: bool = False,
+    batch_size: int = 64,
+    settings: Mapping[str, Any] | None = None,
+) -> list[Result]:
+    """Evaluate an encoder, and compare it with encoders of random weights and with log-mel statistics.
 
-    path: run folder or encoder folder. out: folder of results.json; None stands for `evaluation` in the run folder, or
-    in the encoder folder if there is no run. Returns the folder and the results.
+    encoder: run folder, or the folder of an encoder. tasks: names from `synpat-eval tasks`. protocol: linear, logistic,
+    knn, finetune or finetune-audiomae. data: folder of the data set or of several data sets; for the task folder, the
+    folder with metadata.csv. label, split: columns of metadata.csv; by default the split is in `fold` or `split`. out:
+    folder of results.json, where results of other tasks are kept; by default `evaluation` in the run folder, or in the
+    encoder folder if there is no run. cache: folder for decoded audio and embeddings. skip_unreadable: skip and count
+    corrupt, empty and silent files instead of stopping. batch_size: number of encoder inputs that are embedded at once.
+    settings: settings of the protocol that differ from its defaults.
+
+    Return a result per task, whose `scores` are those of "encoder", "random-init" and "log-mel mean/std": each has a
+    `value` between 0 and 1, a 95 % confidence `interval`, and `minus(other)`. Each result is written as soon as it is
+    known. Raises InputError for an unknown task, protocol or setting, and if the encoder or the data cannot be read.
     """
-    encoder, folder = _for_spectrograms(load_encoder(path)), find_encoder(path)
-    run = folder.parent if folder.name == "encoder" else folder
-    out = out or run / "evaluation"
+    chosen = _protocol(protocol, settings or {})
+    names = list(dict.fromkeys([tasks] if isinstance(tasks, str) else tasks))
+    check_tasks(names, has_data=data is not None)
+    for name in names:  # invalid settings are reported before the work
+        chosen.settings(name)
+    cache = Path(cache) if cache else default_cache()
+    source = Source(
+        data=Path(data) if data else None, label=label, split=split, cache=cache, skip_unreadable=skip_unreadable
+    )
+    loaders = [TASKS[name](source) for name in names]
+    loaded, folder = _for_spectrograms(load_encoder(encoder)), find_encoder(encoder)
+    out = Path(out) if out else default_out(encoder)
     out.mkdir(parents=True, exist_ok=True)
     read_results(out)  # an unreadable file is reported before the work
     results = []
-    for result in evaluate(
-        encoder,
-        (load() for load in tasks),
-        protocol,
+    for result in evaluate_tasks(
+        loaded,
+        (load() for load in loaders),
+        chosen,
         batch_size=batch_size,
         cache=cache,
         unfinished=out / "unfinished",
@@ -46,7 +75,20 @@ def evaluate_encoder(
         results.append(result)
         if without := classes_without_test_clip(result):
             print_message(f"{result.task.name}: {len(without)} classes have no test clip and are not scored")
-    return out, results
+    update_card(out.parent)  # if the results are in a run folder
+    return results
+
+
+def default_out(encoder: str | Path) -> Path:
+    """Return the folder for the results of an encoder: `evaluation` in its run folder, or else in its own folder."""
+    folder = find_encoder(encoder)
+    return (folder.parent if folder.name == "encoder" else folder) / "evaluation"
+
+
+def _protocol(name: str, changes: Mapping[str, Any]) -> ProbeProtocol | FineTuningProtocol:
+    if name not in PROTOCOLS:
+        raise InputError(f"{name!r} is not a protocol: choose {', '.join(PROTOCOLS)}")
+    return replace(PROTOCOLS[name], changes=dict(changes))
 
 
 def _for_spectrograms(encoder: Encoder) -> Encoder:

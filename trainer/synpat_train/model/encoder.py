@@ -78,7 +78,7 @@ class Encoder:
         parts = []
         if full_chunks.shape[2]:
             chunks = full_chunks.unflatten(2, (-1, self.width)).transpose(1, 2)
-            parts.append(self._encode(chunks.flatten(0, 1)).reshape(len(log_mel), -1, self.features))
+            parts.append(self._encode(chunks.flatten(0, 1)).reshape(log_mel.shape[0], -1, self.features))
         if remainder:
             parts.append(self._encode(rest))
         return torch.cat(parts, dim=1)
@@ -121,6 +121,11 @@ def find_encoder(path: str | Path) -> Path:
     for folder in candidates:
         if all((folder / name).is_file() for name in ENCODER_FILES):
             return folder
+    if (Path(path) / "checkpoints").is_dir():  # of a run of synpat-train
+        raise InputError(
+            f"{path} is a run that has not finished: continue it with the same command, or export the encoder of its "
+            f"last checkpoint with `synpat-train export {path}`"
+        )
     raise InputError(
         f"{path} contains no encoder: searched for {' and '.join(ENCODER_FILES)} in {candidates[0]} and in "
         f"{candidates[1]}. "
@@ -139,6 +144,23 @@ def random_encoder(like: Encoder, seed: int) -> Encoder:
         initialise(vit)
     vit.to(device)
     return _frozen(vit)
+
+
+def copy_weights(source: Encoder, target: VisionTransformer) -> None:
+    """Copy the weights of an encoder into another model.
+
+    Raises InputError if the two differ in architecture, size of the input or size of the patches.
+    """
+    weights, own = source.vit.state_dict(), target.state_dict()
+    if {name: tensor.shape for name, tensor in weights.items()} != {name: tensor.shape for name, tensor in own.items()}:
+        height, width = target.patch_embed.img_size
+        raise InputError(
+            f"the encoder has {source.height}x{source.width} inputs, patches of {source.patch} and width "
+            f"{source.vit.embed_dim}, the model to be trained has {height}x{width}, "
+            f"{target.patch_embed.patch_size[0]} and {target.embed_dim}: set model, height, width and patch to those "
+            "of the encoder"
+        )
+    target.load_state_dict(weights)
 
 
 def resampled(encoder: Encoder, height: int, width: int) -> Encoder:

@@ -12,10 +12,12 @@ from .timm_compat import VisionTransformer
 from .vit import ARCHITECTURES, vit_arguments
 
 
-def export_encoder(folder: Path, encoder: VisionTransformer, config: Config, mean: float, std: float) -> None:
+def export_encoder(
+    folder: Path, encoder: VisionTransformer, config: Config, mean: float, std: float, step: int
+) -> None:
     """Write model.safetensors and config.json.
 
-    mean, std: of the images that the encoder was trained on, with white as 1.
+    mean, std: of the images that the encoder was trained on, with white as 1. step: number of its updates.
     """
     folder.mkdir(exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
@@ -25,7 +27,9 @@ def export_encoder(folder: Path, encoder: VisionTransformer, config: Config, mea
         "num_classes": 0,
         "num_features": encoder.num_features,
         "global_pool": "token",
-        "normalise": config.normalise,  # of the images of pre-training; no loader reads it
+        # No loader reads these two: the normalisation of the images in pre-training, and the number of updates.
+        "normalise": config.normalise,
+        "step": step,
         "model_args": vit_arguments(config.height, config.width, config.patch),
         "pretrained_cfg": {
             "input_size": [1, config.height, config.width],

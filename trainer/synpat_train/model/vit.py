@@ -76,7 +76,7 @@ def after_prefix(vit: VisionTransformer, tokens: Tensor, positions: Tensor) -> T
     if not prefix:
         return tokens
     before = torch.cat(prefix, dim=1) + (positions if positions.shape[1] else 0)
-    return torch.cat([before.expand(len(tokens), -1, -1), tokens], dim=1)
+    return torch.cat([before.expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
 
 def initialise(module: nn.Module) -> None:

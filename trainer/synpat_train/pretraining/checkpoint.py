@@ -18,6 +18,7 @@ from synpat_shards import InputError
 from synpat_train.config import Config, differences, stored_config
 from synpat_train.model.mae import MaskedAutoencoder
 from synpat_train.model.timm_compat import VisionTransformer
+from synpat_train.model.vit import build_vit
 from synpat_train.tensor_file import first_line, read_tensors, write_tensors
 
 FOLDER = "checkpoints"
@@ -31,6 +32,9 @@ class Training:
     optimizer: Optimizer
     average: VisionTransformer | None
     """Exponential moving average of the encoder's weights; None if it is not requested."""
+    mean: float
+    """Mean of the pixels of the sets, in grey levels 0..255."""
+    std: float
     step: int = 0
     """Number of updates so far."""
     losses: list[Tensor] = field(default_factory=list)
@@ -57,10 +61,10 @@ class Training:
         return self.model.encoder if self.average is None else self.average
 
 
-def begin(model: MaskedAutoencoder, optimizer: Optimizer, config: Config) -> Training:
+def begin(model: MaskedAutoencoder, optimizer: Optimizer, config: Config, mean: float, std: float) -> Training:
     """Return the state before the first step."""
     average = None if config.ema is None else copy.deepcopy(model.encoder).requires_grad_(False)
-    return Training(model, optimizer, average)
+    return Training(model, optimizer, average, mean, std)
 
 
 def save_checkpoint(run: Path, training: Training, config: Config, digests: list[str]) -> Path:
@@ -68,7 +72,7 @@ def save_checkpoint(run: Path, training: Training, config: Config, digests: list
 
     Raises OSError if the disk is full. The existing checkpoints are then unchanged.
     """
-    path = run / FOLDER / f"step-{training.step:09d}.pt"
+    path = checkpoint_path(run, training.step)
     state: dict[str, Any] = {
         "step": training.step,
         "config": asdict(config),  # pyright: ignore[reportArgumentType]
@@ -77,6 +81,8 @@ def save_checkpoint(run: Path, training: Training, config: Config, digests: list
         "optimizer": training.optimizer.state_dict(),
         "average": training.average and training.average.state_dict(),
         "losses": training.losses,
+        "mean": training.mean,
+        "std": training.std,
     }
     write_tensors(path, state)
     for old in checkpoints(run)[: -config.keep_checkpoints]:
@@ -115,6 +121,32 @@ def _restore(training: Training, state: dict[str, Any]) -> None:
     if training.average is not None:
         training.average.load_state_dict(state["average"])
     training.step, training.losses = state["step"], [loss.to(training.device) for loss in state["losses"]]
+
+
+def read_encoder(path: Path, config: Config) -> tuple[VisionTransformer, float, float]:
+    """Return the encoder of a checkpoint, and the mean and standard deviation of the pixels of its sets.
+
+    Raises InputError if the checkpoint is corrupt.
+    """
+    state = read_tensors(path)
+    try:
+        weights = state["average"] or after_dot("encoder", state["model"])
+        with torch.random.fork_rng(devices=[]):
+            encoder = build_vit(config.model, config.height, config.width, config.patch)
+        encoder.load_state_dict(weights)
+        return encoder, state["mean"], state["std"]
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is corrupt: {first_line(error)}") from None
+
+
+def after_dot(part: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of one part of a model, by their names inside that part."""
+    return {name.removeprefix(f"{part}."): tensor for name, tensor in state.items() if name.startswith(f"{part}.")}
+
+
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Return the path of the checkpoint after a number of steps."""
+    return run / FOLDER / f"step-{step:09d}.pt"
 
 
 def checkpoints(run: Path) -> list[Path]:

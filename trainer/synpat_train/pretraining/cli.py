@@ -1,16 +1,18 @@
 """The `synpat-train` command."""
 
 import sys
+import textwrap
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from synpat_shards import available_cores
-from synpat_shards.command_line import Program
-from synpat_train.cache import default_cache
-from synpat_train.config import make_config
-from synpat_train.presets import PRESETS
-from synpat_train.settings import parse_settings, read_settings
+from synpat_shards.command_line import Count, Program
+from synpat_train.config import Config, make_config, to_yaml
+from synpat_train.presets import DEFAULT_PRESET, PRESETS
+from synpat_train.progress import print_message
+from synpat_train.settings import describe_settings, parse_settings, read_settings
 
 
 @click.group(cls=Program, invoke_without_command=True)
@@ -25,18 +27,25 @@ from synpat_train.settings import parse_settings, read_settings
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
-    default="msm-mae",
+    default=DEFAULT_PRESET,
     show_default=True,
-    help="Initial settings: see docs/settings.md.",
+    help="Initial settings: see `synpat-train settings`.",
 )
 @click.option(
     "--config", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML file of settings."
 )
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set a setting. May be repeated.")
 @click.option("--model", help="Size of the encoder: tiny, small, base or large.  [default: of the preset]")
-@click.option("--steps", type=int, help="Number of updates, instead of --epochs.")
-@click.option("--epochs", type=int, help="Number of passes over the sets.  [default: of the preset]")
-@click.option("--batch-size", type=int, help="Number of samples per update.  [default: of the preset]")
+@click.option("--steps", type=Count(), help="Number of updates, instead of --epochs.")
+@click.option("--epochs", type=Count(), help="Number of passes over the sets.  [default: of the preset]")
+@click.option("--batch-size", type=Count(), help="Number of samples per update.  [default: of the preset]")
+@click.option("--seed", type=int, help="Seed of weights, order and masks.  [default: of the preset]")
+@click.option(
+    "--init-from",
+    metavar="ENCODER",
+    help="Run folder or encoder folder whose weights the run starts from.  [default: random weights]",
+)
+@click.option("--print-config", is_flag=True, help="Print the settings of the run as YAML, and exit.")
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
@@ -61,6 +70,9 @@ def main(
     steps: int | None,
     epochs: int | None,
     batch_size: int | None,
+    seed: int | None,
+    init_from: str | None,
+    print_config: bool,
     cache: Path | None,
     workers: int,
 ) -> None:
@@ -71,25 +83,59 @@ def main(
 
     \b
     Example:
-      synpat-train --shards sets/perlin --out runs/perlin --model tiny --steps 2000
+      synpat-train --shards sets/soundscape --out runs/soundscape --steps 3k
     """
     if context.invoked_subcommand:
+        return
+    options = {
+        "model": model, "steps": steps, "epochs": epochs, "batch_size": batch_size, "seed": seed, "init_from": init_from
+    }  # fmt: skip
+    given = {name: value for name, value in options.items() if value is not None}
+    config = make_config(preset, read_settings(file) if file else {}, parse_settings(assignments), given)
+    if print_config:
+        click.echo(to_yaml(config), nl=False)
         return
     if not shards or out is None:
         missing = [name for name, value in (("'--shards'", shards), ("'--out'", out)) if not value]
         raise click.UsageError(f"Missing option {' and '.join(missing)}.")
-    options = {"model": model, "steps": steps, "epochs": epochs, "batch_size": batch_size}
-    config = make_config(
-        preset,
-        read_settings(file) if file else {},
-        parse_settings(assignments),
-        {name: value for name, value in options.items() if value is not None},
-    )
+    from .signals import Stopped
     from .train import pretrain  # imports torch: --help and usage errors are fast
 
-    stopped_by = pretrain(out, shards, config, cache or default_cache() / "decoded", workers)
-    if stopped_by:
-        sys.exit(128 + stopped_by)  # as shells report a signal
+    try:
+        pretrain(shards, out, config, cache=cache, workers=workers)
+    except Stopped as stop:
+        sys.exit(128 + stop.number)  # as shells report a signal
+    print_message(f"encoder: {out / 'encoder'}. Evaluate it: synpat-eval --encoder {out} --task gm-instrument")
+
+
+@main.command()
+@click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True)
+def settings(preset: str) -> None:
+    """List the settings of --set and --config: type, value in the preset and meaning.
+
+    \b
+    Example:
+      synpat-train settings --preset m2d
+    """
+    values = asdict(make_config(preset))  # pyright: ignore[reportArgumentType]
+    for name, kind, meaning in describe_settings(Config):
+        click.echo(f"{name} = {values[name]}    ({kind})")
+        click.echo(textwrap.fill(meaning, 76, initial_indent="    ", subsequent_indent="    "))
+
+
+@main.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--step", type=Count(), help="Step of the checkpoint.  [default: the last one]")
+def export(run: Path, step: int | None) -> None:
+    """Export the encoder of a checkpoint to RUN/encoder, also of a run that is not finished.
+
+    \b
+    Example:
+      synpat-train export runs/perlin
+    """
+    from .export import export_checkpoint
+
+    print_message(f"encoder: {export_checkpoint(run, step)}")
 
 
 @main.command()

@@ -93,12 +93,13 @@ def _origin(data: TrainingData) -> str:
 
 
 def _throughput(run: Path, device: str) -> str:
-    lines = read_log(run)
+    step = json.loads((run / "encoder" / "config.json").read_bytes())["step"]
+    lines = [line for line in read_log(run) if line["step"] <= step]
     if not lines:
-        return f"Trained on {device}. The run has no log."
+        return f"{step:,} steps, on {device}. The run has no log."
     rate, busy, wait = (median(line[name] for line in lines) for name in ("samples_per_s", "mfu", "data_wait"))
     return (
-        f"{lines[-1]['step']:,} steps to a loss of {lines[-1]['loss']:.4f}, on {device}: {rate:,.0f} samples/s, "
+        f"{step:,} steps to a loss of {lines[-1]['loss']:.4f}, on {device}: {rate:,.0f} samples/s, "
         f"MFU {busy:.1%}, {wait:.1%} of the time waiting for data (medians)."
     )
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from synpat_shards import InputError
+from synpat_shards import InputError, available_cores
 from synpat_train.config import Config
 from synpat_train.data.decoded_cache import CachedImages, room_for_cache
 from synpat_train.data.images import Images, pixel_statistics
@@ -45,6 +45,11 @@ class Run:
     def digests(self) -> list[str]:
         """Digests that identify the shard sets."""
         return [shard_set.digest for shard_set in self.sets]
+
+
+def default_workers() -> int:
+    """Return the number of threads that decode images if none is given: the available cores, at most 8."""
+    return min(available_cores(), 8)
 
 
 @contextmanager

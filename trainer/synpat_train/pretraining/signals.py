@@ -9,6 +9,18 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 """Signals that stop a run. Slurm sends SIGUSR1 with --signal=USR1, and a closed terminal sends SIGHUP."""
 
 
+class Stopped(KeyboardInterrupt):
+    """Training was stopped by a signal, after it wrote a checkpoint.
+
+    It is a KeyboardInterrupt, which most programs do not catch, because the work is not finished.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
+        """number: of the signal."""
+        super().__init__(message)
+        self.number = number
+
+
 class StopSignals:
     """Context that records the signals in SIGNALS. A second SIGINT has its default effect.
 

@@ -36,9 +36,9 @@ def run_status(run: Path) -> str:
         ]
     saved = [path.name for path in checkpoints(run)]
     lines.append(f"checkpoints: {', '.join(saved) or 'none'}")
-    lines.append(
-        "finished: encoder/ is exported" if (run / "encoder" / "model.safetensors").exists() else "not finished"
-    )
+    exported = "encoder/ is exported" if (run / "encoder" / "model.safetensors").exists() else "no encoder is exported"
+    finished = bool(log) and log[-1]["step"] == total
+    lines.append(f"{'finished' if finished else 'not finished'}, {exported}")
     return "\n".join(lines)
 
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from synpat_shards import InputError, encode_png, write_atomically
-from synpat_train.config import Config
+from synpat_train.cache import default_cache
+from synpat_train.config import Config, make_config
 from synpat_train.data.batches import Batch, batch_samples, make_batch, mask_noise
 from synpat_train.data.images import key_of
 from synpat_train.device import (
@@ -28,7 +29,7 @@ from synpat_train.device import (
 )
 from synpat_train.distributed import process_group
 from synpat_train.model.attention import choose_attention, fuses_attention
-from synpat_train.model.export import export_encoder
+from synpat_train.model.encoder import Encoder, copy_weights, load_encoder
 from synpat_train.model.flops import flops_per_sample, peak_flops
 from synpat_train.model.mae import MaskedAutoencoder
 from synpat_train.model.normalise import Normalise, moments
@@ -37,11 +38,11 @@ from synpat_train.prefetch import prefetch
 from synpat_train.schedule import learning_rate
 
 from .checkpoint import Training, begin, checkpoints, load_checkpoint, save_checkpoint
+from .export import export_run
 from .log import NullLog, RunLog, log_disk_errors, open_log
-from .model_card import write_card
 from .reconstructions import reconstructions
-from .run import Run, open_run
-from .signals import StopSignals
+from .run import Run, default_workers, open_run
+from .signals import Stopped, StopSignals
 
 BATCHES_AHEAD = 4
 """Number of batches that are read in advance."""
@@ -51,18 +52,35 @@ BAD_BATCH = "bad-batch.json"
 """File with the samples of the step at which training diverged."""
 
 
-def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, workers: int) -> int | None:
-    """Pre-train a masked autoencoder on shard sets. A run that was stopped resumes from its last checkpoint.
+def pretrain(
+    shards: str | Sequence[str],
+    out: str | Path,
+    config: Config | None = None,
+    *,
+    cache: str | Path | None = None,
+    workers: int | None = None,
+) -> Encoder:
+    """Pre-train a masked autoencoder on shard sets, and return its encoder.
 
-    folder: of the run. shards: as for `open_sets`. cache: folder of the decoded sets. workers: number of threads that
-    decode images while streaming. On SIGTERM and SIGINT the run stops after the current step and writes a checkpoint.
-    Returns the number of the signal that stopped the run, or None if the run is complete. Raises InputError if the sets
-    or the folder cannot be used, if the loss becomes NaN or infinite, and if the GPU runs out of memory.
+    A run that was stopped resumes from its last checkpoint. A finished run is not repeated.
+
+    shards: shard sets of synpat, folders or URLs with WebDataset tars of images, or single tars; "PATH=WEIGHT" sets how
+    often an epoch contains each sample. out: folder of the run; the encoder is exported to its subfolder `encoder`.
+    config: see `make_config`; by default the preset `synpat`. cache: folder of the decoded sets; by default a
+    subfolder of the user's cache. workers: number of threads that decode images while streaming; by default the number
+    of available cores, at most 8.
+
+    On SIGTERM, SIGINT, SIGUSR1 and SIGHUP the run stops after the current step, writes a checkpoint and raises Stopped,
+    a KeyboardInterrupt. Raises InputError if the sets or the folder cannot be used, if the loss becomes NaN or
+    infinite, and if the GPU runs out of memory.
     """
+    folder, config = Path(out), config or make_config()
+    cache = Path(cache) if cache else default_cache() / "decoded"
+    shards = [shards] if isinstance(shards, str) else shards
     with (
         process_group() as group,
         StopSignals() as stop,
-        open_run(folder, shards, config, cache, workers, group) as run,
+        open_run(folder, shards, config, cache, workers or default_workers(), group) as run,
     ):
         training = _begin(run)
         load_checkpoint(folder, training, config, run.digests)
@@ -75,12 +93,13 @@ def pretrain(folder: Path, shards: Sequence[str], config: Config, cache: Path, w
             if exhausted:
                 raise _too_large(run, training)
             if training.step < run.total:
-                log.message(f"Stopped after step {training.step} of {run.total}. Run the same command to continue.")
-                return stop.received or signal.SIGTERM  # the signal was received on another rank
-            if group.first:
-                export_encoder(folder / "encoder", training.encoder, config, run.mean / 255, run.std / 255)
-                write_card(folder)
-            return None
+                message = f"Stopped after step {training.step} of {run.total}. Run the same command to continue."
+                log.message(message)
+                raise Stopped(stop.received or signal.SIGTERM, message)  # received here, or on another rank
+        if group.first:
+            export_run(folder, training.encoder, config, run.mean, run.std, training.step)
+        group.wait()
+        return load_encoder(folder)
 
 
 class Objective(nn.Module):
@@ -103,9 +122,13 @@ def _begin(run: Run) -> Training:
     """Return the state before the first step, on the device."""
     torch.manual_seed(run.config.seed)
     torch.set_float32_matmul_precision("high")
-    model = MaskedAutoencoder(run.config).to(run.group.device)
+    model = MaskedAutoencoder(run.config)
+    if run.config.init_from and not checkpoints(run.folder):
+        copy_weights(load_encoder(run.config.init_from), model.encoder)
+    model.to(run.group.device)
     groups = param_groups_weight_decay(model, run.config.weight_decay)
-    return begin(model, torch.optim.AdamW(groups, betas=run.config.betas, fused=True), run.config)
+    optimizer = torch.optim.AdamW(groups, betas=run.config.betas, fused=True)
+    return begin(model, optimizer, run.config, run.mean, run.std)
 
 
 def _train(run: Run, training: Training, log: RunLog | NullLog, stop: StopSignals) -> None:

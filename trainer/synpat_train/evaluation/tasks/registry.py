@@ -1,6 +1,9 @@
 """The table of tasks: a name, and the function that prepares the task."""
 
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+
+from synpat_shards import InputError
 
 from .benchmarks import BENCHMARK_TASKS, BENCHMARKS
 from .folder import folder_task
@@ -20,6 +23,21 @@ OWN = {
     "gm-pitch": "pitches of the same notes; needs no data",
 }
 """Descriptions of the tasks that are not public benchmarks."""
+
+
+def check_tasks(names: Sequence[str], has_data: bool) -> None:
+    """Raise InputError for an unknown task, and if data is given for a task with embedded audio or missing for another.
+
+    has_data: True if a data folder is given.
+    """
+    for name in names:
+        if name not in TASKS:
+            similar = "".join(f" Did you mean {other!r}?" for other in difflib.get_close_matches(name, TASKS, n=1))
+            raise InputError(f"{name!r} is not a task.{similar} `synpat-eval tasks` lists all tasks")
+    if any(name == "folder" or name in BENCHMARKS for name in names) != has_data:
+        raise InputError(
+            "a data folder (--data) is required for tasks without embedded audio, and not allowed for others"
+        )
 
 
 def tasks_table() -> str:
