@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 
 import click
+from demo_evidence import gather
 from report import write_report
 
 DEMO = Path(__file__).parents[1] / "demo"
 FAMILY = "soundscape"
 COMMANDS = {
     "render": f"synpat render --family {FAMILY} --n 20000 --out {DEMO}/sets/{FAMILY}",
-    "pre-train": f"synpat-train --preset synpat --steps 3000 --shards {DEMO}/sets/{FAMILY} --out {DEMO}/run "
-    f"--cache {DEMO}/cache",
+    "pre-train": f"synpat-train --steps 3000 --shards {DEMO}/sets/{FAMILY} --out {DEMO}/run --cache {DEMO}/cache",
     "evaluate": f"synpat-eval --encoder {DEMO}/run --task gm-instrument --task gm-pitch --protocol logistic "
     f"--out {DEMO}/evaluation --cache {DEMO}/cache",
 }
@@ -40,7 +40,7 @@ def main() -> None:
         run(command)
         seconds[stage] = round(time.monotonic() - began)
         (DEMO / TIMES).write_text(json.dumps(seconds))
-    print(write_report(DEMO, FAMILY, COMMANDS, seconds))
+    print(write_report(DEMO, FAMILY, COMMANDS, seconds, gather(DEMO / "run", DEMO / "cache")))
 
 
 def run(command: str) -> None:

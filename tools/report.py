@@ -5,16 +5,24 @@ import html
 import io
 import json
 import platform
+import subprocess
+import wave
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from demo_evidence import Evidence, on_a_plane
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+import synpat
+from synpat import Patterns
 from synpat.families import FAMILIES
 from synpat.inspection.sheet import contact_sheet
 from synpat_shards import available_cores, encode_png, read_manifest, write_atomically
+from synpat_train.audio import SAMPLE_RATE
+from synpat_train.pretraining.run_folder import read_config
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1b1f24; --page: #fff; --line: #d8dee4; --soft: #eaeef2; --note: #57606a;
@@ -24,7 +32,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: var(--text);
   background: var(--page) }
 h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem } .verdict { font-size: 1.2rem }
-img, svg { max-width: 100%; height: auto } img { image-rendering: pixelated } svg { background: #fff }
+img { max-width: 100%; height: auto } img { background: #fff }
 .scroll { overflow-x: auto } table { border-collapse: collapse; width: 100% }
 td, th { padding: .35rem .6rem; text-align: left }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
@@ -32,53 +40,94 @@ tr + tr td { border-top: 1px solid var(--line) }
 .bar { position: relative; background: var(--soft); height: 1.1rem; min-width: 8rem }
 .bar i { position: absolute; left: 0; top: 0; bottom: 0; background: var(--other) }
 .ours .bar i { background: var(--ours) }
+.bar u { position: absolute; top: 0; bottom: 0; width: 1px; background: var(--text); opacity: .5 }
 .bar b { position: absolute; top: 35%; bottom: 35%; background: var(--text) }
 @media (max-width: 34rem) { th:nth-child(3), td:nth-child(3) { display: none } }
-.ours td { font-weight: 600 } figcaption, .note { color: var(--note); font-size: .9rem } figure { margin: 0 }
+.ours td { font-weight: 600 } figcaption, .note { color: var(--note); font-size: .9rem } figure { margin: 0 0 1.5rem }
+.notes { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 0 1rem }
+audio { width: 100% } .right span { color: #1a7f37 } .wrong span { color: #cf222e }
 pre { background: var(--soft); padding: .8rem; overflow-x: auto }
 """
+GROWTH = Path(__file__).parents[1] / "docs" / "growth.json"
+"""Measured gains by the number of patterns, from RESULTS.md."""
+GO_ON = (
+    "",
+    "# a better encoder, about 40 minutes on two cores",
+    "synpat render --family soundscape --n 60k --out sets/soundscape",
+    "synpat-train --shards sets/soundscape --out runs/soundscape --steps 17k",
+    "# your own recordings: a folder with audio files and metadata.csv",
+    "synpat-eval --encoder demo/run --task folder --data my-recordings",
+)
 TITLES = {"gm-instrument": "instrument families", "gm-pitch": "pitches"}
 
 
-def write_report(demo: Path, family: str, commands: Mapping[str, str], seconds: Mapping[str, int]) -> Path:
+def write_report(
+    demo: Path, family: str, commands: Mapping[str, str], seconds: Mapping[str, int], evidence: Evidence
+) -> Path:
     """Write report.html from the results of the demo's commands, and return its path."""
     tasks = json.loads((demo / "evaluation" / "results.json").read_text())["tasks"]
     log = [json.loads(line) for line in (demo / "run" / "log.jsonl").read_text().splitlines()]
+    patterns = Patterns(family, seed=0, n=read_manifest(demo / "sets" / family).spec.n)
     affordable = [name for name, model in FAMILIES.items() if not model.expensive]
     sections = (
         "<h1>synpat: from patterns to recorded sound</h1>",
-        f'<p class="verdict">{_verdict(demo, family, log, seconds, tasks)}</p>',
+        f'<p class="verdict">{_verdict(patterns, read_config(demo / "run").batch_size, log, seconds, tasks)}</p>',
         "<p>The encoder was pre-trained to reconstruct masked parts of rendered patterns. Then its weights were "
-        "frozen, and "
-        "a linear classifier was trained on recordings. No recording was used for pre-training.</p>",
+        "frozen, and a linear classifier was trained on recorded instruments. No recording was used for "
+        "pre-training.</p>",
         "<h2>Results on recorded instruments</h2>",
         *(_task(name, task) for name, task in tasks.items()),
         '<p class="note">Accuracy on test clips by logistic regression; the dark line is the 95 % confidence interval. '
         "random-init is the same encoder before pre-training, mean of three seeds; log-mel is the mean and standard "
-        "deviation of each mel band. The bars start at 0.</p>",
-        "<h2>What it was trained on</h2>",
-        _picture(
-            encode_png(contact_sheet([family], 4, 80, 208, seed=0)),
-            f"Four of the {read_manifest(demo / 'sets' / family).spec.n:,} patterns of the family {family}. The "
-            "height is "
-            "frequency, with the lowest band in the first row, and the width is two seconds.",
+        "deviation of each mel band. The bars start at 0, and the thin line marks chance.</p>",
+        "<h2>Patterns and recordings</h2>",
+        _figure(
+            _spectrograms(patterns, evidence),
+            f"Above: four of the {len(patterns):,} patterns, painted by formulas. Below: log-mel spectrograms of four "
+            "recorded notes of the evaluation. Both have the same colours, the height is frequency and the width is "
+            "time.",
+        ),
+        "<h2>Listen</h2>",
+        "<p>One note of each of six instrument families, and what a classifier that was not trained on it answers.</p>",
+        '<div class="notes">' + "".join(_note(evidence, clip) for clip in evidence.examples(6)) + "</div>",
+        "<h2>What the encoder has learned</h2>",
+        _figure(
+            _planes(evidence),
+            f"The {len(evidence.labels):,} notes as points, before and after pre-training. Notes with similar "
+            "embeddings are close (t-SNE). The colour is the instrument family, which neither encoder was told.",
+        ),
+        _figure(
+            _confusion(evidence),
+            "Answers of the classifier on the embeddings of the pre-trained encoder, for the notes that it was not "
+            "trained on. Rows are the true families, and the numbers are percent of the row.",
         ),
         "<h2>Pre-training</h2>",
-        _loss_curve(log),
-        '<p class="note">The loss is the mean squared error of standardised masked patches. A loss of 1 is that of '
-        "predicting the mean of each patch.</p>",
+        _figure(
+            _loss_curve(log),
+            f"Loss over {log[-1]['step']:,} steps; {log[-1]['loss']:.3f} at the end. The loss is "
+            "the mean squared error of standardised masked patches. A loss of 1 is that of predicting the mean of "
+            "each patch.",
+        ),
         _picture(
             max((demo / "run" / "reconstructions").glob("*.png")).read_bytes(),
-            "Left: what the encoder sees, with masked patches in grey. Middle: the reconstruction of the masked "
-            "patches. "
-            "Right: the original.",
+            "Left: the input with 75 % of its patches masked (grey). Middle: what the decoder predicts for the masked "
+            "patches. Right: the original pattern. The decoder predicts standardised patches; their brightness and "
+            "contrast are taken from the original.",
+        ),
+        "<h2>How accuracy grows with training</h2>",
+        _figure(
+            _growth(),
+            "From RESULTS.md, not from this run: the mean gain over random weights on five tasks, by the "
+            "number of patterns that were seen in training. Bars are 95 % intervals over clips.",
         ),
         "<h2>All families</h2>",
-        _picture(encode_png(contact_sheet(affordable, 4, 80, 208, seed=0)), "Four samples of each family of synpat."),
-        "<h2>Repeat it</h2>",
-        f"<pre>{html.escape(chr(10).join(commands.values()).replace(f'{demo}/', ''))}</pre>",
-        f'<p class="note">{_machine()}. {_durations(seconds)} More steps give a better encoder: change --steps, or see '
-        "RESULTS.md.</p>",
+        _picture(
+            encode_png(contact_sheet(affordable, 4, 80, 208, seed=0)),
+            "Four samples of each family of synpat. Only soundscape is used in this demo.",
+        ),
+        "<h2>Repeat it and go on</h2>",
+        f"<pre>{html.escape(chr(10).join([*commands.values(), *GO_ON]).replace(f'{demo}/', ''))}</pre>",
+        f'<p class="note">{_machine()}. {_durations(seconds)}</p>',
     )
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     page = f'<!doctype html><html lang="en">{head}<title>synpat demo</title><style>{STYLE}</style>'
@@ -88,12 +137,12 @@ def write_report(demo: Path, family: str, commands: Mapping[str, str], seconds: 
 
 
 def _verdict(
-    demo: Path, family: str, log: list[dict[str, Any]], seconds: Mapping[str, int], tasks: Mapping[str, Any]
+    patterns: Patterns, batch_size: int, log: list[dict[str, Any]], seconds: Mapping[str, int], tasks: Mapping[str, Any]
 ) -> str:
-    views = log[-1]["step"] * 32
+    views, minutes = log[-1]["step"] * batch_size, round(seconds["pre-train"] / 60)
     start = (
-        f"After {seconds['pre-train'] / 60:.0f} minutes of pre-training on {views:,} views of "
-        f"{read_manifest(demo / 'sets' / family).spec.n:,} patterns, the encoder"
+        f"After {minutes} minute{'s' * (minutes != 1)} of pre-training on {views:,} views of "
+        f"{len(patterns):,} patterns, the encoder"
     )
     return f"{start} {' and '.join(_lead(TITLES.get(name.split(' ')[0], name), task) for name, task in tasks.items())}."
 
@@ -116,7 +165,78 @@ def _picture(png: bytes, caption: str) -> str:
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
-def _loss_curve(log: list[dict[str, Any]]) -> str:
+def _figure(figure: Figure, caption: str) -> str:
+    """Return a figure of matplotlib as a picture, with its caption as the alternative text."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=110, metadata={"Software": None})
+    return _picture(data.getvalue(), caption)
+
+
+def _spectrograms(patterns: Patterns, evidence: Evidence) -> Figure:
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots(2, 4)
+    notes = [evidence.spectrogram(clip) for clip in evidence.examples(4)]
+    for axis, image in zip(axes.flat, [*patterns[:4], *notes], strict=True):
+        axis.imshow(image, origin="lower", aspect="auto", cmap="magma")
+        axis.set(xticks=[], yticks=[])
+    axes[0, 0].set_ylabel("patterns")
+    axes[1, 0].set_ylabel("recordings")
+    return figure
+
+
+def _planes(evidence: Evidence) -> Figure:
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for axis, title, features in (
+        (axes[0], "random weights", evidence.random),
+        (axes[1], "after pre-training", evidence.trained),
+    ):
+        points = on_a_plane(features)
+        for family, name in enumerate(evidence.names):
+            members = points[evidence.labels == family]
+            colour = colormaps["tab20"](family)
+            axis.scatter(members[:, 0], members[:, 1], s=5, color=colour, label=name if axis is axes[0] else None)
+        axis.set(title=title, xticks=[], yticks=[])
+    figure.legend(loc="outside lower center", ncols=5, frameon=False, markerscale=3)
+    return figure
+
+
+def _confusion(evidence: Evidence) -> Figure:
+    shares = evidence.confusion()
+    figure = Figure(figsize=(8, 6.5), layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in zip(*np.nonzero(shares >= 0.05), strict=True):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axis.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    ticks = range(len(evidence.names))
+    axis.set_xticks(ticks, evidence.names, rotation=45, ha="right")
+    axis.set_yticks(ticks, evidence.names)
+    axis.set(xlabel="answer", ylabel="true family")
+    return figure
+
+
+def _note(evidence: Evidence, clip: int) -> str:
+    """Return a player for a note, with the classifier's answer."""
+    samples = np.rint(evidence.task.recordings.waveform(clip) * 32767).astype("<i2")
+    data = io.BytesIO()
+    with wave.open(data, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(samples.tobytes())
+    sound = base64.b64encode(data.getvalue()).decode()
+    scores, truth = evidence.scores[clip], evidence.labels[clip]
+    answer = int(scores.argmax())
+    mark, name = ("✓", "right") if answer == truth else ("✗", "wrong")
+    text = f"{evidence.names[truth]}: the answer is {evidence.names[answer]} ({100 * scores[answer]:.0f} %)"
+    return (
+        f'<figure class="{name}"><audio controls aria-label="{text}" src="data:audio/wav;base64,{sound}"></audio>'
+        f'<figcaption><span aria-label="{name}">{mark}</span> {text}</figcaption></figure>'
+    )
+
+
+def _loss_curve(log: list[dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     axes = figure.subplots()
     axes.plot([line["step"] for line in log], [line["loss"] for line in log], color="#0969da", label="loss")
@@ -124,11 +244,21 @@ def _loss_curve(log: list[dict[str, Any]]) -> str:
     axes.set(xlabel="step", ylabel="loss on masked patches")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    drawing = io.StringIO()
-    figure.savefig(drawing, format="svg", metadata={"Date": None})
-    svg = drawing.getvalue()
-    label = f"Loss over {log[-1]['step']} steps, {np.round(log[-1]['loss'], 3)} at the end"
-    return svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return figure
+
+
+def _growth() -> Figure:
+    points = json.loads(GROWTH.read_text())["points"]
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    axes = figure.subplots()
+    views, gains, intervals = zip(*((p["views"], p["gain"], p["interval"]) for p in points), strict=True)
+    axes.errorbar(views, gains, yerr=intervals, marker="o", capsize=4, color="#0969da")
+    axes.axhline(0, color="0.5", linewidth=1, linestyle="--")
+    axes.set(xscale="log", xlabel="patterns seen in training", ylabel="mean gain in points")
+    axes.set_xticks(views, [f"{count:,}" for count in views])
+    axes.minorticks_off()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 def _task(name: str, task: dict[str, Any]) -> str:
@@ -137,6 +267,7 @@ def _task(name: str, task: dict[str, Any]) -> str:
         low, high = (100 * bound for bound in score["interval95"])
         accuracy = 100 * score["value"]
         bar = f'<div class="bar"><i style="width:{accuracy:.1f}%"></i>'
+        bar += f'<u style="left:{100 / task["classes"]:.1f}%"></u>'
         bar += f'<b style="left:{low:.1f}%;width:{max(high - low, 0.3):.1f}%"></b></div>'
         lead = score["encoder_minus_this"]
         bounds = " to ".join(f"{100 * bound:+.1f}" for bound in lead["interval95"])
@@ -156,4 +287,6 @@ def _durations(seconds: Mapping[str, int]) -> str:
 
 
 def _machine() -> str:
-    return f"{platform.machine()}, {available_cores()} cores, Python {platform.python_version()}"
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=GROWTH.parent, capture_output=True, text=True)
+    version = f"synpat {synpat.__version__}" + (f", commit {commit.stdout.strip()}" if commit.returncode == 0 else "")
+    return f"{version}, {platform.machine()}, {available_cores()} cores, Python {platform.python_version()}"

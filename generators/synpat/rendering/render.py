@@ -32,11 +32,15 @@ from .slices import FULL_SLICE, Slice
 
 
 def render_set(
-    location: Location, spec: SetSpec, workers: int, progress: Callable[[ShardRecord, bool], None]
+    location: Location,
+    spec: SetSpec,
+    workers: int | None = None,
+    progress: Callable[[ShardRecord, bool], None] = lambda record, was_present: None,
 ) -> Manifest:
     """Render the missing shards of one set in a folder or at a URL: see `render_sets`.
 
-    progress: called with each shard record, and True if the shard was already present.
+    spec: see `make_spec`. workers: number of processes; by default the number of available cores. The result is the
+    same for any number. progress: called with each shard record, and True if the shard was already present.
     """
     store = open_store(location)
     with local_engine(workers) as engine:
