@@ -7,7 +7,7 @@ from .errors import InputError, MissingDependencyError, describe_differences
 from .files import atomic_file, locked, sole_process, write_atomically
 from .manifest import FOLDER, LARGEST_SIDE, MANIFEST, MODES, Manifest, SetSpec, ShardRecord, read_manifest
 from .moments import mean_and_std, pooled_mean_and_std
-from .png import ENCODING, decode_png, encode_png
+from .png import ENCODING, decode_png, encode_png, png_size
 from .publish import publish
 from .reading import read_images, shard_members
 from .shard_set import (
@@ -66,6 +66,7 @@ __all__ = [
     "memory_limit",
     "open_set",
     "open_store",
+    "png_size",
     "pooled_mean_and_std",
     "publish",
     "read_images",

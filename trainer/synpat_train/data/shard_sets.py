@@ -1,21 +1,22 @@
 """Shard sets as training data: sets of synpat, described by a manifest, and any other WebDataset of images."""
 
 import hashlib
-import io
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from synpat_shards import (
     MANIFEST,
     InputError,
     Manifest,
-    decode_png,
     is_url,
     open_set,
     open_store,
@@ -23,11 +24,12 @@ from synpat_shards import (
 )
 from synpat_train.progress import print_message
 
+from .grey import decode_grey, image_size, resized, width_at
 from .remote import Remote, fetch_tars
 from .tar_index import TarImage, index_shard
 
-LARGEST = 1 << 26
-"""Maximum number of pixels of an image, checked before memory is allocated."""
+HEADER = 4096
+"""Number of bytes of an image file that are read first to find its size."""
 STATISTICS_IMAGES = 1000
 """Maximum number of images from which mean and standard deviation of a set without a manifest are estimated."""
 
@@ -54,7 +56,7 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardSet:
-    """A shard set as the trainer uses it: grey images of one size."""
+    """A shard set as the trainer uses it: grey images of one height."""
 
     name: str
     """Path or URL as given by the user."""
@@ -66,7 +68,9 @@ class ShardSet:
     """Digest that identifies the set: of all pixels if there is a manifest, else of the names, positions and sizes
     of the images."""
     height: int
-    width: int
+    widths: NDArray[np.integer] = field(repr=False)
+    """Width of each image at this height: int [images]. It is 0 for an image of another tool that cannot be read, or
+    that is too narrow or too wide, which is reported when it is decoded."""
     resized: bool
     """True if images of another size are resized instead of refused."""
     shards: tuple[Shard, ...]
@@ -78,18 +82,22 @@ class ShardSet:
     def __len__(self) -> int:
         return sum(shard.count for shard in self.shards)
 
+    @cached_property
+    def width(self) -> int | None:
+        """Width of all images; None if they differ."""
+        return int(self.widths[0]) if (self.widths == self.widths[0]).all() else None
+
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """Decode an image file of the set to uint8 [height, width].
 
         Raises InputError if the file is corrupt or has a size that the set does not allow.
         """
         image = decode_grey(data)
-        if image.shape == (self.height, self.width):
-            return image
-        if not self.resized:
+        if self.resized:
+            return resized(image, self.height)
+        if image.shape != (self.height, self.width):
             raise InputError(f"{image.shape[0]}x{image.shape[1]} pixels instead of {self.height}x{self.width}")
-        resized = Image.fromarray(image).resize((self.width, self.height), Image.Resampling.BILINEAR)
-        return np.asarray(resized)
+        return image
 
 
 def open_sets(given: Iterable[str], height: int, cache: Path, skip_damaged: bool = False) -> tuple[ShardSet, ...]:
@@ -152,7 +160,7 @@ def _open_synpat_set(location: str, weight: float, manifest: Manifest, height: i
         weight=weight,
         digest=hashlib.sha256("".join(shard.pixels_sha256 for shard in manifest.shards).encode()).hexdigest(),
         height=spec.height,
-        width=spec.width,
+        widths=np.broadcast_to(np.int32(spec.width), spec.n),
         resized=False,
         shards=tuple(
             Shard(
@@ -171,27 +179,27 @@ def _open_synpat_set(location: str, weight: float, manifest: Manifest, height: i
 def _open_foreign_set(location: str, weight: float, tars: Sequence[Path], height: int, skip_damaged: bool) -> ShardSet:
     """Open a set without a manifest.
 
-    The first image determines the width: images of another size are resized to the height of the model and to the
-    proportions of the first image. Corrupt images are skipped here and reported when they are read.
+    Each image is resized to the height of the model with its own proportions. Corrupt images are skipped here and
+    reported when they are read.
     """
-    entries = [(tar, entry) for tar in tars for entry in _images_of(tar, skip_damaged)]
+    images = {tar: _images_of(tar, skip_damaged) for tar in tars}
+    entries = [(tar, entry) for tar in tars for entry in images[tar]]
     if not entries:
         raise InputError(
             f"{location} contains no images: its tars have no members with the extension .png, .jpg, .jpeg or .webp"
         )
     sampled = [entries[i] for i in np.linspace(0, len(entries) - 1, min(len(entries), STATISTICS_IMAGES), dtype=int)]
-    levels, shapes = np.zeros(256, np.int64), []  # a histogram, because the images may be large
+    levels = np.zeros(256, np.int64)  # a histogram, because the images may be large
     for tar, entry in sampled:
         if (image := _decode_or_none(tar, entry)) is not None:
             levels += np.bincount(image.ravel(), minlength=256)
-            shapes.append(image.shape)
-    if not shapes:
-        raise InputError(f"{location} contains no readable image: {len(sampled)} were tried")
+    widths = np.array([width for tar in tars for width in _widths(tar, images[tar], height)], np.int32)
+    if not levels.any() or not widths.any():
+        raise InputError(
+            f"{location} contains no readable image with a column at height {height}: {len(sampled)} were tried"
+        )
     mean = float(np.average(np.arange(256), weights=levels))
     std = math.sqrt(np.average((np.arange(256) - mean) ** 2, weights=levels))
-    counts = {tar: 0 for tar in tars}
-    for tar, _ in entries:
-        counts[tar] += 1
     identity = "".join(f"{tar.name}/{entry.key} {entry.offset} {entry.size}\n" for tar, entry in entries)
     return ShardSet(
         name=location,
@@ -199,9 +207,9 @@ def _open_foreign_set(location: str, weight: float, tars: Sequence[Path], height
         weight=weight,
         digest=hashlib.sha256(identity.encode()).hexdigest(),
         height=height,
-        width=max(round(shapes[0][1] * height / shapes[0][0]), 1),
+        widths=widths,
         resized=True,
-        shards=tuple(Shard(path=tar, count=count, sha256=None) for tar, count in counts.items() if count),
+        shards=tuple(Shard(path=tar, count=len(images[tar]), sha256=None) for tar in tars if images[tar]),
         mean=mean,
         std=std or 1.0,
     )
@@ -229,22 +237,16 @@ def _decode_or_none(tar: Path, entry: TarImage) -> NDArray[np.uint8] | None:
         return None
 
 
-def decode_grey(data: bytes) -> NDArray[np.uint8]:
-    """Decode a PNG, JPEG or WebP file to uint8 [height, width]. Colours are converted to grey by ITU-R Rec. 601.
+def _widths(tar: Path, images: Sequence[TarImage], height: int) -> Iterator[int]:
+    """Yield the width of each image after it has been resized to a height, read from its header; 0 if it is not
+    valid."""
+    with tar.open("rb") as file:
+        for entry in images:
+            yield _width(file, entry, height)
 
-    Raises InputError for any other file, and for a corrupt or too large image.
-    """
-    if data.startswith(b"\x89PNG"):
-        image = decode_png(data)
-        return image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L"))
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG", "WEBP"]) as image:
-            if image.width * image.height > LARGEST:
-                raise InputError(
-                    f"an image of {image.height}x{image.width} pixels is too large: the maximum is {LARGEST} pixels"
-                )
-            return np.asarray(image.convert("L"))
-    except UnidentifiedImageError:
-        raise InputError("not a valid PNG, JPEG or WebP image") from None
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as broken:
-        raise InputError(f"not a valid image: {broken}") from None
+
+def _width(file: BinaryIO, entry: TarImage, height: int) -> int:
+    for most in (HEADER, entry.size):  # a JPEG may have a preview before its header, WebP is read completely
+        with suppress(InputError):
+            return width_at(height, image_size(os.pread(file.fileno(), min(most, entry.size), entry.offset)))
+    return 0
