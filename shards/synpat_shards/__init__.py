@@ -3,9 +3,19 @@
 from importlib.metadata import version
 
 from .card import facts, title
-from .errors import InputError, MissingDependencyError, describe_differences
-from .files import atomic_file, locked, sole_process, write_atomically
-from .manifest import FOLDER, LARGEST_SIDE, MANIFEST, MODES, Manifest, SetSpec, ShardRecord, read_manifest
+from .errors import InputError, MissingDependencyError, describe_differences, some
+from .files import atomic_file, is_system_file, locked, sole_process, write_atomically
+from .manifest import (
+    FOLDER,
+    LARGEST_SIDE,
+    MANIFEST,
+    MODES,
+    Manifest,
+    SetSpec,
+    ShardRecord,
+    missing_set,
+    read_manifest,
+)
 from .moments import mean_and_std, pooled_mean_and_std
 from .png import ENCODING, decode_png, encode_png, png_size
 from .publish import publish
@@ -22,7 +32,7 @@ from .shard_set import (
     read_spec,
     write_shard,
 )
-from .store import Location, Store, StoreError, is_url, open_store
+from .store import Location, Store, StoreError, is_url, match_url, open_store
 from .system import available_cores, memory_limit, reserve_space
 from .tar import BLOCK, Member, read_members, scan, ustar_size
 from .verify import Fault, Report, verify
@@ -59,11 +69,14 @@ __all__ = [
     "encode_png",
     "facts",
     "finished_shards",
+    "is_system_file",
     "is_url",
     "lock_set",
     "locked",
+    "match_url",
     "mean_and_std",
     "memory_limit",
+    "missing_set",
     "open_set",
     "open_store",
     "png_size",
@@ -77,6 +90,7 @@ __all__ = [
     "scan",
     "shard_members",
     "sole_process",
+    "some",
     "title",
     "ustar_size",
     "verify",

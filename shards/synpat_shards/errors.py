@@ -1,6 +1,6 @@
 """Errors that a user can correct. Every other exception is a bug."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -20,3 +20,8 @@ def describe_differences(actual: Mapping[str, Any], expected: Mapping[str, Any])
     return ", ".join(
         f"{name} is {actual.get(name)}, not {value}" for name, value in expected.items() if actual.get(name) != value
     )
+
+
+def some(names: Sequence[str], shown: int = 5) -> str:
+    """Return the first few names as text, such as "a, b, c and 12 more"."""
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if len(names) > shown else "")

@@ -23,6 +23,18 @@ BUFFER = 1 << 20
 """Size of the write buffer in bytes. Shards are written in pieces of a few kilobytes."""
 
 
+SYSTEM_FILES = {
+    "lost+found", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini",
+}  # fmt: skip
+"""Names of files and folders that systems put into folders, besides hidden ones."""
+
+
+def is_system_file(name: str) -> bool:
+    """Return True for a hidden file, such as ._a.wav, .DS_Store or .gitattributes, and for other files that systems and
+    tools put into folders."""
+    return name.startswith(".") or name in SYSTEM_FILES
+
+
 def partial_name(name: str) -> str:
     """Return a temporary name for a file that is being written, unique among processes, threads and machines."""
     return f".{name}.{secrets.token_hex(6)}.partial"

@@ -18,12 +18,14 @@ from .errors import InputError
 from .manifest import (
     FOLDER,
     MANIFEST,
+    PUBLISHING,
+    SPEC,
     Manifest,
     ShardRecord,
     read_manifest,
     to_json,
 )
-from .shard_set import PUBLISHING, SPEC, open_set, remove_working_files
+from .shard_set import open_set, remove_working_files
 from .sidecars import index_name, sidecars
 from .store import CHUNK, Location, Store, open_store
 

@@ -23,6 +23,8 @@ from .manifest import (
     FOLDER,
     LARGEST_MANIFEST,
     MANIFEST,
+    PUBLISHING,
+    SPEC,
     Manifest,
     SetSpec,
     ShardRecord,
@@ -40,11 +42,8 @@ from .store import Location, Store, open_store
 from .system import available_cores
 from .tar import write_end, write_sample
 
-SPEC = f"{FOLDER}/spec.json"
 RECORDS = f"{FOLDER}/shards"
 LOCK = f"{FOLDER}/lock"
-PUBLISHING = f"{FOLDER}/publishing.json"
-"""File that identifies the set that is being uploaded to a location."""
 REQUESTS = 16
 """Number of simultaneous requests for small files from a store."""
 

@@ -99,6 +99,10 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return False
 
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes. Raises FileNotFoundError if it does not exist."""
+        return self._try(name, lambda files, path: files.info(path)["size"] or 0)
+
     def sizes(self) -> dict[str, int]:
         """Return the sizes of all files in bytes, by name; empty if the folder does not exist."""
 
@@ -114,6 +118,20 @@ class Store:
             }
 
         return dict(sorted(self._try("", listed).items()))
+
+    def entries(self) -> dict[str, bool] | None:
+        """Return the names in the folder, without those in its subfolders, and True for each subfolder; None if the
+        folder does not exist."""
+
+        def listed(files: Any, path: str) -> dict[str, bool] | None:
+            try:
+                details = files.ls(path, detail=True)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            kinds = {info["name"].rstrip("/"): info["type"] == "directory" for info in details}
+            return {name.rpartition("/")[2]: is_folder for name, is_folder in kinds.items() if name != path}
+
+        return self._try("", listed)
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """Yield the content of a file in pieces. Errors after the first piece are not retried."""
@@ -352,6 +370,14 @@ def open_store(location: Location) -> Store:
         root=root,
         options=kind._get_kwargs_from_urls(location),
     )
+
+
+def match_url(pattern: str) -> dict[str, bool]:
+    """Return the URLs that match a URL with globs, in order, and True for each folder."""
+    store = open_store(pattern)
+    start = pattern.rstrip("/").removesuffix(store.root.lstrip("/"))
+    found: dict[str, Any] = store._try("", lambda files, path: files.glob(path, detail=True))
+    return {start + name.lstrip("/"): info["type"] == "directory" for name, info in sorted(found.items())}
 
 
 def is_url(location: str | Path) -> bool:

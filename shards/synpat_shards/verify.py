@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .manifest import (
     MANIFEST,
+    PUBLISHING,
+    SPEC,
     Manifest,
     SetSpec,
     ShardRecord,
@@ -22,7 +24,7 @@ from .manifest import (
 from .moments import mean_and_std
 from .png import decode_png, png_size
 from .reading import Stream
-from .shard_set import LOCK, PUBLISHING, RECORDS, SPEC
+from .shard_set import LOCK, RECORDS
 from .sidecars import INDEX_HEADER, index_line, index_name, sidecars
 from .store import Location, Store, open_store
 from .system import available_cores

@@ -163,7 +163,7 @@ def test_an_image_without_pixels_is_a_fault(folder: Path):
 def test_a_folder_without_a_set_is_a_fault(tmp_path: Path):
     (fault,) = verify(tmp_path).faults
     assert (fault.check, fault.file) == ("manifest", ".synpat/manifest.json")
-    assert "has no .synpat/manifest.json" in fault.words
+    assert "is empty: it contains no shard set" in fault.words
 
 
 def test_a_set_at_a_url_is_verified_like_one_in_a_folder(folder: Path, s3: str):

@@ -19,7 +19,8 @@ from synpat.rendering.sampling import sample
 from synpat_shards import InputError, publish
 from synpat_train.data.decoded_cache import CachedImages
 from synpat_train.data.images import Images, describe_widths, pixel_statistics
-from synpat_train.data.shard_sets import open_sets, parse_weight
+from synpat_train.data.shard_sets import open_sets
+from synpat_train.data.sources import parse_weight
 from synpat_train.data.streaming import StreamedImages
 
 CACHE = Path("unused")

@@ -5,6 +5,7 @@ This is the default if the disk has room for the copies. It is about ten times a
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -86,7 +87,8 @@ def _cache_file(shard_set: ShardSet, cache: Path) -> Path:
     identity = f"{shard_set.digest} {shard_set.height}x{shard_set.width or 'any'}"
     if shard_set.resized:  # its digest does not depend on the pixels
         identity += "".join(str(shard.path.stat().st_mtime_ns) for shard in shard_set.shards)
-    return cache / f"{Path(shard_set.name).stem}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npy"
+    name = re.sub(r"[^\w.-]+", "-", Path(shard_set.name).stem)[:60]
+    return cache / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npy"
 
 
 def _decoded(shard_set: ShardSet, cache: Path) -> NDArray[np.uint8] | _ImagesOfAnyWidth:

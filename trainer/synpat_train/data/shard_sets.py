@@ -14,18 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synpat_shards import (
+    FOLDER,
     MANIFEST,
     InputError,
     Manifest,
+    is_system_file,
     is_url,
+    missing_set,
     open_set,
     open_store,
     read_manifest,
+    some,
 )
 from synpat_train.progress import print_message
 
 from .grey import decode_grey, image_size, resized, width_at
-from .remote import Remote, fetch_tars
+from .remote import Remote, fetch_tar
+from .sources import Source, resolve
 from .tar_index import TarImage, index_shard
 
 HEADER = 4096
@@ -103,48 +108,55 @@ class ShardSet:
 def open_sets(given: Iterable[str], height: int, cache: Path, skip_damaged: bool = False) -> tuple[ShardSet, ...]:
     """Open the sets of `--shards` for a model with this input height.
 
-    given: PATH or PATH=WEIGHT of each set. The path is a folder or a URL, with a set of synpat or any tars of images,
-    or one tar. cache: folder for shards behind a URL. skip_damaged: also open sets of synpat with missing shards.
+    given: as for `resolve`. A folder or a URL contains a set of synpat or any tars of images. cache: folder for shards
+    behind a URL. skip_damaged: also open sets of synpat with missing shards.
     Raises InputError, naming the path or file, if a set is incomplete, has another height or colour images, or if a
     weight is not a positive number; OSError if a store cannot be reached.
     """
-    return tuple(_open(location, weight, height, cache, skip_damaged) for location, weight in map(parse_weight, given))
+    return tuple(_open(source, height, cache / "shards", skip_damaged) for source in resolve(given))
 
 
-def parse_weight(given: str) -> tuple[str, float]:
-    """Split "sets/perlin=2" into path and weight. The default weight is 1."""
-    location, equals, number = given.rpartition("=")
-    if not equals or Path(given).exists():
-        return given, 1.0
-    try:
-        weight = float(number)
-    except ValueError:
-        weight = math.nan
-    if not 0 < weight < math.inf:
-        raise InputError(f"{given}: the weight must be a positive number, got {number!r}")
-    return location, weight
+def _open(source: Source, height: int, cache: Path, skip_damaged: bool) -> ShardSet:
+    if source.tars:
+        return _open_foreign_set(source, [_local_tar(tar, cache) for tar in source.tars], height, skip_damaged)
+    store = open_store(source.name)
+    if store.exists(MANIFEST):
+        manifest = (read_manifest if skip_damaged else open_set)(store)
+        folder = _fetched(store.url, cache) if is_url(source.name) else Path(source.name)
+        return _open_synpat_set(source, manifest, height, folder)
+    entries = store.entries() or {}
+    tars = sorted(
+        name for name, is_folder in entries.items() if name.endswith(".tar") and not (is_folder or is_system_file(name))
+    )
+    if not tars or FOLDER in entries:
+        raise missing_set(store)
+    return _open_foreign_set(source, [_local_tar(f"{source.name}/{tar}", cache) for tar in tars], height, skip_damaged)
 
 
-def _open(location: str, weight: float, height: int, cache: Path, skip_damaged: bool) -> ShardSet:
-    read = read_manifest if skip_damaged else open_set
-    path, fetched = Path(location), cache / "shards" / hashlib.sha256(location.encode()).hexdigest()[:16]
+def _local_tar(location: str, cache: Path) -> Path:
+    """Return the path of a tar, after downloading it if it is behind a URL.
+
+    Raises InputError if there is no such file.
+    """
     if is_url(location):
-        store = open_store(location)
-        if store.exists(MANIFEST):
-            return _open_synpat_set(location, weight, read(store), height, fetched)
-        tars = fetch_tars(store, fetched)
-    elif path.suffix == ".tar":
-        tars = [path]
-    else:
-        tars = sorted(tar for tar in path.glob("*.tar") if not tar.name.startswith("."))  # macOS writes ._ files
-    if (path / MANIFEST).parent.exists() or not tars:
-        return _open_synpat_set(location, weight, read(location), height, path)
-    return _open_foreign_set(location, weight, tars, height, skip_damaged)
+        folder, _, name = location.rpartition("/")
+        return fetch_tar(open_store(folder), name, _fetched(folder, cache) / name)
+    path = Path(location)
+    if not path.is_file():
+        present = sorted(tar.name for tar in path.parent.glob("*.tar"))
+        tars = f"the tars {some(present)}" if present else "no tars"
+        raise InputError(f"{location} does not exist, or is not a file: {path.parent} contains {tars}")
+    return path
 
 
-def _open_synpat_set(location: str, weight: float, manifest: Manifest, height: int, folder: Path) -> ShardSet:
+def _fetched(url: str, cache: Path) -> Path:
+    """Return the folder for the shards of a URL."""
+    return cache / hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+def _open_synpat_set(source: Source, manifest: Manifest, height: int, folder: Path) -> ShardSet:
     """Open a set with a manifest. folder: where the shards are, or will be downloaded to."""
-    spec, store = manifest.spec, open_store(location)
+    spec, location, store = manifest.spec, source.name, open_store(source.name)
     if spec.mode != "L":
         raise InputError(
             f"{location} contains images in mode {spec.mode}, but the model needs grey images: render with --mode L"
@@ -157,7 +169,7 @@ def _open_synpat_set(location: str, weight: float, manifest: Manifest, height: i
     return ShardSet(
         name=store.url if is_url(location) else location,
         family=spec.family,
-        weight=weight,
+        weight=source.weight,
         digest=hashlib.sha256("".join(shard.pixels_sha256 for shard in manifest.shards).encode()).hexdigest(),
         height=spec.height,
         widths=np.broadcast_to(np.int32(spec.width), spec.n),
@@ -176,7 +188,7 @@ def _open_synpat_set(location: str, weight: float, manifest: Manifest, height: i
     )
 
 
-def _open_foreign_set(location: str, weight: float, tars: Sequence[Path], height: int, skip_damaged: bool) -> ShardSet:
+def _open_foreign_set(source: Source, tars: Sequence[Path], height: int, skip_damaged: bool) -> ShardSet:
     """Open a set without a manifest.
 
     Each image is resized to the height of the model with its own proportions. Corrupt images are skipped here and
@@ -186,7 +198,7 @@ def _open_foreign_set(location: str, weight: float, tars: Sequence[Path], height
     entries = [(tar, entry) for tar in tars for entry in images[tar]]
     if not entries:
         raise InputError(
-            f"{location} contains no images: its tars have no members with the extension .png, .jpg, .jpeg or .webp"
+            f"{source.name} contains no images: its tars have no members with the extension .png, .jpg, .jpeg or .webp"
         )
     sampled = [entries[i] for i in np.linspace(0, len(entries) - 1, min(len(entries), STATISTICS_IMAGES), dtype=int)]
     levels = np.zeros(256, np.int64)  # a histogram, because the images may be large
@@ -196,15 +208,15 @@ def _open_foreign_set(location: str, weight: float, tars: Sequence[Path], height
     widths = np.array([width for tar in tars for width in _widths(tar, images[tar], height)], np.int32)
     if not levels.any() or not widths.any():
         raise InputError(
-            f"{location} contains no readable image with a column at height {height}: {len(sampled)} were tried"
+            f"{source.name} contains no readable image with a column at height {height}: {len(sampled)} were tried"
         )
     mean = float(np.average(np.arange(256), weights=levels))
     std = math.sqrt(np.average((np.arange(256) - mean) ** 2, weights=levels))
     identity = "".join(f"{tar.name}/{entry.key} {entry.offset} {entry.size}\n" for tar, entry in entries)
     return ShardSet(
-        name=location,
+        name=source.name,
         family=None,
-        weight=weight,
+        weight=source.weight,
         digest=hashlib.sha256(identity.encode()).hexdigest(),
         height=height,
         widths=widths,
