@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from .card import facts, title
 from .errors import InputError, MissingDependencyError, describe_differences, some
-from .files import atomic_file, is_system_file, locked, sole_process, write_atomically
+from .files import atomic_file, is_system_file, locked, sole_process, walk_files, write_atomically
 from .manifest import (
     FOLDER,
     LARGEST_SIDE,
@@ -94,6 +94,7 @@ __all__ = [
     "title",
     "ustar_size",
     "verify",
+    "walk_files",
     "write_atomically",
     "write_shard",
 ]

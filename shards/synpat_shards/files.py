@@ -35,6 +35,23 @@ def is_system_file(name: str) -> bool:
     return name.startswith(".") or name in SYSTEM_FILES
 
 
+def walk_files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Yield all files below a folder, in order. Links to folders are followed, except those to a folder that contains
+    the link. A link to nothing is yielded as a file.
+
+    Raises OSError that names a folder which cannot be read.
+    """
+    above = (*above, os.path.realpath(folder))
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda entry: entry.name)
+    for entry in ordered:
+        path = folder / entry.name
+        if not (path.is_dir() if entry.is_symlink() else entry.is_dir()):
+            yield path
+        elif os.path.realpath(path) not in above:
+            yield from walk_files(path, above)
+
+
 def partial_name(name: str) -> str:
     """Return a temporary name for a file that is being written, unique among processes, threads and machines."""
     return f".{name}.{secrets.token_hex(6)}.partial"

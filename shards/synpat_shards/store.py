@@ -25,7 +25,7 @@ import fsspec
 from fsspec.core import split_protocol
 
 from .errors import InputError, MissingDependencyError
-from .files import atomic_file, partial_name
+from .files import atomic_file, partial_name, walk_files
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "sftp": "sftp", "ssh": "sftp"}
 """Extra of synpat that installs the library for a protocol."""
@@ -106,6 +106,11 @@ class Store:
     def sizes(self) -> dict[str, int]:
         """Return the sizes of all files in bytes, by name; empty if the folder does not exist."""
 
+        if self.is_local:
+            root = Path(self.root)
+            paths = walk_files(root) if root.is_dir() else ()
+            return {path.relative_to(root).as_posix(): _size(path) for path in paths}
+
         def listed(files: Any, path: str) -> dict[str, int]:
             try:
                 details = files.find(path, detail=True)
@@ -122,6 +127,10 @@ class Store:
     def entries(self) -> dict[str, bool] | None:
         """Return the names in the folder, without those in its subfolders, and True for each subfolder; None if the
         folder does not exist."""
+
+        if self.is_local:
+            root = Path(self.root)
+            return {path.name: path.is_dir() for path in sorted(root.iterdir())} if root.is_dir() else None
 
         def listed(files: Any, path: str) -> dict[str, bool] | None:
             try:
@@ -296,6 +305,13 @@ class Store:
         if isinstance(fault, PermissionError) or _is_about_credentials(fault):
             return StoreError(f"{where}: access denied ({text}): check the credentials and their permissions")
         return StoreError(f"{where}: {text}")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # a link to nothing, or a file that has just been removed
+        return 0
 
 
 def _stream(files: Any, path: str) -> Any:

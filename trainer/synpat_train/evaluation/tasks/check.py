@@ -36,15 +36,7 @@ class Copy:
 
     def faults(self, benchmark: Benchmark) -> list[str]:
         """Return the differences from the published data set, one line each."""
-        counts = self.listing.counts if len(benchmark.counts) > 1 else {"folds": len(self.listing.files)}
-        lines = [
-            f"{part}: {counts.get(part, 0):,} clips are listed, expected {count:,}"
-            for part, count in benchmark.counts.items()
-            if counts.get(part, 0) != count
-        ]
-        classes = len({label for labels in self.listing.labels.tolist() for label in labels.split(",")})
-        if classes != benchmark.classes:
-            lines.append(f"{classes:,} classes are found, expected {benchmark.classes:,}")
+        lines = benchmark.differences(self.listing)
         lines += _named("missing", self.missing) + _named("unreadable", self.unreadable)
         lines += _named("duplicates", [" = ".join(pair) for pair in self.duplicates])
         if benchmark.rate and (others := {rate: n for rate, n in self.rates.items() if rate != benchmark.rate}):

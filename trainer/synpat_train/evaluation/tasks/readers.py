@@ -9,11 +9,12 @@ records.
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from synpat_shards import InputError
+from synpat_shards import InputError, is_system_file, walk_files
 
 from .listing import TEST, TRAIN, VALID, Listing
 
@@ -225,7 +226,17 @@ def _lines(path: Path) -> list[str]:
 
 
 def _audio(root: Path, folder: str = ".") -> Iterator[str]:
-    """Yield the audio files of a folder in order, as paths relative to the root."""
-    for path in sorted((root / folder).rglob("*")):
-        if path.suffix.lower() in AUDIO and not path.name.startswith("."):  # macOS writes ._ files
-            yield path.relative_to(root).as_posix()
+    """Yield the audio files of a folder in order, as paths relative to the root. Links to folders are followed.
+
+    Raises InputError for a link to nothing, which may be a folder of clips on another disk.
+    """
+    for path in walk_files(root / folder):
+        name = path.relative_to(root)
+        if any(map(is_system_file, name.parts)):  # macOS writes ._ files
+            continue
+        if path.suffix.lower() in AUDIO:
+            yield name.as_posix()
+        elif path.is_symlink() and not path.exists():
+            raise InputError(
+                f"{path} is a link to {os.readlink(path)}, which does not exist: mount its disk, or remove the link"
+            )
