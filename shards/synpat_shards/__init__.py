@@ -35,6 +35,7 @@ from .shard_set import (
 from .store import Location, Store, StoreError, is_url, match_url, open_store
 from .system import available_cores, memory_limit, reserve_space
 from .tar import BLOCK, Member, read_members, scan, ustar_size
+from .user_cache import is_writable, private_folder, user_cache
 from .verify import Fault, Report, verify
 
 __version__ = version("synpat")
@@ -71,6 +72,7 @@ __all__ = [
     "finished_shards",
     "is_system_file",
     "is_url",
+    "is_writable",
     "lock_set",
     "locked",
     "match_url",
@@ -81,6 +83,7 @@ __all__ = [
     "open_store",
     "png_size",
     "pooled_mean_and_std",
+    "private_folder",
     "publish",
     "read_images",
     "read_manifest",
@@ -92,6 +95,7 @@ __all__ = [
     "sole_process",
     "some",
     "title",
+    "user_cache",
     "ustar_size",
     "verify",
     "walk_files",

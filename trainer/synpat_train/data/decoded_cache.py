@@ -135,6 +135,9 @@ def _decode(shard_set: ShardSet, path: Path) -> None:
                 raise
         pixels.flush()
         os.replace(partial_file, path)
+    except OSError as fault:
+        fault.filename = fault.filename or str(path)  # a full disk is reported without a name
+        raise
     finally:
         partial_file.unlink(missing_ok=True)
 

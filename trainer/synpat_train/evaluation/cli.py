@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from synpat_shards.command_line import Program
-from synpat_train.cache import default_cache
+from synpat_train.cache import cache_errors, default_cache
 from synpat_train.progress import print_message
 from synpat_train.settings import parse_settings
 
@@ -130,9 +130,10 @@ def main(
     from .results import table
     from .run import evaluate_encoder
 
-    out, results = evaluate_encoder(
-        encoder_path, loaders, chosen_protocol, out=out, cache=source.cache, batch_size=batch_size
-    )
+    with cache_errors(source.cache):
+        out, results = evaluate_encoder(
+            encoder_path, loaders, chosen_protocol, out=out, cache=source.cache, batch_size=batch_size
+        )
     click.echo(table(results))
     print_message(f"results: {out / 'results.json'}")
     update_card(out.parent)  # if the results are in a run folder

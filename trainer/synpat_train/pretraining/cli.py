@@ -7,7 +7,7 @@ import click
 
 from synpat_shards import available_cores
 from synpat_shards.command_line import Program
-from synpat_train.cache import default_cache
+from synpat_train.cache import cache_errors, default_cache
 from synpat_train.config import make_config
 from synpat_train.presets import PRESETS
 from synpat_train.settings import parse_settings, read_settings
@@ -87,7 +87,9 @@ def main(
     )
     from .train import pretrain  # imports torch: --help and usage errors are fast
 
-    stopped_by = pretrain(out, shards, config, cache or default_cache() / "decoded", workers)
+    cache = cache or default_cache() / "decoded"
+    with cache_errors(cache):
+        stopped_by = pretrain(out, shards, config, cache, workers)
     if stopped_by:
         sys.exit(128 + stopped_by)  # as shells report a signal
 
