@@ -16,6 +16,6 @@ def use_writable_folder() -> None:
     if os.environ.get("NUMBA_CACHE_DIR") or is_writable(Path(__file__).parent):
         return
     folder = user_cache() / "numba"
-    os.environ["NUMBA_CACHE_DIR"] = str(
-        folder if is_writable(folder) else private_folder(f"synpat-numba-{os.getuid()}")
-    )
+    if not is_writable(folder):
+        folder = private_folder(f"synpat-numba-{os.getuid()}")
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)

@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,10 @@ BUFFER = 1 << 20
 """Size of the write buffer in bytes. Shards are written in pieces of a few kilobytes."""
 
 
+OWN_FOLDERS = {".synpat"}
+"""Hidden folders of our own."""
+LOGS = ("log", "*.log", "*.out", "*.err")
+"""Names of files in which shells and schedulers store the output of a command, such as nohup.out and slurm-1.out."""
 SYSTEM_FILES = {
     "lost+found", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini",
 }  # fmt: skip
@@ -33,6 +38,18 @@ def is_system_file(name: str) -> bool:
     """Return True for a hidden file, such as ._a.wav, .DS_Store or .gitattributes, and for other files that systems and
     tools put into folders."""
     return name.startswith(".") or name in SYSTEM_FILES
+
+
+def is_unrelated(name: str) -> bool:
+    """Return True for a file that cannot be confused with those of a set: logs, and files of systems and tools, such as
+    .gitattributes and .cache/huggingface/ of the Hugging Face Hub.
+
+    name: relative to the folder, with forward slashes.
+    """
+    parts = name.split("/")
+    if parts[0] in OWN_FOLDERS or fnmatch(parts[-1], PARTIAL):
+        return False
+    return any(map(is_system_file, parts)) or any(fnmatch(name, pattern) for pattern in LOGS)
 
 
 def walk_files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, describe_differences
-from .files import PARTIAL, sole_process
+from .errors import InputError, describe_differences, some
+from .files import PARTIAL, is_unrelated, sole_process
 from .manifest import (
     FOLDER,
     LARGEST_MANIFEST,
@@ -73,10 +73,17 @@ def check_target(store: Store, spec: SetSpec) -> None:
     if existing is None:
         if store.exists(PUBLISHING):
             raise InputError(f"{store.url} is the target of a `synpat publish` that has not finished: finish it first")
-        if any(not name.startswith(f"{FOLDER}/") for name in store.sizes()):
-            raise InputError(f"{store.url} is not empty and contains no shard set: choose another folder")
+        if others := other_files(store):
+            raise InputError(
+                f"{store.url} is not empty and contains no shard set, but {some(others)}: choose another folder"
+            )
     elif differences := describe_differences(asdict(existing), asdict(spec)):
         raise InputError(f"{store.url} contains another set: {differences}. Choose another folder, or remove that set")
+
+
+def other_files(store: Store) -> list[str]:
+    """Return the files of a location that are neither working files nor unrelated to a set."""
+    return [name for name in store.sizes() if not (name.startswith(f"{FOLDER}/") or is_unrelated(name))]
 
 
 def begin_set(store: Store, spec: SetSpec) -> None:

@@ -41,7 +41,7 @@ LARGEST_SMALL_FILE = 64 << 20
 """Default limit of the size of a file in `read`, in bytes."""
 
 PERMANENT = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
-PERMANENT += (ImportError, NotImplementedError, TypeError)
+PERMANENT += (ImportError, NotImplementedError, TypeError, ValueError)
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
@@ -276,7 +276,7 @@ class Store:
                 files.invalidate_cache()
                 return action(files, path)
             except Exception as fault:
-                if self.is_local or isinstance(fault, ValueError) or _is_local_disk_error(fault):
+                if self.is_local or isinstance(fault, InputError) or _is_local_disk_error(fault):
                     raise
                 if wait is None or not _is_temporary(fault):
                     raise self._error(name, fault) from None
@@ -402,7 +402,9 @@ def is_url(location: str | Path) -> bool:
 
 
 def _is_temporary(fault: Exception) -> bool:
-    return not isinstance(fault, PERMANENT) and not _is_about_credentials(fault)
+    status = getattr(getattr(fault, "response", None), "status_code", None)
+    is_refused = isinstance(status, int) and 400 <= status < 500 and status not in (408, 425, 429)
+    return not (isinstance(fault, PERMANENT) or is_refused or _is_about_credentials(fault))
 
 
 def _is_local_disk_error(fault: Exception) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .files import is_unrelated
 from .manifest import (
     MANIFEST,
     PUBLISHING,
@@ -125,6 +126,8 @@ def _file_faults(manifest: Manifest, sizes: dict[str, int]) -> Iterator[Fault]:
         elif size is not None and sizes[name] != size:
             yield Fault("files", name, f"has {sizes[name]} bytes instead of {size}")
     for name in sizes.keys() - expected.keys() - {LOCK}:
+        if is_unrelated(name):
+            continue
         is_working_file = name in (SPEC, PUBLISHING) or name.startswith(f"{RECORDS}/")
         unfinished = "is a working file of a command that has not finished: run that command again"
         words = unfinished if is_working_file else "is not part of the set"
