@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from .card import facts, title
 from .errors import InputError, MissingDependencyError, describe_differences, some
-from .files import atomic_file, is_system_file, locked, sole_process, walk_files, write_atomically
+from .files import NoLocksError, atomic_file, is_system_file, locked, sole_process, walk_files, write_atomically
 from .manifest import (
     FOLDER,
     LARGEST_SIDE,
@@ -53,6 +53,7 @@ __all__ = [
     "Manifest",
     "Member",
     "MissingDependencyError",
+    "NoLocksError",
     "Report",
     "Sample",
     "SetSpec",

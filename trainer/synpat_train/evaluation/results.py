@@ -48,7 +48,7 @@ def add_result(folder: Path, result: Result, encoder: Path) -> None:
 
     encoder: folder with its weights. The file is replaced atomically.
     """
-    with exclusive_lock(folder):  # another process may add a result at the same time
+    with exclusive_lock(folder, required=False):  # another process may add a result at the same time
         results = read_results(folder)
         write_answers(folder, title(result), result)
         results["tasks"][title(result)] = record(result, encoder)
