@@ -132,7 +132,7 @@ def _source_digest(folder: Path, files: Sequence[str]) -> str:
     def state(file: str) -> tuple[str, int, int]:
         try:
             status = (folder / file).stat()
-        except OSError:
+        except (OSError, ValueError):  # also for names that no file can have
             return file, -1, -1
         return file, status.st_size, status.st_mtime_ns
 
