@@ -347,6 +347,42 @@ def test_link_to_nothing_is_an_error_and_a_missing_class_is_reported(tmp_path: P
     assert "2 classes are found, expected 6: see synpat-eval check voxforge" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "line", "words"),
+    [
+        ("fsdd", "recordings/test.wav", "", r"recordings/test.wav is not named DIGIT_SPEAKER_NUMBER: move it"),
+        (
+            "voxceleb1",
+            "iden_split.txt",
+            "4 id1/x/1.wav",
+            r"iden_split.txt, line 1, must contain a part, 1, 2 or 3, and",
+        ),
+        ("as20k", "eval_segments.csv", "abc", r"eval_segments.csv, line 1, must contain a video, its start, its end"),
+        ("nsynth", "nsynth-test/examples.json", "{", r"nsynth-test/examples.json, line 2, is not valid JSON"),
+        (
+            "fsd50k",
+            "FSD50K.ground_truth/eval.csv",
+            "a,b",
+            r"eval.csv has no column fname and no column labels; it has a",
+        ),
+    ],
+)
+def test_a_broken_list_is_an_error_that_names_file_and_line(
+    name: str, file: str, line: str, words: str, tmp_path: Path
+):
+    BUILDERS[name](tmp_path)
+    write_lines(tmp_path / file, [line])
+    with pytest.raises(InputError, match=words):
+        read_benchmark(name, tmp_path)
+
+
+def test_files_that_do_not_fit_the_layout_are_counted(tmp_path: Path):
+    for file, _ in CREMAD:
+        write_sound(tmp_path, file)
+    write_sound(tmp_path, "noise.wav")
+    assert read_benchmark("cremad", tmp_path)[1].unassigned == 1
+
+
 def test_error_for_wrong_folder_names_the_searched_and_the_existing_files(tmp_path: Path):
     write_lines(tmp_path / "holiday.txt", ["sun"])
     with pytest.raises(ValueError, match=r"searched for meta/esc50.csv in it and in ESC-50-master.* holiday.txt"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from synpat_shards import InputError
+from synpat_shards import InputError, some
 from synpat_train.progress import print_message
 
 from . import readers
@@ -162,7 +162,7 @@ def find_root(name: str, folder: Path) -> Path:
     usual = "".join(f" and in {usual}" for usual in benchmark.names)
     raise InputError(
         f"{folder} does not contain {name}: searched for {benchmark.marker} in it{usual}. "
-        f"It contains {len(names)} entries: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+        f"It contains {some(names) if names else 'nothing'}"
     )
 
 
