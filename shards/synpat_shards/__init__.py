@@ -4,7 +4,17 @@ from importlib.metadata import version
 
 from .card import facts, title
 from .errors import InputError, MissingDependencyError, describe_differences, some
-from .files import NoLocksError, atomic_file, is_system_file, locked, sole_process, walk_files, write_atomically
+from .files import (
+    NoLocksError,
+    atomic_file,
+    is_own_output,
+    is_system_file,
+    is_unrelated,
+    locked,
+    sole_process,
+    walk_files,
+    write_atomically,
+)
 from .manifest import (
     FOLDER,
     LARGEST_SIDE,
@@ -71,7 +81,9 @@ __all__ = [
     "encode_png",
     "facts",
     "finished_shards",
+    "is_own_output",
     "is_system_file",
+    "is_unrelated",
     "is_url",
     "is_writable",
     "lock_set",

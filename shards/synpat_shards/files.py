@@ -31,7 +31,7 @@ BUFFER = 1 << 20
 
 OWN_FOLDERS = {".synpat"}
 """Hidden folders of our own."""
-LOGS = ("log", "*.log", "*.out", "*.err")
+LOGS = ("log", "log.txt", "*.log", "*.out", "*.err", "*.[oe][0-9]*", "stdout*", "stderr*")
 """Names of files in which shells and schedulers store the output of a command, such as nohup.out and slurm-1.out."""
 SYSTEM_FILES = {
     "lost+found", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini",
@@ -55,6 +55,15 @@ def is_unrelated(name: str) -> bool:
     if parts[0] in OWN_FOLDERS or fnmatch(parts[-1], PARTIAL):
         return False
     return any(map(is_system_file, parts)) or any(fnmatch(name, pattern) for pattern in LOGS)
+
+
+def is_own_output(path: Path) -> bool:
+    """Return True for the file that standard output or error of this process is redirected to."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return True
+    return False
 
 
 def walk_files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError, describe_differences, some
-from .files import PARTIAL, is_unrelated, sole_process
+from .files import PARTIAL, is_own_output, is_unrelated, sole_process
 from .manifest import (
     FOLDER,
     LARGEST_MANIFEST,
@@ -83,7 +83,8 @@ def check_target(store: Store, spec: SetSpec) -> None:
 
 def other_files(store: Store) -> list[str]:
     """Return the files of a location that are neither working files nor unrelated to a set."""
-    return [name for name in store.sizes() if not (name.startswith(f"{FOLDER}/") or is_unrelated(name))]
+    names = [name for name in store.sizes() if not (name.startswith(f"{FOLDER}/") or is_unrelated(name))]
+    return [name for name in names if not (store.is_local and is_own_output(Path(store.root, name)))]
 
 
 def begin_set(store: Store, spec: SetSpec) -> None:
