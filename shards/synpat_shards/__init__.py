@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 from .card import facts, title
-from .errors import InputError, MissingDependencyError, describe_differences, some
+from .errors import InputError, MissingDependencyError, describe_differences, first_line, some, valid_content
 from .files import (
     NoLocksError,
     atomic_file,
@@ -81,6 +81,7 @@ __all__ = [
     "encode_png",
     "facts",
     "finished_shards",
+    "first_line",
     "is_own_output",
     "is_system_file",
     "is_unrelated",
@@ -110,6 +111,7 @@ __all__ = [
     "title",
     "user_cache",
     "ustar_size",
+    "valid_content",
     "verify",
     "walk_files",
     "write_atomically",

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from synpat_shards import user_cache
+from synpat_shards import InputError, user_cache
 from synpat_train.cache import default_cache
 from synpat_train.evaluation.cli import main as evaluate
+from synpat_train.evaluation.tasks.folder import folder_task
+from synpat_train.evaluation.tasks.task import Source
 from synpat_train.pretraining.cli import main as train
 
 
@@ -49,3 +51,17 @@ def test_error_for_an_unwritable_cache_names_the_option(perlin_set: Path, tmp_pa
         assert done.exit_code == 1
         assert done.stderr.splitlines()[-1].startswith(f"Error: {tmp_path / 'file'}")
         assert done.stderr.splitlines()[-1].endswith("choose another folder with --cache")
+
+
+def test_error_for_a_corrupt_cache_names_the_file_and_its_removal(tones: Path, tmp_path: Path):
+    """The waveforms are truncated, as by a full disk, then the journal is overwritten."""
+    source = Source(data=tones, cache=tmp_path / "cache")
+    folder_task(source)()
+    [folder] = (tmp_path / "cache" / "audio").iterdir()
+    samples, journal = folder / "samples.int16", folder / "clips.jsonl"
+    samples.write_bytes(samples.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"samples.int16 is corrupt: it has 500 samples instead of \d+. Remove"):
+        folder_task(source)()
+    journal.write_bytes(b"nothing\n" * 12)
+    with pytest.raises(InputError, match=rf"clips.jsonl is corrupt: .*Remove {folder} to decode"):
+        folder_task(source)()
