@@ -1,6 +1,8 @@
 """Real stores that tests start on this machine: SeaweedFS for S3, rclone for SFTP, and a proxy that injects errors."""
 
+import base64
 import http.client
+import json
 import os
 import random
 import shutil
@@ -15,6 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 KEY, SECRET = "synpat-test-key", "synpat-test-secret-0815"
 PASSWORD = "pass-4711-word"
@@ -196,3 +199,91 @@ def _error(status: int) -> bytes:
     return b"<Error><Code>%s</Code><Message>injected error</Message></Error>" % (
         b"SlowDown" if status == 503 else b"InternalError"
     )
+
+
+class Hub(ThreadingHTTPServer):
+    """A stand-in of the Hugging Face Hub with one new dataset repository: the requests that HfFileSystem makes to list,
+    read, upload and delete files. Every upload is accepted as a regular file inside a commit."""
+
+    daemon_threads = True
+    repository = "user/perlin"
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _HubHandler)
+        self.files = {".gitattributes": b"*.tar filter=lfs diff=lfs merge=lfs -text\n"}
+        self.commits = 0
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def entry(self, path: str) -> dict[str, Any] | None:
+        """Return the description of a file or a folder; None if it does not exist."""
+        if path in self.files:
+            return {"type": "file", "path": path, "size": len(self.files[path]), "oid": f"{hash(self.files[path])}"}
+        is_folder = any(name.startswith(f"{path}/") for name in self.files)
+        return {"type": "directory", "path": path, "oid": "0"} if is_folder else None
+
+    def tree(self, folder: str, recursive: bool) -> list[dict[str, Any]]:
+        start = f"{folder}/" if folder else ""
+        inside = [name.removeprefix(start).split("/") for name in sorted(self.files) if name.startswith(start)]
+        depths = [range(1, len(parts) + 1 if recursive else 2) for parts in inside]
+        paths = dict.fromkeys(
+            start + "/".join(parts[:depth]) for parts, depths in zip(inside, depths, strict=True) for depth in depths
+        )
+        return [entry for path in paths if (entry := self.entry(path))]
+
+    def commit(self, lines: bytes) -> None:
+        self.commits += 1
+        for line in map(json.loads, lines.splitlines()):
+            if line["key"] == "file":
+                self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+            elif line["key"] == "deletedFile":
+                del self.files[line["value"]["path"]]
+
+
+class _HubHandler(_Handler):
+    server: Hub  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def forward(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        url = urlsplit(self.path)
+        kind, _, rest = unquote(url.path).partition(f"datasets/{self.server.repository}")
+        action, _, path = rest.removeprefix("/").partition("/main")
+        path = path.removeprefix("/")
+        if url.path == "/api/validate-yaml":  # of the dataset card
+            self.json({"errors": [], "warnings": []})
+        elif not rest and kind != "/api/":
+            self.answer(404, {"X-Error-Code": "RepoNotFound"}, b"{}")
+        elif action in ("", "revision"):
+            self.json({"id": self.server.repository, "_id": "1", "sha": "0" * 40, "siblings": []})
+        elif action == "tree" and (not path or self.server.entry(path)):
+            self.json(self.server.tree(path, "recursive=true" in url.query.lower()))
+        elif action == "paths-info":
+            asked = json.loads(body)["paths"] if body.startswith(b"{") else parse_qs(body.decode())["paths"]
+            self.json([entry for each in asked if (entry := self.server.entry(each))])
+        elif action == "preupload":
+            files = [{"path": file["path"], "uploadMode": "regular"} for file in json.loads(body)["files"]]
+            self.json({"files": [file | {"shouldIgnore": False} for file in files]})
+        elif action == "commit":
+            self.server.commit(body)
+            oid = f"{self.server.commits:040x}"
+            place = f"{self.server.endpoint}/datasets/{self.server.repository}"
+            self.json({"commitUrl": f"{place}/commit/{oid}", "commitOid": oid})
+        elif action == "resolve" and path in self.server.files:
+            data, wanted = self.server.files[path], self.headers.get("Range", "").removeprefix("bytes=")
+            first, _, last = wanted.partition("-")
+            part = data[int(first) : int(last) + 1 if last else None] if wanted else data
+            self.answer(206 if wanted else 200, {"ETag": '"0"', "X-Repo-Commit": "0" * 40}, part)
+        else:
+            self.answer(404, {"X-Error-Code": "EntryNotFound"}, b"{}")
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = forward
+
+    def json(self, content: Any) -> None:
+        self.answer(200, {"Content-Type": "application/json"}, json.dumps(content).encode())

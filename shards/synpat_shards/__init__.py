@@ -3,11 +3,31 @@
 from importlib.metadata import version
 
 from .card import facts, title
-from .errors import InputError, MissingDependencyError, describe_differences
-from .files import atomic_file, locked, sole_process, write_atomically
-from .manifest import FOLDER, LARGEST_SIDE, MANIFEST, MODES, Manifest, SetSpec, ShardRecord, read_manifest
+from .errors import InputError, MissingDependencyError, describe_differences, first_line, some, valid_content
+from .files import (
+    NoLocksError,
+    atomic_file,
+    is_own_output,
+    is_system_file,
+    is_unrelated,
+    locked,
+    sole_process,
+    walk_files,
+    write_atomically,
+)
+from .manifest import (
+    FOLDER,
+    LARGEST_SIDE,
+    MANIFEST,
+    MODES,
+    Manifest,
+    SetSpec,
+    ShardRecord,
+    missing_set,
+    read_manifest,
+)
 from .moments import mean_and_std, pooled_mean_and_std
-from .png import ENCODING, decode_png, encode_png
+from .png import ENCODING, decode_png, encode_png, png_size
 from .publish import publish
 from .reading import read_images, shard_members
 from .shard_set import (
@@ -22,9 +42,10 @@ from .shard_set import (
     read_spec,
     write_shard,
 )
-from .store import Location, Store, StoreError, is_url, open_store
+from .store import Location, Store, StoreError, is_url, match_url, open_store
 from .system import available_cores, memory_limit, reserve_space
 from .tar import BLOCK, Member, read_members, scan, ustar_size
+from .user_cache import is_writable, private_folder, user_cache
 from .verify import Fault, Report, verify
 
 __version__ = version("synpat")
@@ -42,6 +63,7 @@ __all__ = [
     "Manifest",
     "Member",
     "MissingDependencyError",
+    "NoLocksError",
     "Report",
     "Sample",
     "SetSpec",
@@ -59,14 +81,23 @@ __all__ = [
     "encode_png",
     "facts",
     "finished_shards",
+    "first_line",
+    "is_own_output",
+    "is_system_file",
+    "is_unrelated",
     "is_url",
+    "is_writable",
     "lock_set",
     "locked",
+    "match_url",
     "mean_and_std",
     "memory_limit",
+    "missing_set",
     "open_set",
     "open_store",
+    "png_size",
     "pooled_mean_and_std",
+    "private_folder",
     "publish",
     "read_images",
     "read_manifest",
@@ -76,9 +107,13 @@ __all__ = [
     "scan",
     "shard_members",
     "sole_process",
+    "some",
     "title",
+    "user_cache",
     "ustar_size",
+    "valid_content",
     "verify",
+    "walk_files",
     "write_atomically",
     "write_shard",
 ]

@@ -60,6 +60,25 @@ class Program(click.Group):
         cmd.params.append(_debug_option())
         super().add_command(cmd, name)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self._with_repeated_options(args))
+
+    def _with_repeated_options(self, args: Sequence[str]) -> list[str]:
+        """Return the arguments with the name of a repeatable option before each of its values: `--shards a b`, as a
+        shell makes of `--shards *`, means `--shards a --shards b`."""
+        repeatable = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
+        complete, name = [], ""
+        for position, argument in enumerate(args):
+            is_value = position > 0 and args[position - 1] == name
+            if argument.startswith("-"):
+                name = argument.partition("=")[0]
+            elif not is_value and argument in self.commands:
+                return [*complete, *args[position:]]
+            elif not is_value and name in repeatable:
+                complete.append(name)
+            complete.append(argument)
+        return complete
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         args = sys.argv[1:] if args is None else list(args)
         if not standalone_mode:

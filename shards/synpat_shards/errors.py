@@ -1,6 +1,8 @@
 """Errors that a user can correct. Every other exception is a bug."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -20,3 +22,31 @@ def describe_differences(actual: Mapping[str, Any], expected: Mapping[str, Any])
     return ", ".join(
         f"{name} is {actual.get(name)}, not {value}" for name, value in expected.items() if actual.get(name) != value
     )
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or the name of its type."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def valid_content(path: Path, remedy: str) -> Iterator[None]:
+    """Raise InputError with the name of a file and a remedy if reading its content raises any error of a program.
+
+    Errors of the system, such as a missing file or too little memory, are passed on.
+    """
+    try:
+        yield
+    except (InputError, OSError, MemoryError):
+        raise
+    except Exception as error:  # json, numpy, zipfile and torch raise many kinds of exceptions
+        if type(error).__name__ == "OutOfMemoryError":  # of torch
+            raise
+        raise InputError(f"{path} is corrupt: {first_line(error)}. {remedy}") from error
+
+
+def some(names: Sequence[str], shown: int = 5) -> str:
+    """Return the first few names as text, such as "a, b, c and 12 more"."""
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if len(names) > shown else "")

@@ -1,17 +1,19 @@
 """The data of a shard set: its specification, a record of every shard, and the manifest, which contains both."""
 
+import difflib
 import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from .errors import InputError
+from .errors import InputError, some
+from .files import is_system_file
 from .moments import pooled_mean_and_std
-from .store import Location, open_store
+from .store import Location, Store, open_store
 
 SCHEMA = 2
 """Version of the manifest format, increased when its meaning changes. Readers reject other versions."""
@@ -20,8 +22,14 @@ FOLDER = ".synpat"
 """Folder inside a set for all files other than shards, README and sidecar files of other tools."""
 MANIFEST = f"{FOLDER}/manifest.json"
 """Name of the manifest inside a set."""
+SPEC = f"{FOLDER}/spec.json"
+"""Name of the specification inside a set that is being rendered."""
+PUBLISHING = f"{FOLDER}/publishing.json"
+"""File that identifies the set that is being uploaded to a location."""
 LARGEST_MANIFEST = 8 << 20
 """Maximum size of a manifest in bytes. Larger ones are rejected before they are parsed."""
+SEARCHED = 50
+"""Maximum number of folders that are searched for sets to name in an error message."""
 MOST_SHARDS = 10_000
 """Maximum number of shards of a set. Some stores, such as Hugging Face, do not support more files per folder."""
 LARGEST_SIDE = 16384
@@ -173,11 +181,53 @@ def read_manifest(location: Location) -> Manifest:
     """
     store = open_store(location)
     if not store.exists(MANIFEST):
-        raise InputError(
-            f"{store.url} has no {MANIFEST}: it is not a shard set, or its rendering has not finished. Check the "
-            "location, or run the same `synpat render` command again"
-        )
+        raise missing_set(store)
     return manifest_from_json(store.read(MANIFEST, LARGEST_MANIFEST), store.name(MANIFEST))
+
+
+def missing_set(store: Store) -> InputError:
+    """Return the error for a location without a finished set, which says what is there instead."""
+    if store.exists(SPEC):
+        return InputError(
+            f"{store.url} has no {MANIFEST}: its rendering has not finished. Run the same `synpat render` command "
+            "again, or `synpat finalize` after the last slice"
+        )
+    if store.exists(PUBLISHING):
+        return InputError(f"{store.url} is the target of a `synpat publish` that has not finished: run it again")
+    if store.exists(""):
+        return InputError(f"{store.url} is a file: pass the folder or the URL of a shard set")
+    if (entries := store.entries()) is None:
+        folder, _, name = store.url.rpartition("/")
+        parent = replace(store, url=folder or ".", root=store.root.rpartition("/")[0])
+        return InputError(f"{store.url} does not exist{_suggestion(name, sets_inside(parent))}")
+    if not any(not is_system_file(name) for name in entries):
+        return InputError(f"{store.url} is empty: it contains no shard set")
+    if sets := sets_inside(store):
+        return InputError(
+            f"{store.url} is not a shard set, but contains the sets {some(sets)}: pass {store.name(sets[0])}, or "
+            "another one"
+        )
+    return InputError(f"{store.url} has no {MANIFEST}: it is not a shard set. It contains {some(sorted(entries))}")
+
+
+def sets_inside(store: Store) -> list[str]:
+    """Return the names of the folders directly inside a location that contain shards, among the first SEARCHED."""
+    entries = store.entries() or {}
+    folders = sorted(name for name, is_folder in entries.items() if is_folder and not is_system_file(name))
+    return [name for name in folders[:SEARCHED] if _has_shards(store.child(name))]
+
+
+def _has_shards(store: Store) -> bool:
+    try:
+        return any(name.endswith(".tar") or name == FOLDER for name in store.entries() or {})
+    except OSError:  # no permission
+        return False
+
+
+def _suggestion(name: str, sets: Sequence[str]) -> str:
+    if near := difflib.get_close_matches(name, sets, n=1):
+        return f": did you mean {near[0]}?"
+    return f". The sets next to it are {some(sets)}" if sets else ": check the path"
 
 
 def manifest_from_json(data: bytes, name: str) -> Manifest:

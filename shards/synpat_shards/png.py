@@ -138,5 +138,5 @@ def _decode_any(data: bytes) -> NDArray[np.uint8]:
             return np.asarray(png.convert("L" if png.mode in ("1", "L", "LA") else "RGB"))
     except UnidentifiedImageError:
         raise InputError("not a valid PNG: it cannot be decoded") from None
-    except (OSError, SyntaxError, EOFError, IndexError, struct.error) as broken:
+    except Exception as broken:  # Pillow raises many kinds of exceptions
         raise InputError(f"not a valid PNG: {broken}") from None

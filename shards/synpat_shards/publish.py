@@ -14,16 +14,17 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from .errors import InputError
+from .errors import InputError, some
 from .manifest import (
-    FOLDER,
     MANIFEST,
+    PUBLISHING,
+    SPEC,
     Manifest,
     ShardRecord,
     read_manifest,
     to_json,
 )
-from .shard_set import PUBLISHING, SPEC, open_set, remove_working_files
+from .shard_set import open_set, other_files, remove_working_files
 from .sidecars import index_name, sidecars
 from .store import CHUNK, Location, Store, open_store
 
@@ -69,11 +70,13 @@ def _claim(target: Store, manifest: Manifest) -> None:
             f"{target.url} is being written by `synpat render`: finish that first, or choose another target"
         )
     _reject_other_set(target, manifest)
-    filled = any(not name.startswith(f"{FOLDER}/") for name in target.sizes())
+    others = other_files(target)
     # These checks come after the listing and in this order. Another publisher writes PUBLISHING before its first file
     # and MANIFEST before it removes PUBLISHING, so one of the two exists if the files are those of a set.
-    if filled and not (target.exists(PUBLISHING) or target.exists(MANIFEST)):
-        raise InputError(f"{target.url} is not empty and contains no shard set: choose another target")
+    if others and not (target.exists(PUBLISHING) or target.exists(MANIFEST)):
+        raise InputError(
+            f"{target.url} is not empty and contains no shard set, but {some(others)}: choose another target"
+        )
     digest = hashlib.sha256(to_json(manifest)).hexdigest()
     claim = json.dumps({"set": _description(manifest), "manifest_sha256": digest}).encode()
     if target.claim(PUBLISHING, claim) != claim:

@@ -17,12 +17,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, describe_differences
-from .files import PARTIAL, sole_process
+from .errors import InputError, describe_differences, some
+from .files import PARTIAL, is_own_output, is_unrelated, sole_process
 from .manifest import (
     FOLDER,
     LARGEST_MANIFEST,
     MANIFEST,
+    PUBLISHING,
+    SPEC,
     Manifest,
     SetSpec,
     ShardRecord,
@@ -40,11 +42,8 @@ from .store import Location, Store, open_store
 from .system import available_cores
 from .tar import write_end, write_sample
 
-SPEC = f"{FOLDER}/spec.json"
 RECORDS = f"{FOLDER}/shards"
 LOCK = f"{FOLDER}/lock"
-PUBLISHING = f"{FOLDER}/publishing.json"
-"""File that identifies the set that is being uploaded to a location."""
 REQUESTS = 16
 """Number of simultaneous requests for small files from a store."""
 
@@ -74,10 +73,18 @@ def check_target(store: Store, spec: SetSpec) -> None:
     if existing is None:
         if store.exists(PUBLISHING):
             raise InputError(f"{store.url} is the target of a `synpat publish` that has not finished: finish it first")
-        if any(not name.startswith(f"{FOLDER}/") for name in store.sizes()):
-            raise InputError(f"{store.url} is not empty and contains no shard set: choose another folder")
+        if others := other_files(store):
+            raise InputError(
+                f"{store.url} is not empty and contains no shard set, but {some(others)}: choose another folder"
+            )
     elif differences := describe_differences(asdict(existing), asdict(spec)):
         raise InputError(f"{store.url} contains another set: {differences}. Choose another folder, or remove that set")
+
+
+def other_files(store: Store) -> list[str]:
+    """Return the files of a location that are neither working files nor unrelated to a set."""
+    names = [name for name in store.sizes() if not (name.startswith(f"{FOLDER}/") or is_unrelated(name))]
+    return [name for name in names if not (store.is_local and is_own_output(Path(store.root, name)))]
 
 
 def begin_set(store: Store, spec: SetSpec) -> None:

@@ -25,7 +25,7 @@ import fsspec
 from fsspec.core import split_protocol
 
 from .errors import InputError, MissingDependencyError
-from .files import atomic_file, partial_name
+from .files import atomic_file, partial_name, walk_files
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "sftp": "sftp", "ssh": "sftp"}
 """Extra of synpat that installs the library for a protocol."""
@@ -41,7 +41,7 @@ LARGEST_SMALL_FILE = 64 << 20
 """Default limit of the size of a file in `read`, in bytes."""
 
 PERMANENT = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
-PERMANENT += (ImportError, NotImplementedError, TypeError)
+PERMANENT += (ImportError, NotImplementedError, TypeError, ValueError)
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
@@ -99,8 +99,17 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return False
 
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes. Raises FileNotFoundError if it does not exist."""
+        return self._try(name, lambda files, path: files.info(path)["size"] or 0)
+
     def sizes(self) -> dict[str, int]:
         """Return the sizes of all files in bytes, by name; empty if the folder does not exist."""
+
+        if self.is_local:
+            root = Path(self.root)
+            paths = walk_files(root) if root.is_dir() else ()
+            return {path.relative_to(root).as_posix(): _size(path) for path in paths}
 
         def listed(files: Any, path: str) -> dict[str, int]:
             try:
@@ -114,6 +123,24 @@ class Store:
             }
 
         return dict(sorted(self._try("", listed).items()))
+
+    def entries(self) -> dict[str, bool] | None:
+        """Return the names in the folder, without those in its subfolders, and True for each subfolder; None if the
+        folder does not exist."""
+
+        if self.is_local:
+            root = Path(self.root)
+            return {path.name: path.is_dir() for path in sorted(root.iterdir())} if root.is_dir() else None
+
+        def listed(files: Any, path: str) -> dict[str, bool] | None:
+            try:
+                details = files.ls(path, detail=True)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            kinds = {info["name"].rstrip("/"): info["type"] == "directory" for info in details}
+            return {name.rpartition("/")[2]: is_folder for name, is_folder in kinds.items() if name != path}
+
+        return self._try("", listed)
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """Yield the content of a file in pieces. Errors after the first piece are not retried."""
@@ -249,7 +276,7 @@ class Store:
                 files.invalidate_cache()
                 return action(files, path)
             except Exception as fault:
-                if self.is_local or isinstance(fault, ValueError) or _is_local_disk_error(fault):
+                if self.is_local or isinstance(fault, InputError) or _is_local_disk_error(fault):
                     raise
                 if wait is None or not _is_temporary(fault):
                     raise self._error(name, fault) from None
@@ -278,6 +305,13 @@ class Store:
         if isinstance(fault, PermissionError) or _is_about_credentials(fault):
             return StoreError(f"{where}: access denied ({text}): check the credentials and their permissions")
         return StoreError(f"{where}: {text}")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # a link to nothing, or a file that has just been removed
+        return 0
 
 
 def _stream(files: Any, path: str) -> Any:
@@ -354,13 +388,23 @@ def open_store(location: Location) -> Store:
     )
 
 
+def match_url(pattern: str) -> dict[str, bool]:
+    """Return the URLs that match a URL with globs, in order, and True for each folder."""
+    store = open_store(pattern)
+    start = pattern.rstrip("/").removesuffix(store.root.lstrip("/"))
+    found: dict[str, Any] = store._try("", lambda files, path: files.glob(path, detail=True))
+    return {start + name.lstrip("/"): info["type"] == "directory" for name, info in sorted(found.items())}
+
+
 def is_url(location: str | Path) -> bool:
     """Return True if a location is a URL, False if it is a folder on this machine."""
     return "://" in str(location)
 
 
 def _is_temporary(fault: Exception) -> bool:
-    return not isinstance(fault, PERMANENT) and not _is_about_credentials(fault)
+    status = getattr(getattr(fault, "response", None), "status_code", None)
+    is_refused = isinstance(status, int) and 400 <= status < 500 and status not in (408, 425, 429)
+    return not (isinstance(fault, PERMANENT) or is_refused or _is_about_credentials(fault))
 
 
 def _is_local_disk_error(fault: Exception) -> bool:

@@ -1,5 +1,6 @@
 """Resources that this process may use, on Linux, in containers and on macOS."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -28,11 +29,15 @@ def reserve_space(file: int, start: int, size: int) -> None:
     """Allocate the disk space of `size` bytes of an open file from a position on.
 
     Raises OSError if the disk is full. Without this, writing to a memory-mapped file on a full disk would end the
-    process. On systems without posix_fallocate the bytes are filled with zeros.
+    process. On systems and file systems without posix_fallocate the bytes are filled with zeros.
     """
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, start, size)
-        return
+        try:
+            os.posix_fallocate(file, start, size)
+            return
+        except OSError as fault:
+            if fault.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+                raise
     block = bytes(1 << 20)
     for position in range(start, start + size, len(block)):
         os.pwrite(file, block[: start + size - position], position)

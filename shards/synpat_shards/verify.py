@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .files import is_unrelated
 from .manifest import (
     MANIFEST,
+    PUBLISHING,
+    SPEC,
     Manifest,
     SetSpec,
     ShardRecord,
@@ -22,7 +25,7 @@ from .manifest import (
 from .moments import mean_and_std
 from .png import decode_png, png_size
 from .reading import Stream
-from .shard_set import LOCK, PUBLISHING, RECORDS, SPEC
+from .shard_set import LOCK, RECORDS
 from .sidecars import INDEX_HEADER, index_line, index_name, sidecars
 from .store import Location, Store, open_store
 from .system import available_cores
@@ -123,6 +126,8 @@ def _file_faults(manifest: Manifest, sizes: dict[str, int]) -> Iterator[Fault]:
         elif size is not None and sizes[name] != size:
             yield Fault("files", name, f"has {sizes[name]} bytes instead of {size}")
     for name in sizes.keys() - expected.keys() - {LOCK}:
+        if is_unrelated(name):
+            continue
         is_working_file = name in (SPEC, PUBLISHING) or name.startswith(f"{RECORDS}/")
         unfinished = "is a working file of a command that has not finished: run that command again"
         words = unfinished if is_working_file else "is not part of the set"

@@ -133,6 +133,25 @@ def test_ctrl_c_leaves_no_partial_files_and_prints_how_to_continue(straight: dic
     assert contents(tmp_path / "set") == straight
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finding the workers needs /proc")
+def test_ctrl_c_while_the_workers_load_their_libraries_is_one_line(tmp_path: Path):
+    """A terminal sends SIGINT to all processes."""
+    process = subprocess.Popen(
+        command(tmp_path / "set"),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    while process.poll() is None and len(children(process.pid)) < 3:  # a helper process of Python and two workers
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1].startswith("Interrupted: 0 of 3,000 images are in ")
+
+
 def test_a_full_disk_gives_a_one_line_error_and_the_set_can_be_finished_later(
     straight: dict[str, bytes], small_disk: Path
 ):

@@ -60,7 +60,7 @@ def test_timm_and_load_encoder_give_the_same_features(run: Path):
         ("--preset m3d", 2, "Invalid value for '--preset'"),
         ("--set width=200", 1, "height and width must be multiples of the patch, 16 pixels, got 80x200"),
         ("--set height=96", 1, "contains images of 80x208, but the model needs a height of 96"),
-        ("--shards nowhere", 1, "nowhere has no .synpat/manifest.json"),
+        ("--shards nowhere", 1, "nowhere does not exist"),
     ],
 )
 def test_user_errors_are_reported_in_one_line(words: str, code: int, mistake: str, run: Path, tmp_path: Path):

@@ -74,6 +74,29 @@ finally:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize(
+    ("program", "module", "arguments"),
+    [
+        ("synpat", "numpy", ["families"]),
+        ("synpat", "numba", ["families"]),
+        ("synpat", "click", ["families"]),
+        ("train", "numpy", ["--help"]),
+        ("train", "pydantic", ["--help"]),
+        ("train", "torch", ["--shards", "x", "--out", "run"]),
+        ("evaluate", "fsspec", ["tasks"]),
+        ("evaluate", "soundfile", ["tasks"]),
+    ],
+)
+def test_ctrl_c_while_libraries_are_loaded_is_no_traceback(program: str, module: str, arguments: list[str]):
+    code = BLOCK.replace('ModuleNotFoundError(f"No module named {{name!r}}", name=name)', "KeyboardInterrupt")
+    script = code.format(blocked=[module], arguments=[program, *arguments])
+    script += f"from synpat_programs import {program}; {program}()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stdout == ""
+    assert done.stderr.strip() in ("", "Interrupted. Run the same command again to continue.")
+
+
 def test_python_m_synpat_runs_the_command():
     done = subprocess.run([sys.executable, "-m", "synpat", "--version"], capture_output=True, text=True)
     assert done.stdout.startswith("synpat, version ")

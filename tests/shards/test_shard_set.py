@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from synpat_shards import (
     ENCODING,
+    InputError,
     Sample,
     SetSpec,
     ShardRecord,
@@ -178,9 +179,40 @@ def test_a_missing_or_truncated_shard_is_reported(folder: Path):
         open_set(folder)
 
 
-def test_a_folder_without_a_manifest_is_rejected(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"has no .synpat/manifest.json"):
-        read_manifest(tmp_path)
+def other_files(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "notes.txt").touch()
+
+
+def partly_published(folder: Path) -> None:
+    open_store(folder).put(".synpat/publishing.json", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (lambda folder: None, r"x does not exist\. The sets next to it are perlin$"),
+        (lambda folder: folder.touch(), "x is a file: pass the folder or the URL of a shard set"),
+        (Path.mkdir, "x is empty: it contains no shard set"),
+        (lambda folder: (folder / ".cache").mkdir(parents=True), "x is empty: it contains no shard set"),
+        (other_files, r"x has no .synpat/manifest.json: it is not a shard set. It contains notes.txt"),
+        (lambda folder: fill(folder / "ramp"), "x is not a shard set, but contains the sets ramp: pass .*x/ramp"),
+        (fill, "x has no .synpat/manifest.json: its rendering has not finished"),
+        (partly_published, "x is the target of a `synpat publish` that has not finished: run it again"),
+    ],
+)
+def test_a_folder_without_a_set_is_rejected_with_what_it_contains(prepare, words: str, tmp_path: Path):
+    (tmp_path / "perlin").mkdir()
+    (tmp_path / "perlin" / "perlin-000000.tar").touch()
+    prepare(tmp_path / "x")
+    with pytest.raises(InputError, match=words):
+        read_manifest(tmp_path / "x")
+
+
+def test_a_misspelt_set_is_rejected_with_the_nearest_one(tmp_path: Path):
+    fill(tmp_path / "ramp")
+    with pytest.raises(InputError, match=r"rmap does not exist: did you mean ramp\?"):
+        read_manifest(tmp_path / "rmap")
 
 
 def corrupt(part: str = "", **changes: object):

@@ -160,10 +160,20 @@ def test_an_image_without_pixels_is_a_fault(folder: Path):
     assert any("sample 30: not a valid PNG" in fault.words for fault in verify(folder).faults)
 
 
+def test_files_of_systems_and_tools_are_no_faults(folder: Path):
+    (folder / ".cache" / "huggingface" / "download").mkdir(parents=True)
+    (folder / "lost+found").mkdir()
+    for name in (".gitattributes", ".cache/huggingface/download/README.md.metadata", ".DS_Store", "._x.tar", "log"):
+        (folder / name).touch()
+    assert not verify(folder).faults
+    (folder / "x.tar").touch()
+    assert faults(verify(folder)) == {("files", "x.tar")}
+
+
 def test_a_folder_without_a_set_is_a_fault(tmp_path: Path):
     (fault,) = verify(tmp_path).faults
     assert (fault.check, fault.file) == ("manifest", ".synpat/manifest.json")
-    assert "has no .synpat/manifest.json" in fault.words
+    assert "is empty: it contains no shard set" in fault.words
 
 
 def test_a_set_at_a_url_is_verified_like_one_in_a_folder(folder: Path, s3: str):

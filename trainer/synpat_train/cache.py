@@ -1,15 +1,27 @@
-"""The cache folder of a user: decoded shard sets, decoded audio and embeddings."""
+"""The cache folder of the trainer: decoded shard sets, decoded audio and embeddings."""
 
 import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from synpat_shards import InputError, user_cache
 
 
 def default_cache() -> Path:
-    """Return $XDG_CACHE_HOME/synpat, else ~/.cache/synpat, else a folder for temporary files if there is no home."""
-    if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(base) / "synpat"
+    """Return the folder `synpat` in the user's cache."""
+    return user_cache() / "synpat"
+
+
+@contextmanager
+def cache_errors(cache: Path) -> Iterator[None]:
+    """Raise InputError that names --cache if a file in the cache folder cannot be written."""
     try:
-        return Path.home() / ".cache" / "synpat"
-    except RuntimeError:  # HOME is not set and the user has no entry in the password database
-        return Path(tempfile.gettempdir()) / f"synpat-{os.getuid()}"
+        yield
+    except OSError as fault:
+        path = Path(os.fsdecode(fault.filename or "")).absolute()
+        if not (path.is_relative_to(cache.absolute()) or (fault.filename and cache.absolute().is_relative_to(path))):
+            raise
+        raise InputError(
+            f"{fault.filename}: {fault.strerror}. The cache cannot be written there: choose another folder with --cache"
+        ) from fault

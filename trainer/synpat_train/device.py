@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from synpat_shards import InputError
-
-from .tensor_file import first_line
+from synpat_shards import InputError, first_line
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:

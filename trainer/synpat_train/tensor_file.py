@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from synpat_shards import InputError, atomic_file
+from synpat_shards import InputError, atomic_file, first_line
 
 
 def write_tensors(path: Path, state: dict[str, Any]) -> None:
@@ -36,8 +36,3 @@ def read_tensors(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # zipfile, pickle and torch raise many kinds of exceptions
         raise InputError(f"{path} is corrupt: {first_line(error)}") from None
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or the name of its type."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -88,8 +88,13 @@ def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any], workers: int) ->
 def _hire(work: Callable[[Any], Any]) -> _Worker:
     connection, remote = _processes.Pipe()
     process = _processes.Process(target=_serve, args=(work, remote), daemon=True)
-    with _environment(ONE_THREAD):
-        process.start()
+    # The process inherits the mask: Ctrl-C is handled here, also while the process loads its libraries.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with _environment(ONE_THREAD):
+            process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     remote.close()
     return _Worker(process, connection)
 
@@ -108,7 +113,6 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
 
 def _serve(work: Callable[[Any], Any], connection: Connection) -> None:
     """Run tasks from a connection in a worker process until its parent terminates."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         task = connection.recv()

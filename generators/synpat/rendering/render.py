@@ -21,6 +21,7 @@ from synpat_shards import (
     complete_set,
     finished_shards,
     lock_set,
+    missing_set,
     open_store,
     read_spec,
     write_shard,
@@ -96,7 +97,7 @@ def finalize(store: Store) -> Manifest:
     """
     spec = read_spec(store)
     if spec is None:
-        raise InputError(f"{store.url} contains no shard set, neither finished nor unfinished: check the path")
+        raise missing_set(store)
     records = finished_shards(store, spec)
     if missing := [spec.shard_name(number) for number in range(spec.shard_count) if number not in records]:
         raise InputError(

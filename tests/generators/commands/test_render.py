@@ -126,6 +126,14 @@ def test_a_folder_with_other_files_is_not_changed(tmp_path: Path):
     assert "is not empty and contains no shard set" in result.stderr
 
 
+def test_logs_and_files_of_systems_are_no_obstacle(tmp_path: Path):
+    (tmp_path / "s" / "lost+found").mkdir(parents=True)
+    for name in (".gitkeep", ".DS_Store", "log", "nohup.out"):
+        (tmp_path / "s" / name).touch()
+    assert run(*RENDER.replace("OUT", str(tmp_path / "s")).split()).exit_code == 0
+    assert run("verify", str(tmp_path / "s")).exit_code == 0
+
+
 def test_a_different_set_in_the_same_folder_is_rejected(tmp_path: Path):
     command = RENDER.replace("OUT", str(tmp_path / "s"))
     assert run(*command.split()).exit_code == 0

@@ -187,12 +187,12 @@ def test_publish_prints_a_summary(folder: Path, tmp_path: Path, s3: str):
     [
         ("verify NOWHERE", 1, "NOWHERE: 1 fault"),
         ("verify SET --regenerate none", 2, "'none' is not valid: pass a number of shards, 1 or more, or all"),
-        ("publish NOWHERE OUT", 1, "has no .synpat/manifest.json"),
+        ("publish NOWHERE OUT", 1, "nowhere does not exist: check the path"),
         ("publish SET ftpx://host/x", 1, "ftpx:// is not supported: use a folder, or s3://"),
         ("inspect FILE", 2, "is a file: pass a folder or a URL"),
         ("preview SET --out OUT.jpg", 2, "must end in .png or .html"),
         ("extend SET --n 50", 1, "already has 100 samples: --n is the total number and cannot be smaller"),
-        ("extend NOWHERE --n 50", 1, "has no .synpat/manifest.json"),
+        ("extend NOWHERE --n 50", 1, "nowhere does not exist: check the path"),
     ],
 )
 def test_invalid_input_is_reported_in_one_line(command: str, code: int, words: str, perlin_set: Path, tmp_path: Path):

@@ -137,5 +137,5 @@ def test_stats_json_contains_histograms(noise_set: Path):
 def test_stats_reports_a_folder_without_a_set(tmp_path: Path):
     result = CliRunner().invoke(main, ["stats", str(tmp_path)])
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"Error: {tmp_path} has no .synpat/manifest.json: it is not a shard set, or its ")
+    assert result.stderr.startswith(f"Error: {tmp_path} is empty: it contains no shard set")
     assert result.stderr.count("\n") == 1

@@ -53,6 +53,31 @@ def write_infinity(path):
     soundfile.write(path, np.array([0.0, np.inf, 0.5]), 16000, subtype="FLOAT")
 
 
+def write_nan(path):
+    soundfile.write(path, np.array([0.0, np.nan, 0.5]), 16000, subtype="DOUBLE")
+
+
+def write_flac_without_length(path):
+    """Write the header that an encoder writes into a pipe."""
+    soundfile.write(path, tone(440, 0.1, 16000), 16000, format="FLAC")
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0  # the number of samples, 36 bits
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+
+
+def write_rate_of_zero(path):
+    soundfile.write(path, tone(440, 0.1, 16000), 16000, format="WAV")
+    data = bytearray(path.read_bytes())
+    data[24:28] = bytes(4)
+    path.write_bytes(data)
+
+
+def write_half_a_header(path):
+    soundfile.write(path, tone(440, 0.1, 16000), 16000, format="WAV")
+    path.write_bytes(path.read_bytes()[:30])
+
+
 def write_one_sample_in_many(path):
     soundfile.write(path, np.array([[0.5], [0.1]]), 192_000)
 
@@ -66,6 +91,10 @@ def write_one_sample_in_many(path):
         (write_no_samples, "empty"),
         (write_silence, "silent"),
         (write_infinity, "not finite"),
+        (write_nan, "not finite"),
+        (write_flac_without_length, "its header has no length"),
+        (write_rate_of_zero, "cannot be"),
+        (write_half_a_header, "cannot be decoded|empty"),
         (write_one_sample_in_many, "too short"),
     ],
 )
@@ -74,3 +103,28 @@ def test_error_for_unusable_file_names_file_and_reason(tmp_path, write, reason):
     with pytest.raises(UnreadableAudio, match=rf"a\.wav: .*{reason}") as error:
         read_audio(tmp_path / "a.wav")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a.raw", "a\0.wav", "a" * 300 + ".wav"])
+def test_error_for_a_name_that_cannot_be_read(tmp_path, name):
+    if len(name) < 300 and "\0" not in name:
+        (tmp_path / name).write_bytes(bytes(3200))
+    with pytest.raises(UnreadableAudio, match=r"no such file|cannot be decoded \(.*samplerate"):
+        read_audio(tmp_path / name)
+
+
+def test_any_error_of_a_library_names_the_file(tmp_path, monkeypatch):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    soundfile.write(tmp_path / "a.wav", tone(440, 0.1, 8000), 8000)
+    monkeypatch.setattr("soxr.resample", broken)
+    with pytest.raises(UnreadableAudio, match=r"a\.wav: cannot be resampled from 8000 Hz \(ZeroDivisionError\)"):
+        read_audio(tmp_path / "a.wav")
+
+
+def test_audio_under_another_suffix_is_read(tmp_path):
+    soundfile.write(tmp_path / "a.mp3", tone(440, 0.1, 16000), 16000, format="WAV")
+    soundfile.write(tmp_path / "b.wav", tone(440, 0.1, 16000), 16000, format="MP3")
+    assert len(read_audio(tmp_path / "a.mp3")) == 1600
+    assert len(read_audio(tmp_path / "b.wav")) >= 1600

@@ -18,8 +18,9 @@ from synpat.rendering.render import make_spec, render_set
 from synpat.rendering.sampling import sample
 from synpat_shards import InputError, publish
 from synpat_train.data.decoded_cache import CachedImages
-from synpat_train.data.images import Images, pixel_statistics
-from synpat_train.data.shard_sets import open_sets, parse_weight
+from synpat_train.data.images import Images, describe_widths, pixel_statistics
+from synpat_train.data.shard_sets import open_sets
+from synpat_train.data.sources import parse_weight
 from synpat_train.data.streaming import StreamedImages
 
 CACHE = Path("unused")
@@ -180,6 +181,46 @@ def test_foreign_images_are_converted_to_grey_and_resized(tmp_path: Path):
     assert np.array_equal(
         read(StreamedImages(open_sets([str(folder)], 80, CACHE), 100, 1, False), 0, 1, 2), grey_images
     )
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+    """Return an image that brightens from left to right."""
+    return np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_each_foreign_image_keeps_its_proportions(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture):
+    sizes = [(80, 40), (80, 208), (20, 6000), (160, 832), (240, 60)]
+    folder = foreign_set(tmp_path / "set", {f"{n}.{suffix}": ramp(*size) for n, size in enumerate(sizes)})
+    [shard_set] = open_sets([str(folder)], 80, CACHE)
+    assert shard_set.widths.tolist() == [40, 208, 24000, 416, 20]
+    images = cached(folder, tmp_path / "cache")
+    read_images = read(images, 0, 1, 2, 3, 4)
+    slopes = np.diff(read_images[:, 40].astype(int), axis=1)
+    assert slopes[2, 100] < slopes[3, 100] <= slopes[1, 100] + 1 < slopes[0, 10]
+    assert (read_images[4][:, 20:] == images.fill).all()
+    for shift in (0.0, 0.5, 0.99):
+        stream = StreamedImages([shard_set], 208, 1, skip_damaged=False)
+        assert np.array_equal(read(images, 4, 2, 0, shift=shift), read(stream, 4, 2, 0, shift=shift))
+    assert describe_widths(shard_set, 208) == (
+        "2 of 5 images are wider than 208 columns and are cropped at random positions, "
+        "2 of 5 images are narrower than 208 columns and are padded"
+    )
+
+
+@pytest.mark.parametrize(("size", "words"), [((6000, 20), "too narrow: no column"), ((1, 900_000), "too wide")])
+def test_image_of_extreme_proportions_is_named_or_skipped(size: tuple[int, int], words: str, tmp_path: Path):
+    folder = foreign_set(tmp_path / "set", {"a.png": ramp(80, 208), "b.png": ramp(*size)})
+    with pytest.raises(InputError, match=rf"any\.tar is corrupt at 'b': .*{words}"):
+        cached(folder, tmp_path / "cache")
+    sets = open_sets([str(folder)], 80, CACHE)
+    assert "1 of 2 images are corrupt, too narrow or too wide" in describe_widths(sets[0], 208)
+    stream = StreamedImages(sets, 208, 1, skip_damaged=True)
+    assert np.array_equal(read(stream, 0, 1), np.stack([ramp(80, 208)] * 2))
+    assert stream.skipped == 1
+    shutil.rmtree(folder)
+    with pytest.raises(InputError, match="no readable image with a column at height 80"):
+        open_sets([str(foreign_set(folder, {"b.png": ramp(*size)}))], 80, CACHE)
 
 
 def test_corrupt_foreign_image_is_named_or_skipped(tmp_path: Path):

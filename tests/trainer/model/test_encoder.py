@@ -1,12 +1,14 @@
 """Features of a frozen encoder, compared with separate forward passes."""
 
 import json
+import shutil
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from synpat_shards import InputError
 from synpat_train.model import timm_compat
 from synpat_train.model.encoder import Encoder, load_encoder, random_encoder, resampled
 from synpat_train.model.vit import ARCHITECTURES, build_vit, vit_arguments
@@ -126,6 +128,32 @@ def test_error_for_wrong_weights_has_one_line(tmp_path):
     with pytest.raises(ValueError, match="cannot be loaded as a timm encoder") as error:
         load_encoder(tmp_path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("{", r"config.json is corrupt: Expecting property name"),
+        ("{}", r"config.json is corrupt: 'architecture' is missing. Export the encoder again"),
+        ("[1]", r"config.json is corrupt: list indices"),
+        ('{"architecture": 3}', r"config.json is corrupt: "),
+        ('{"architecture": "vit_tinny"}', "names the architecture 'vit_tinny', which timm does not have"),
+        ("\xff", "config.json is corrupt: 'utf-8' codec"),
+    ],
+)
+def test_error_for_a_broken_description_names_file_and_fault(config, words, tmp_path):
+    save_file({"nothing": torch.zeros(1)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(config, encoding="latin-1")
+    with pytest.raises(InputError, match=words) as error:
+        load_encoder(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["issue #17", "which?", "100%41", "a;b=c", "\u00e9t\u00e9\n2"])
+def test_encoder_is_loaded_from_any_path(name, folder, encoder, tmp_path):
+    shutil.copytree(folder, tmp_path / name)
+    loaded = load_encoder(tmp_path / name)
+    assert torch.equal(loaded.vit.state_dict()["pos_embed"], encoder.vit.state_dict()["pos_embed"])
 
 
 def save_timm_encoder(folder, architecture, **arguments) -> Any:

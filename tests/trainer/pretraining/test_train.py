@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,8 +163,23 @@ def test_run_folder_of_other_shard_sets_is_rejected(run: Path, tmp_path: Path):
 def test_folder_with_other_files_is_rejected(perlin_set: Path, tmp_path: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").touch()
-    with pytest.raises(ValueError, match="is not empty and contains no run"):
+    with pytest.raises(ValueError, match=r"is not empty and contains no run of synpat-train, but thesis.tex: choose"):
         train(tmp_path / "out", perlin_set)
+
+
+def test_logs_and_files_of_systems_are_no_obstacle(perlin_set: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    (out / "lost+found").mkdir(parents=True)
+    (out / ".git").mkdir()
+    for name in (".gitkeep", ".DS_Store", "log", "nohup.out", "slurm-17.out", "job.o1234"):
+        (out / name).touch()
+    with (out / "anything.txt").open("w") as output:  # as with `synpat-train > out/anything.txt`
+        code = "import sys; from pathlib import Path; from synpat_train.pretraining.run_folder import _other_files as o"
+        command = [sys.executable, "-c", f"{code}; sys.exit(len(o(Path(sys.argv[1]))))", out]
+        assert subprocess.run(command, stdout=output).returncode == 0
+    (out / "anything.txt").unlink()
+    train(out, perlin_set)
+    assert (out / "encoder" / "config.json").is_file()
 
 
 def test_set_smaller_than_a_batch_is_rejected(perlin_set: Path, tmp_path: Path):

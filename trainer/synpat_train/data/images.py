@@ -52,6 +52,18 @@ def fit_in_time(image: NDArray[np.uint8], out: NDArray[np.uint8], shift: float, 
         out[:, start : start + wide] = image
 
 
+def describe_widths(shard_set: ShardSet, width: int) -> str:
+    """Return how many images of a set are cropped, padded or unusable for a model of this width; empty if none are."""
+    counts = {
+        f"are wider than {width} columns and are cropped at random positions": (shard_set.widths > width).sum(),
+        f"are narrower than {width} columns and are padded": (
+            (shard_set.widths < width) & (shard_set.widths > 0)
+        ).sum(),
+        "are corrupt, too narrow or too wide": (shard_set.widths == 0).sum(),
+    }
+    return ", ".join(f"{count:,} of {len(shard_set):,} images {words}" for words, count in counts.items() if count)
+
+
 def index_key(shard: Shard, index: int) -> str:
     """Return the key of a sample of a shard, or its number if the shard cannot be read."""
     try:

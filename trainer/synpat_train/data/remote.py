@@ -45,16 +45,15 @@ def _longest_unused(folder: Path) -> Path | None:
     return min(used, key=used.__getitem__, default=None)
 
 
-def fetch_tars(store: Store, to: Path) -> list[Path]:
-    """Download all tars of a folder without a manifest, except those that are already there."""
-    to.mkdir(parents=True, exist_ok=True)
-    tars = []
-    for name, size in store.sizes().items():
-        if not name.endswith(".tar") or "/" in name or name.startswith("."):
-            continue
-        tars.append(to / name)
-        if not tars[-1].exists() or tars[-1].stat().st_size != size:
-            with atomic_file(tars[-1]) as file:
-                for piece in store.chunks(name):
-                    file.write(piece)
-    return tars
+def fetch_tar(store: Store, name: str, to: Path) -> Path:
+    """Download a tar of a folder without a manifest to a path, unless it is already there. Return the path.
+
+    Raises OSError if the tar does not exist.
+    """
+    size = store.size(name)
+    if not to.exists() or to.stat().st_size != size:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(to) as file:
+            for piece in store.chunks(name):
+                file.write(piece)
+    return to

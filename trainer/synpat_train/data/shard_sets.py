@@ -1,33 +1,40 @@
 """Shard sets as training data: sets of synpat, described by a manifest, and any other WebDataset of images."""
 
 import hashlib
-import io
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from synpat_shards import (
+    FOLDER,
     MANIFEST,
     InputError,
     Manifest,
-    decode_png,
+    is_system_file,
     is_url,
+    missing_set,
     open_set,
     open_store,
     read_manifest,
+    some,
 )
 from synpat_train.progress import print_message
 
-from .remote import Remote, fetch_tars
+from .grey import decode_grey, image_size, resized, width_at
+from .remote import Remote, fetch_tar
+from .sources import Source, resolve
 from .tar_index import TarImage, index_shard
 
-LARGEST = 1 << 26
-"""Maximum number of pixels of an image, checked before memory is allocated."""
+HEADER = 4096
+"""Number of bytes of an image file that are read first to find its size."""
 STATISTICS_IMAGES = 1000
 """Maximum number of images from which mean and standard deviation of a set without a manifest are estimated."""
 
@@ -54,7 +61,7 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardSet:
-    """A shard set as the trainer uses it: grey images of one size."""
+    """A shard set as the trainer uses it: grey images of one height."""
 
     name: str
     """Path or URL as given by the user."""
@@ -66,7 +73,9 @@ class ShardSet:
     """Digest that identifies the set: of all pixels if there is a manifest, else of the names, positions and sizes
     of the images."""
     height: int
-    width: int
+    widths: NDArray[np.integer] = field(repr=False)
+    """Width of each image at this height: int [images]. It is 0 for an image of another tool that cannot be read, or
+    that is too narrow or too wide, which is reported when it is decoded."""
     resized: bool
     """True if images of another size are resized instead of refused."""
     shards: tuple[Shard, ...]
@@ -78,65 +87,76 @@ class ShardSet:
     def __len__(self) -> int:
         return sum(shard.count for shard in self.shards)
 
+    @cached_property
+    def width(self) -> int | None:
+        """Width of all images; None if they differ."""
+        return int(self.widths[0]) if (self.widths == self.widths[0]).all() else None
+
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """Decode an image file of the set to uint8 [height, width].
 
         Raises InputError if the file is corrupt or has a size that the set does not allow.
         """
         image = decode_grey(data)
-        if image.shape == (self.height, self.width):
-            return image
-        if not self.resized:
+        if self.resized:
+            return resized(image, self.height)
+        if image.shape != (self.height, self.width):
             raise InputError(f"{image.shape[0]}x{image.shape[1]} pixels instead of {self.height}x{self.width}")
-        resized = Image.fromarray(image).resize((self.width, self.height), Image.Resampling.BILINEAR)
-        return np.asarray(resized)
+        return image
 
 
 def open_sets(given: Iterable[str], height: int, cache: Path, skip_damaged: bool = False) -> tuple[ShardSet, ...]:
     """Open the sets of `--shards` for a model with this input height.
 
-    given: PATH or PATH=WEIGHT of each set. The path is a folder or a URL, with a set of synpat or any tars of images,
-    or one tar. cache: folder for shards behind a URL. skip_damaged: also open sets of synpat with missing shards.
+    given: as for `resolve`. A folder or a URL contains a set of synpat or any tars of images. cache: folder for shards
+    behind a URL. skip_damaged: also open sets of synpat with missing shards.
     Raises InputError, naming the path or file, if a set is incomplete, has another height or colour images, or if a
     weight is not a positive number; OSError if a store cannot be reached.
     """
-    return tuple(_open(location, weight, height, cache, skip_damaged) for location, weight in map(parse_weight, given))
+    return tuple(_open(source, height, cache / "shards", skip_damaged) for source in resolve(given))
 
 
-def parse_weight(given: str) -> tuple[str, float]:
-    """Split "sets/perlin=2" into path and weight. The default weight is 1."""
-    location, equals, number = given.rpartition("=")
-    if not equals or Path(given).exists():
-        return given, 1.0
-    try:
-        weight = float(number)
-    except ValueError:
-        weight = math.nan
-    if not 0 < weight < math.inf:
-        raise InputError(f"{given}: the weight must be a positive number, got {number!r}")
-    return location, weight
+def _open(source: Source, height: int, cache: Path, skip_damaged: bool) -> ShardSet:
+    if source.tars:
+        return _open_foreign_set(source, [_local_tar(tar, cache) for tar in source.tars], height, skip_damaged)
+    store = open_store(source.name)
+    if store.exists(MANIFEST):
+        manifest = (read_manifest if skip_damaged else open_set)(store)
+        folder = _fetched(store.url, cache) if is_url(source.name) else Path(source.name)
+        return _open_synpat_set(source, manifest, height, folder)
+    entries = store.entries() or {}
+    tars = sorted(
+        name for name, is_folder in entries.items() if name.endswith(".tar") and not (is_folder or is_system_file(name))
+    )
+    if not tars or FOLDER in entries:
+        raise missing_set(store)
+    return _open_foreign_set(source, [_local_tar(f"{source.name}/{tar}", cache) for tar in tars], height, skip_damaged)
 
 
-def _open(location: str, weight: float, height: int, cache: Path, skip_damaged: bool) -> ShardSet:
-    read = read_manifest if skip_damaged else open_set
-    path, fetched = Path(location), cache / "shards" / hashlib.sha256(location.encode()).hexdigest()[:16]
+def _local_tar(location: str, cache: Path) -> Path:
+    """Return the path of a tar, after downloading it if it is behind a URL.
+
+    Raises InputError if there is no such file.
+    """
     if is_url(location):
-        store = open_store(location)
-        if store.exists(MANIFEST):
-            return _open_synpat_set(location, weight, read(store), height, fetched)
-        tars = fetch_tars(store, fetched)
-    elif path.suffix == ".tar":
-        tars = [path]
-    else:
-        tars = sorted(tar for tar in path.glob("*.tar") if not tar.name.startswith("."))  # macOS writes ._ files
-    if (path / MANIFEST).parent.exists() or not tars:
-        return _open_synpat_set(location, weight, read(location), height, path)
-    return _open_foreign_set(location, weight, tars, height, skip_damaged)
+        folder, _, name = location.rpartition("/")
+        return fetch_tar(open_store(folder), name, _fetched(folder, cache) / name)
+    path = Path(location)
+    if not path.is_file():
+        present = sorted(tar.name for tar in path.parent.glob("*.tar"))
+        tars = f"the tars {some(present)}" if present else "no tars"
+        raise InputError(f"{location} does not exist, or is not a file: {path.parent} contains {tars}")
+    return path
 
 
-def _open_synpat_set(location: str, weight: float, manifest: Manifest, height: int, folder: Path) -> ShardSet:
+def _fetched(url: str, cache: Path) -> Path:
+    """Return the folder for the shards of a URL."""
+    return cache / hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+def _open_synpat_set(source: Source, manifest: Manifest, height: int, folder: Path) -> ShardSet:
     """Open a set with a manifest. folder: where the shards are, or will be downloaded to."""
-    spec, store = manifest.spec, open_store(location)
+    spec, location, store = manifest.spec, source.name, open_store(source.name)
     if spec.mode != "L":
         raise InputError(
             f"{location} contains images in mode {spec.mode}, but the model needs grey images: render with --mode L"
@@ -149,10 +169,10 @@ def _open_synpat_set(location: str, weight: float, manifest: Manifest, height: i
     return ShardSet(
         name=store.url if is_url(location) else location,
         family=spec.family,
-        weight=weight,
+        weight=source.weight,
         digest=hashlib.sha256("".join(shard.pixels_sha256 for shard in manifest.shards).encode()).hexdigest(),
         height=spec.height,
-        width=spec.width,
+        widths=np.broadcast_to(np.int32(spec.width), spec.n),
         resized=False,
         shards=tuple(
             Shard(
@@ -168,40 +188,40 @@ def _open_synpat_set(location: str, weight: float, manifest: Manifest, height: i
     )
 
 
-def _open_foreign_set(location: str, weight: float, tars: Sequence[Path], height: int, skip_damaged: bool) -> ShardSet:
+def _open_foreign_set(source: Source, tars: Sequence[Path], height: int, skip_damaged: bool) -> ShardSet:
     """Open a set without a manifest.
 
-    The first image determines the width: images of another size are resized to the height of the model and to the
-    proportions of the first image. Corrupt images are skipped here and reported when they are read.
+    Each image is resized to the height of the model with its own proportions. Corrupt images are skipped here and
+    reported when they are read.
     """
-    entries = [(tar, entry) for tar in tars for entry in _images_of(tar, skip_damaged)]
+    images = {tar: _images_of(tar, skip_damaged) for tar in tars}
+    entries = [(tar, entry) for tar in tars for entry in images[tar]]
     if not entries:
         raise InputError(
-            f"{location} contains no images: its tars have no members with the extension .png, .jpg, .jpeg or .webp"
+            f"{source.name} contains no images: its tars have no members with the extension .png, .jpg, .jpeg or .webp"
         )
     sampled = [entries[i] for i in np.linspace(0, len(entries) - 1, min(len(entries), STATISTICS_IMAGES), dtype=int)]
-    levels, shapes = np.zeros(256, np.int64), []  # a histogram, because the images may be large
+    levels = np.zeros(256, np.int64)  # a histogram, because the images may be large
     for tar, entry in sampled:
         if (image := _decode_or_none(tar, entry)) is not None:
             levels += np.bincount(image.ravel(), minlength=256)
-            shapes.append(image.shape)
-    if not shapes:
-        raise InputError(f"{location} contains no readable image: {len(sampled)} were tried")
+    widths = np.array([width for tar in tars for width in _widths(tar, images[tar], height)], np.int32)
+    if not levels.any() or not widths.any():
+        raise InputError(
+            f"{source.name} contains no readable image with a column at height {height}: {len(sampled)} were tried"
+        )
     mean = float(np.average(np.arange(256), weights=levels))
     std = math.sqrt(np.average((np.arange(256) - mean) ** 2, weights=levels))
-    counts = {tar: 0 for tar in tars}
-    for tar, _ in entries:
-        counts[tar] += 1
     identity = "".join(f"{tar.name}/{entry.key} {entry.offset} {entry.size}\n" for tar, entry in entries)
     return ShardSet(
-        name=location,
+        name=source.name,
         family=None,
-        weight=weight,
+        weight=source.weight,
         digest=hashlib.sha256(identity.encode()).hexdigest(),
         height=height,
-        width=max(round(shapes[0][1] * height / shapes[0][0]), 1),
+        widths=widths,
         resized=True,
-        shards=tuple(Shard(path=tar, count=count, sha256=None) for tar, count in counts.items() if count),
+        shards=tuple(Shard(path=tar, count=len(images[tar]), sha256=None) for tar in tars if images[tar]),
         mean=mean,
         std=std or 1.0,
     )
@@ -229,22 +249,16 @@ def _decode_or_none(tar: Path, entry: TarImage) -> NDArray[np.uint8] | None:
         return None
 
 
-def decode_grey(data: bytes) -> NDArray[np.uint8]:
-    """Decode a PNG, JPEG or WebP file to uint8 [height, width]. Colours are converted to grey by ITU-R Rec. 601.
+def _widths(tar: Path, images: Sequence[TarImage], height: int) -> Iterator[int]:
+    """Yield the width of each image after it has been resized to a height, read from its header; 0 if it is not
+    valid."""
+    with tar.open("rb") as file:
+        for entry in images:
+            yield _width(file, entry, height)
 
-    Raises InputError for any other file, and for a corrupt or too large image.
-    """
-    if data.startswith(b"\x89PNG"):
-        image = decode_png(data)
-        return image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L"))
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG", "WEBP"]) as image:
-            if image.width * image.height > LARGEST:
-                raise InputError(
-                    f"an image of {image.height}x{image.width} pixels is too large: the maximum is {LARGEST} pixels"
-                )
-            return np.asarray(image.convert("L"))
-    except UnidentifiedImageError:
-        raise InputError("not a valid PNG, JPEG or WebP image") from None
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as broken:
-        raise InputError(f"not a valid image: {broken}") from None
+
+def _width(file: BinaryIO, entry: TarImage, height: int) -> int:
+    for most in (HEADER, entry.size):  # a JPEG may have a preview before its header, WebP is read completely
+        with suppress(InputError):
+            return width_at(height, image_size(os.pread(file.fileno(), min(most, entry.size), entry.offset)))
+    return 0

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from synpat_shards import InputError, atomic_file, write_atomically
+from synpat_shards import InputError, atomic_file, valid_content, write_atomically
 from synpat_train.lock import exclusive_lock
 
 from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result
@@ -36,7 +36,7 @@ def read_results(folder: Path) -> dict[str, Any]:
         results = json.loads(path.read_text())
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}). Move it away, or choose another --out.") from error
-    if not isinstance(results, dict) or results.get("schema") != SCHEMA:
+    if not isinstance(results, dict) or results.get("schema") != SCHEMA or not isinstance(results.get("tasks"), dict):
         raise InputError(
             f"{path} was not written by this version of synpat-eval. Move it away, or choose another --out."
         )
@@ -48,7 +48,7 @@ def add_result(folder: Path, result: Result, encoder: Path) -> None:
 
     encoder: folder with its weights. The file is replaced atomically.
     """
-    with exclusive_lock(folder):  # another process may add a result at the same time
+    with exclusive_lock(folder, required=False):  # another process may add a result at the same time
         results = read_results(folder)
         write_answers(folder, title(result), result)
         results["tasks"][title(result)] = record(result, encoder)
@@ -112,19 +112,20 @@ def write_answers(folder: Path, name: str, result: Result) -> None:
 def read_score(folder: Path, name: str, task: dict[str, Any], contestant: str) -> tuple[Score, list[np.ndarray]]:
     """Return a contestant's score on a task and the names of the test clips of each fold. task: its entry in
     results.json."""
-    folds = range(len(task["folds"]))
+    remedy = f"Evaluate {name} again"
     try:
-        with np.load(answers_path(folder, name), allow_pickle=False) as arrays:
-            clips = [arrays[f"clips/{fold}"] for fold in folds]
-            parts = [arrays[f"{contestant}/{fold}"] for fold in folds]
-    except (OSError, KeyError, ValueError) as fault:
+        with valid_content(answers_path(folder, name), remedy), np.load(answers_path(folder, name)) as arrays:
+            clips = [arrays[f"clips/{fold}"] for fold in range(len(task["folds"]))]
+            parts = [arrays[f"{contestant}/{fold}"] for fold in range(len(task["folds"]))]
+    except OSError as fault:
         raise InputError(f"{answers_path(folder, name)} cannot be read ({fault}): evaluate {name} again") from None
-    score = Score(
-        metric=task["metric"],
-        parts=parts,
-        tested=[fold["test"] for fold in task["folds"]],
-        by_seed=task["scores"][contestant]["by_seed"],
-    )
+    with valid_content(folder / RESULTS, remedy):
+        score = Score(
+            metric=task["metric"],
+            parts=parts,
+            tested=[fold["test"] for fold in task["folds"]],
+            by_seed=task["scores"][contestant]["by_seed"],
+        )
     return score, clips
 
 

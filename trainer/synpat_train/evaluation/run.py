@@ -8,7 +8,7 @@ from typing import Any
 from synpat_shards import InputError
 from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.audio.log_mel import BANDS
-from synpat_train.cache import default_cache
+from synpat_train.cache import cache_errors, default_cache
 from synpat_train.model.encoder import Encoder, find_encoder, load_encoder, resampled
 from synpat_train.pretraining.model_card import update_card
 from synpat_train.progress import print_message
@@ -63,18 +63,19 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     read_results(out)  # an unreadable file is reported before the work
     results = []
-    for result in evaluate_tasks(
-        loaded,
-        (load() for load in loaders),
-        chosen,
-        batch_size=batch_size,
-        cache=cache,
-        unfinished=out / "unfinished",
-    ):
-        add_result(out, result, folder)
-        results.append(result)
-        if without := classes_without_test_clip(result):
-            print_message(f"{result.task.name}: {len(without)} classes have no test clip and are not scored")
+    with cache_errors(cache):
+        for result in evaluate_tasks(
+            loaded,
+            (load() for load in loaders),
+            chosen,
+            batch_size=batch_size,
+            cache=cache,
+            unfinished=out / "unfinished",
+        ):
+            add_result(out, result, folder)
+            results.append(result)
+            if without := classes_without_test_clip(result):
+                print_message(f"{result.task.name}: {len(without)} classes have no test clip and are not scored")
     update_card(out.parent)  # if the results are in a run folder
     return results
 

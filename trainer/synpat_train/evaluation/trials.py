@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from synpat_shards import atomic_file
+from synpat_shards import atomic_file, valid_content
 from synpat_train.progress import track
 
 
@@ -39,7 +39,8 @@ def run_trials(trials: Sequence[Trial], folder: Path, threads: int, what: str) -
             computed = each.scores().astype(np.float32)
             with atomic_file(file) as opened:
                 np.save(opened, computed)
-        return np.load(file)
+        with valid_content(file, "Remove it to compute it again"):
+            return np.load(file)
 
     if threads == 1:
         yield from track(map(scores, trials), len(trials), what)

@@ -10,6 +10,7 @@ Modeling using Masked Autoencoders for Learning General-purpose Audio Representa
 
 import copy
 import hashlib
+import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,10 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from synpat_shards import InputError
-from synpat_train.tensor_file import first_line
+from synpat_shards import InputError, first_line, valid_content
 
-from .timm_compat import VisionTransformer, create_model
+from .timm_compat import VisionTransformer, create_model, is_model, load_model_config_from_path
 from .vit import after_prefix, initialise, split_positions
 
 ENCODER_FILES = ("config.json", "model.safetensors")
@@ -105,11 +105,22 @@ def load_encoder(path: str | Path) -> Encoder:
     but a vision transformer with a position for every patch.
     """
     folder = find_encoder(path)
+    _check_description(folder / "config.json")
     try:
-        vit = create_model(f"local-dir:{folder}", pretrained=True)
+        # Not by "local-dir:" and the path, which timm parses as a URL: a # or a ? would end the path.
+        cfg, architecture, arguments = load_model_config_from_path(folder)
+        vit = create_model(architecture, pretrained=True, pretrained_cfg=cfg, **arguments)
     except Exception as error:  # timm, json and safetensors raise many kinds of exceptions
         raise InputError(f"{folder} cannot be loaded as a timm encoder: {first_line(error)}") from error
     return _frozen(_for_grey(_readable(vit, folder)))
+
+
+def _check_description(path: Path) -> None:
+    """Raise InputError if config.json has no architecture that timm knows."""
+    with valid_content(path, "Export the encoder again"):
+        architecture = json.loads(path.read_bytes())["architecture"]
+        if not is_model(architecture):
+            raise InputError(f"{path} names the architecture {architecture!r}, which timm does not have")
 
 
 def find_encoder(path: str | Path) -> Path:

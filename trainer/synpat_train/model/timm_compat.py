@@ -16,11 +16,12 @@ if torch.version.cuda is None and importlib.util.find_spec("torchvision"):
         if not hasattr(torch.ops.torchvision, _name):
             _operators.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
-from timm import create_model
+from timm import create_model, is_model
 from timm.layers.attention import Attention
 from timm.layers.drop import DropPath
 from timm.layers.patch_embed import PatchEmbed
 from timm.layers.pos_embed import resample_abs_pos_embed
+from timm.models._hub import load_model_config_from_path
 from timm.models.vision_transformer import Block, VisionTransformer
 from timm.optim._param_groups import param_groups_layer_decay, param_groups_weight_decay
 
@@ -31,6 +32,8 @@ __all__ = [
     "PatchEmbed",
     "VisionTransformer",
     "create_model",
+    "is_model",
+    "load_model_config_from_path",
     "param_groups_layer_decay",
     "param_groups_weight_decay",
     "resample_abs_pos_embed",

@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from synpat_shards import InputError
+from synpat_shards import InputError, first_line
 from synpat_train.config import Config, differences, stored_config
 from synpat_train.model.mae import MaskedAutoencoder
 from synpat_train.model.timm_compat import VisionTransformer
 from synpat_train.model.vit import build_vit
-from synpat_train.tensor_file import first_line, read_tensors, write_tensors
+from synpat_train.tensor_file import read_tensors, write_tensors
 
 FOLDER = "checkpoints"
 

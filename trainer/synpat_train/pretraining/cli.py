@@ -19,9 +19,9 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
 @click.option(
     "--shards",
     multiple=True,
-    metavar="PATH[=WEIGHT]",
-    help="Shard set of synpat, folder or URL with WebDataset tars of images, or one tar. May be repeated. WEIGHT is "
-    "how often an epoch contains each of its samples.",
+    metavar="PATH[=WEIGHT]...",
+    help="Shard sets of synpat, folders or URLs with WebDataset tars of images, or tars, also as patterns such as "
+    "'x-{000..099}.tar' or 'sets/*'. WEIGHT is how often an epoch contains each sample.",
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
 @click.option(

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from synpat_shards import write_atomically
+from synpat_shards import valid_content, write_atomically
 from synpat_train.config import to_yaml
 
 from .log import read_log
@@ -108,7 +108,11 @@ def _results(run: Path) -> str:
     """Return a table of the results of every task, or how to get them."""
     if not (run / RESULTS).exists():
         return "Not evaluated yet: `synpat-eval --encoder RUN --task gm-instrument`."
-    tasks: dict[str, Any] = json.loads((run / RESULTS).read_bytes())["tasks"]
+    with valid_content(run / RESULTS, "Move it away"):
+        return _results_table(json.loads((run / RESULTS).read_bytes())["tasks"])
+
+
+def _results_table(tasks: dict[str, Any]) -> str:
     rows = [
         f"| {task} | " + " | ".join(f"{100 * score['value']:.1f}" for score in result["scores"].values()) + " |"
         for task, result in tasks.items()

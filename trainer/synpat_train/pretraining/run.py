@@ -8,12 +8,13 @@ from pathlib import Path
 from synpat_shards import InputError, available_cores
 from synpat_train.config import Config
 from synpat_train.data.decoded_cache import CachedImages, room_for_cache
-from synpat_train.data.images import Images, pixel_statistics
+from synpat_train.data.images import Images, describe_widths, pixel_statistics
 from synpat_train.data.shard_sets import ShardSet, open_sets
 from synpat_train.data.shuffle import SampleOrder
 from synpat_train.data.streaming import StreamedImages
 from synpat_train.device import device_name
 from synpat_train.distributed import ProcessGroup
+from synpat_train.progress import print_message
 
 from .run_folder import (
     check_run_folder,
@@ -61,6 +62,9 @@ def open_run(
     Arguments as for `pretrain`. Raises InputError if the sets or the folder cannot be used.
     """
     sets = open_sets(shards, config.height, cache, config.skip_damaged)
+    for shard_set in sets:
+        if group.first and (widths := describe_widths(shard_set, config.width)):
+            print_message(f"{shard_set.name}: {widths}")
     stream = _streams(folder, sets, config, cache)
     order = SampleOrder(
         seed=config.seed,

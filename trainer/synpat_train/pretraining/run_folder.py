@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from synpat_shards import InputError, sole_process, write_atomically
+from synpat_shards import InputError, is_own_output, is_unrelated, sole_process, some, write_atomically
 from synpat_train.config import Config, differences, stored_config, to_yaml
 from synpat_train.data.shard_sets import ShardSet
 from synpat_train.settings import read_settings
@@ -92,8 +92,18 @@ def check_run_folder(run: Path, config: Config, data: TrainingData) -> None:
             faults.append("it learned from other shard sets, or from the same in another order or with other weights")
         if faults:
             raise InputError(f"{run} contains another run: {', '.join(faults)}. Choose another --out")
-    elif run.exists() and any(path.name not in (SETS, LOCK) for path in run.iterdir()):
-        raise InputError(f"{run} is not empty and contains no run of synpat-train: choose another --out")
+    elif others := _other_files(run):
+        raise InputError(
+            f"{run} is not empty and contains no run of synpat-train, but {some(others)}: choose another --out"
+        )
+
+
+def _other_files(run: Path) -> list[str]:
+    """Return the names in a folder that could belong to something else than a run which has just started."""
+    if not run.exists():
+        return []
+    names = (path.name for path in sorted(run.iterdir()) if not is_own_output(path))
+    return [name for name in names if name not in (SETS, LOCK) and not is_unrelated(name)]
 
 
 @contextmanager

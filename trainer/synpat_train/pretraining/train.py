@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from synpat_shards import InputError, encode_png, write_atomically
-from synpat_train.cache import default_cache
+from synpat_train.cache import cache_errors, default_cache
 from synpat_train.config import Config, make_config
 from synpat_train.data.batches import Batch, batch_samples, make_batch, mask_noise
 from synpat_train.data.images import key_of
@@ -78,6 +78,7 @@ def pretrain(
     cache = Path(cache) if cache else default_cache() / "decoded"
     shards = [shards] if isinstance(shards, str) else shards
     with (
+        cache_errors(cache),
         process_group() as group,
         StopSignals() as stop,
         open_run(folder, shards, config, cache, workers or default_workers(), group) as run,

@@ -93,6 +93,9 @@ def test_error_for_corrupt_checkpoint_names_it(encoder, low_or_high, tmp_path):
     (tmp_path / "training.pt").write_bytes(b"no checkpoint")
     with pytest.raises(ValueError, match=r"training\.pt is corrupt.*Remove it"):
         train_and_test(encoder, low_or_high, short(M2D["spcv2"]), tmp_path)
+    torch.save({}, tmp_path / "training.pt")
+    with pytest.raises(ValueError, match=r"training\.pt is corrupt: 'training' is missing. Remove it"):
+        train_and_test(encoder, low_or_high, short(M2D["spcv2"]), tmp_path)
 
 
 def test_no_checkpoint_is_written_within_the_first_minute(encoder, low_or_high, tmp_path, monkeypatch):

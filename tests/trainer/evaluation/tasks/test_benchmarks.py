@@ -1,6 +1,7 @@
 """Listing and check of the benchmarks, on small copies with the layout of the downloads."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
+from synpat_shards import InputError
 from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.evaluation.cli import main
 from synpat_train.evaluation.evaluate import Contestant, probe_trials, score
@@ -317,6 +319,68 @@ def test_complete_copy_passes_the_check(tmp_path: Path, monkeypatch: pytest.Monk
     run = CliRunner().invoke(main, ["check", "fsdd", "--data", str(tmp_path)])
     assert (run.exit_code, len(rows)) == (0, 8), run.output
     assert "OK: complete, as published" in run.output
+
+
+@pytest.mark.parametrize("linked", ["genres", "genres/blues", "genres/jazz"])
+def test_folders_that_are_links_are_followed(linked: str, tmp_path: Path):
+    rows = gtzan(tmp_path / "gtzan")
+    folder = tmp_path / "gtzan" / linked
+    (tmp_path / "other-disk").mkdir()
+    shutil.move(folder, tmp_path / "other-disk" / "moved")
+    folder.symlink_to(tmp_path / "other-disk" / "moved")
+    (tmp_path / "gtzan" / "genres" / "loop").symlink_to("..")
+    _, listing = read_benchmark("gtzan", tmp_path / "gtzan")
+    assert list(zip(listing.files, listing.labels, listing.parts, strict=True)) == rows
+
+
+def test_link_to_nothing_is_an_error_and_a_missing_class_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture):
+    for file, _ in VOXFORGE:
+        write_sound(tmp_path, file)
+    (tmp_path / "fr").symlink_to("/nowhere/fr")
+    with pytest.raises(
+        InputError, match="fr is a link to /nowhere/fr, which does not exist: mount its disk, or remove"
+    ):
+        read_benchmark("voxforge", tmp_path)
+    (tmp_path / "fr").unlink()
+    (tmp_path / "fr").mkdir()
+    BENCHMARK_TASKS["voxforge"](Source(data=tmp_path, cache=tmp_path / "cache"))
+    assert "2 classes are found, expected 6: see synpat-eval check voxforge" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "line", "words"),
+    [
+        ("fsdd", "recordings/test.wav", "", r"recordings/test.wav is not named DIGIT_SPEAKER_NUMBER: move it"),
+        (
+            "voxceleb1",
+            "iden_split.txt",
+            "4 id1/x/1.wav",
+            r"iden_split.txt, line 1, must contain a part, 1, 2 or 3, and",
+        ),
+        ("as20k", "eval_segments.csv", "abc", r"eval_segments.csv, line 1, must contain a video, its start, its end"),
+        ("nsynth", "nsynth-test/examples.json", "{", r"nsynth-test/examples.json, line 2, is not valid JSON"),
+        (
+            "fsd50k",
+            "FSD50K.ground_truth/eval.csv",
+            "a,b",
+            r"eval.csv has no column fname and no column labels; it has a",
+        ),
+    ],
+)
+def test_a_broken_list_is_an_error_that_names_file_and_line(
+    name: str, file: str, line: str, words: str, tmp_path: Path
+):
+    BUILDERS[name](tmp_path)
+    write_lines(tmp_path / file, [line])
+    with pytest.raises(InputError, match=words):
+        read_benchmark(name, tmp_path)
+
+
+def test_files_that_do_not_fit_the_layout_are_counted(tmp_path: Path):
+    for file, _ in CREMAD:
+        write_sound(tmp_path, file)
+    write_sound(tmp_path, "noise.wav")
+    assert read_benchmark("cremad", tmp_path)[1].unassigned == 1
 
 
 def test_error_for_wrong_folder_names_the_searched_and_the_existing_files(tmp_path: Path):

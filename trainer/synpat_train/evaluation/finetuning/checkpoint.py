@@ -12,12 +12,12 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from synpat_shards import InputError
+from synpat_shards import InputError, valid_content
 from synpat_train.evaluation.probes.embedding import Normalisation
 from synpat_train.evaluation.tasks.recordings import digest_of
 from synpat_train.evaluation.tasks.task import Split, Task
 from synpat_train.model.encoder import Encoder
-from synpat_train.tensor_file import first_line, read_tensors, write_tensors
+from synpat_train.tensor_file import read_tensors, write_tensors
 
 from .recipes import FineTuning
 
@@ -55,15 +55,17 @@ class FineTuningCheckpoint:
         training."""
         if not self.path.exists():
             return 0
+        remedy = "Remove it to train again from the start"
         try:
             state = read_tensors(self.path)
+        except InputError as fault:
+            raise InputError(f"{fault}. {remedy}") from None
+        with valid_content(self.path, remedy):
             if state["training"] != self.training:
                 return 0
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise InputError(f"{first_line(error)}. Remove it to train again from the start") from None
-        return state["epochs"]
+            return int(state["epochs"])
 
 
 def identity(

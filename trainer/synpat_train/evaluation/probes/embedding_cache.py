@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from synpat_shards import write_atomically
+from synpat_shards import valid_content, write_atomically
 from synpat_train.evaluation.tasks.recordings import Recordings, digest_of
 from synpat_train.lock import exclusive_lock
 from synpat_train.model.encoder import Encoder
@@ -58,7 +58,12 @@ def embeddings(
             rest = batches[min(each.done for each in unfinished) :]
             computed = embed(recordings, list(missing.values()), context, rest, what)
             _fill(unfinished, zip(rest, computed, strict=True), done=len(batches) - len(rest))
-    return [np.load(file, mmap_mode="r") for file in files]
+    return [_load(file) for file in files]
+
+
+def _load(file: Path) -> np.ndarray:
+    with valid_content(file, "Remove it to compute it again"):
+        return np.load(file, mmap_mode="r")
 
 
 @dataclass
@@ -87,8 +92,11 @@ class _PartialEmbeddings:
 def _begin(file: Path, shape: tuple[int, int], plan: str) -> _PartialEmbeddings:
     """Create a file, or continue that of an interrupted computation with the same batches."""
     partial, progress = _partial(file), _progress(file)
-    if partial.exists() and progress.exists() and (saved := json.loads(progress.read_bytes()))["plan"] == plan:
-        return _PartialEmbeddings(file, np.lib.format.open_memmap(partial, "r+"), plan, saved["done"])
+    if partial.exists() and progress.exists():
+        with valid_content(partial, f"Remove it and {progress.name} to compute it again"):
+            saved = json.loads(progress.read_bytes())
+            if saved["plan"] == plan:
+                return _PartialEmbeddings(file, np.lib.format.open_memmap(partial, "r+"), plan, int(saved["done"]))
     values = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
     return _PartialEmbeddings(file, values, plan, 0)
 

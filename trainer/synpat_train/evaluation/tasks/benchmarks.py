@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from synpat_shards import InputError
+from synpat_shards import InputError, some
+from synpat_train.progress import print_message
 
 from . import readers
 from .listing import TEST, TRAIN, VALID, Listing, task_from_listing
 from .task import LoadTask, Source
 
+MOST_FOLDERS = 5
+"""Depth at which a marker with ** is searched for."""
 ACCURACY, MAP = "accuracy", "mAP"
 
 
@@ -47,6 +50,17 @@ class Benchmark:
     @property
     def clips(self) -> int:
         return sum(self.counts.values())
+
+    def differences(self, listing: Listing) -> list[str]:
+        """Return the differences of a listing from the published numbers of clips and classes, one line each."""
+        counts = listing.counts if len(self.counts) > 1 else {"folds": len(listing.files)}
+        lines = [
+            f"{part}: {counts.get(part, 0):,} clips are listed, expected {count:,}"
+            for part, count in self.counts.items()
+            if counts.get(part, 0) != count
+        ]
+        classes = len({label for labels in listing.labels.tolist() for label in labels.split(",")})
+        return lines + [f"{classes:,} classes are found, expected {self.classes:,}"] * (classes != self.classes)
 
 
 # fmt: off
@@ -140,7 +154,7 @@ def find_root(name: str, folder: Path) -> Path:
     """
     benchmark = BENCHMARKS[name]
     for root in (*(folder / usual for usual in benchmark.names), folder):
-        if root.is_dir() and next(root.glob(benchmark.marker), None):
+        if root.is_dir() and any(next(root.glob(pattern), None) for pattern in _followed(benchmark.marker)):
             return root
     if not folder.is_dir():
         raise InputError(f"{folder}: the folder does not exist")
@@ -148,8 +162,14 @@ def find_root(name: str, folder: Path) -> Path:
     usual = "".join(f" and in {usual}" for usual in benchmark.names)
     raise InputError(
         f"{folder} does not contain {name}: searched for {benchmark.marker} in it{usual}. "
-        f"It contains {len(names)} entries: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+        f"It contains {some(names) if names else 'nothing'}"
     )
+
+
+def _followed(marker: str) -> list[str]:
+    """Return patterns that also match behind links, which ** does not follow."""
+    start, stars, name = marker.partition("**/")
+    return [start + "*/" * depth + name for depth in range(MOST_FOLDERS)] if stars else [marker]
 
 
 def read_benchmark(name: str, folder: Path) -> tuple[Path, Listing]:
@@ -160,17 +180,23 @@ def read_benchmark(name: str, folder: Path) -> tuple[Path, Listing]:
     root = find_root(name, folder)
     try:
         return root, BENCHMARKS[name].read(root)
-    except (KeyError, IndexError, ValueError, OSError) as fault:
+    except InputError as fault:
+        raise InputError(f"{root} is not a valid copy of {name}: {fault}") from None
+    except KeyError as fault:
+        raise InputError(f"{root} is not a valid copy of {name}: the column, key or part {fault} is missing") from None
+    except (IndexError, ValueError, OSError) as fault:
         raise InputError(f"{root} is not a valid copy of {name}: {type(fault).__name__}: {fault}") from None
 
 
 def benchmark_task(name: str, source: Source) -> LoadTask:
-    """Read the listing of a benchmark in `source.data`."""
+    """Read the listing of a benchmark in `source.data`. Differences from the published data set are reported."""
     if source.data is None:
         raise InputError(f"the task {name!r} needs --data DIR, the downloaded folder: see synpat-eval tasks")
     root, listing = read_benchmark(name, source.data)
     title = f"{name} (own split)" if listing.own_split else name
     benchmark = BENCHMARKS[name]
+    if differences := benchmark.differences(listing):
+        print_message(f"{title}: {'; '.join(differences)}: see synpat-eval check {name}")
     return task_from_listing(
         title,
         root,

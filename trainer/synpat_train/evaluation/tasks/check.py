@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
-
 from synpat_shards import available_cores
+from synpat_train.audio.read import is_file, sample_rate
 from synpat_train.progress import track
 
 from .benchmarks import BENCHMARKS, Benchmark, read_benchmark
@@ -36,15 +35,7 @@ class Copy:
 
     def faults(self, benchmark: Benchmark) -> list[str]:
         """Return the differences from the published data set, one line each."""
-        counts = self.listing.counts if len(benchmark.counts) > 1 else {"folds": len(self.listing.files)}
-        lines = [
-            f"{part}: {counts.get(part, 0):,} clips are listed, expected {count:,}"
-            for part, count in benchmark.counts.items()
-            if counts.get(part, 0) != count
-        ]
-        classes = len({label for labels in self.listing.labels.tolist() for label in labels.split(",")})
-        if classes != benchmark.classes:
-            lines.append(f"{classes:,} classes are found, expected {benchmark.classes:,}")
+        lines = benchmark.differences(self.listing)
         lines += _named("missing", self.missing) + _named("unreadable", self.unreadable)
         lines += _named("duplicates", [" = ".join(pair) for pair in self.duplicates])
         if benchmark.rate and (others := {rate: n for rate, n in self.rates.items() if rate != benchmark.rate}):
@@ -66,10 +57,12 @@ def check_copy(name: str, folder: Path) -> Copy:
     """
     root, listing = read_benchmark(name, folder)
     files = listing.files.tolist()
-    missing = [file for file in files if not (root / file).is_file()]
+    missing = [file for file in files if not is_file(root / file)]
     existing = sorted(set(files) - set(missing))
     with ThreadPoolExecutor(available_cores()) as pool:
-        rates = list(track(pool.map(lambda file: _rate(root / file), existing), len(existing), f"{name}: headers"))
+        rates = list(
+            track(pool.map(lambda file: sample_rate(root / file), existing), len(existing), f"{name}: headers")
+        )
     unreadable = [file for file, rate in zip(existing, rates, strict=True) if rate is None]
     return Copy(
         root=root,
@@ -88,15 +81,6 @@ def report(name: str, copy: Copy) -> str:
     lines = [f"{copy.root}: {name}, {len(copy.listing.files):,} clips listed ({parts})", *(f"- {f}" for f in faults)]
     lines.append(benchmark.gaps if faults else "OK: complete, as published")
     return "\n".join(lines)
-
-
-def _rate(path: Path) -> int | None:
-    """Return the sample rate from the header of a file; None if it is not audio or has no samples."""
-    try:
-        info = soundfile.info(path)
-    except soundfile.SoundFileError:
-        return None
-    return info.samplerate if info.frames else None
 
 
 def _duplicates(root: Path, files: Sequence[str]) -> list[tuple[str, str]]:

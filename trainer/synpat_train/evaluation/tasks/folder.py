@@ -1,13 +1,14 @@
 """A task from any folder with a metadata.csv: one row for each audio file, with its label and its fold or split."""
 
-import csv
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from synpat_shards import InputError
+from synpat_shards import InputError, some
 
 from .listing import TEST, TRAIN, VALID, Listing, task_from_listing
 from .task import LoadTask, Source
+from .text_files import Table, read_csv
 
 
 def folder_task(source: Source) -> LoadTask:
@@ -21,28 +22,31 @@ def folder_task(source: Source) -> LoadTask:
     if source.data is None:
         raise InputError("the task 'folder' needs --data DIR, a folder with metadata.csv and audio files")
     folder = source.data
-    columns = _columns(folder)
-    part = source.split or ("fold" if "fold" in columns else "split")
-    _require_columns(folder, columns, ["filename", source.label, part])
+    table = _read_metadata(folder)
+    part = source.split or ("fold" if "fold" in table.header else "split")
+    rows = table.rows("filename", source.label, part)
     name = "folder:" + "/".join([folder.resolve().name, *_unusual(source.label, part)])
-    return task_from_listing(name, folder, read_metadata(folder, source.label, part), source)
+    return task_from_listing(name, folder, _listing(table.path, rows, source.label, part), source)
 
 
-def read_metadata(folder: Path, label: str, part: str) -> Listing:
-    """Read the rows of `folder/metadata.csv`. label, part: names of existing columns."""
-    with (folder / "metadata.csv").open(newline="", encoding="utf-8-sig") as file:
-        rows = [
-            ((row["filename"] or "").strip(), (row[label] or "").strip(), _part_name((row[part] or "").strip()))
-            for row in csv.DictReader(file)
-        ]
+def _read_metadata(folder: Path) -> Table:
+    path = folder / "metadata.csv"
+    if not path.is_file():
+        raise InputError(
+            f"{folder} has no metadata.csv with the columns filename, label, and fold or split. {_contents(folder)}"
+        )
+    return read_csv(path)
+
+
+def _listing(path: Path, table: Sequence[dict[str, str]], label: str, part: str) -> Listing:
+    """Return the listing of the rows of a metadata.csv. label, part: names of existing columns."""
+    rows = [(row["filename"].strip(), row[label].strip(), _part_name(row[part].strip())) for row in table]
     assigned = [row for row in rows if row[1] and row[2]]
     if not assigned:
-        raise InputError(f"{folder / 'metadata.csv'} has no row with a {label} and a {part}")
+        raise InputError(f"{path} has no row with a {label} and a {part}")
     duplicates = [file for file, count in Counter(row[0] for row in assigned).items() if count > 1]
     if duplicates:
-        raise InputError(
-            f"{folder / 'metadata.csv'} lists {len(duplicates)} files more than once, the first: {duplicates[0]}"
-        )
+        raise InputError(f"{path} lists {len(duplicates)} files more than once, the first: {duplicates[0]}")
     return Listing.of(assigned, unassigned=len(rows) - len(assigned))
 
 
@@ -67,29 +71,11 @@ def _part_name(text: str) -> str:
     return PARTS.get(text.casefold(), text)
 
 
-def _columns(folder: Path) -> list[str]:
-    if not (folder / "metadata.csv").is_file():
-        raise InputError(
-            f"{folder} has no metadata.csv with the columns filename, label, and fold or split. {_contents(folder)}"
-        )
-    with (folder / "metadata.csv").open(newline="", encoding="utf-8-sig") as file:
-        return next(csv.reader(file), [])
-
-
 def _contents(folder: Path) -> str:
     if not folder.is_dir():
         return "The folder does not exist."
     names = sorted(path.name for path in folder.iterdir())
-    return f"It contains {len(names)} entries: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
-
-
-def _require_columns(folder: Path, columns: list[str], needed: list[str]) -> None:
-    missing = [column for column in needed if column not in columns]
-    if missing:
-        raise InputError(
-            f"{folder / 'metadata.csv'} has no column {' and no column '.join(missing)}; it has {', '.join(columns)}. "
-            "Select columns with --label and --split."
-        )
+    return f"It contains {some(names)}" if names else "It is empty."
 
 
 def _unusual(label: str, part: str) -> list[str]:

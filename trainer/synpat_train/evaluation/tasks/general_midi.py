@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from synpat_shards import InputError
+from synpat_shards import InputError, valid_content
 from synpat_train.audio import SAMPLE_RATE
 from synpat_train.progress import track
 
@@ -140,8 +140,9 @@ def load_notes(cache: Path) -> Notes:
     folder = cache / f"general-midi-{hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]}"
     if not folder.exists():
         _render_into(folder, font)
-    waveforms = np.load(folder / "notes.npy", mmap_mode="r")
-    played = json.loads((folder / "notes.json").read_text())
+    with valid_content(folder, "Remove it to render the notes again"):
+        waveforms = np.load(folder / "notes.npy", mmap_mode="r")
+        played = json.loads((folder / "notes.json").read_text())
     recordings = Recordings(
         samples=waveforms.reshape(-1),
         starts=np.arange(len(waveforms)) * waveforms.shape[1],

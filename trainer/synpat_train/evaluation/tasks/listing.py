@@ -1,5 +1,6 @@
 """Listing of a data set on disk: its files, with the label and the part or fold of each."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ def _offsets(listing: Listing, lengths: np.ndarray, unit: int) -> np.ndarray:
     """Return the position at which each clip is cropped, int64 [clips]."""
     offsets = np.zeros(len(lengths), np.int64)
     for clip in np.flatnonzero(np.isin(listing.parts, (TRAIN, VALID)) & (lengths > unit)):
-        rng = np.random.default_rng(list(listing.files[clip].encode()))
+        rng = np.random.default_rng(list(os.fsencode(listing.files[clip])))
         offsets[clip] = rng.integers(lengths[clip] - unit + 1)
     return offsets
 

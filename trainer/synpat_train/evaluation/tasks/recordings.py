@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synpat_shards import InputError, available_cores
+from synpat_shards import InputError, available_cores, valid_content
 from synpat_train.audio import SAMPLE_RATE
 from synpat_train.audio.read import UnreadableAudio, read_audio
 from synpat_train.lock import exclusive_lock
@@ -71,7 +71,9 @@ def decode(folder: Path, files: Sequence[str], cache: Path, name: str) -> tuple[
     if _journalled(journal) < len(files):
         with exclusive_lock(kept):
             _decode_rest(folder, files, kept, f"{name}: decode")
-    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    remedy = f"Remove {kept} to decode the files again"
+    with valid_content(journal, remedy):
+        entries = [json.loads(line) for line in journal.read_text().splitlines()]
     unreadable = {
         index: UnreadableAudio(folder / files[index], entry)
         for index, entry in enumerate(entries)
@@ -80,8 +82,12 @@ def decode(folder: Path, files: Sequence[str], cache: Path, name: str) -> tuple[
     if len(unreadable) == len(files):
         raise InputError(f"none of {len(files)} files is readable; the first error: {unreadable[0]}")
     lengths = np.array([entry for entry in entries if not isinstance(entry, str)], np.int64)
+    with valid_content(kept / "samples.int16", remedy):
+        samples = np.memmap(kept / "samples.int16", np.int16, mode="r")
+        if len(samples) < lengths.sum():
+            raise ValueError(f"it has {len(samples)} samples instead of {lengths.sum()}")
     recordings = Recordings(
-        samples=np.memmap(kept / "samples.int16", np.int16, mode="r"),
+        samples=samples,
         starts=np.cumsum(lengths) - lengths,
         lengths=lengths,
         digest=source,
@@ -95,7 +101,8 @@ def _decode_rest(folder: Path, files: Sequence[str], kept: Path, what: str) -> N
     journal, samples = kept / "clips.jsonl", kept / "samples.int16"
     done = _journalled(journal)
     lines = journal.read_text().splitlines()[:done] if done else []
-    complete = sum(entry for line in lines if not isinstance(entry := json.loads(line), str))
+    with valid_content(journal, f"Remove {kept} to decode the files again"):
+        complete = sum(entry for line in lines if not isinstance(entry := json.loads(line), str))
     pieces = [files[start : start + AT_ONCE] for start in range(done, len(files), AT_ONCE)]
     with samples.open("ab") as audio, journal.open("ab") as entries, ThreadPoolExecutor(available_cores()) as pool:
         audio.truncate(complete * np.int16().nbytes)
@@ -132,7 +139,7 @@ def _source_digest(folder: Path, files: Sequence[str]) -> str:
     def state(file: str) -> tuple[str, int, int]:
         try:
             status = (folder / file).stat()
-        except OSError:
+        except (OSError, ValueError):  # also for names that no file can have
             return file, -1, -1
         return file, status.st_size, status.st_mtime_ns
 

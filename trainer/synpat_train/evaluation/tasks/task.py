@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synpat_shards import InputError
+from synpat_shards import InputError, some
 from synpat_train.audio.read import UnreadableAudio
 
 from .recordings import Recordings
@@ -121,14 +121,10 @@ def require_learnable(name: str, labels: np.ndarray, splits: Sequence[Split], mu
     single = sorted(label for label, count in counts.items() if count == 1)
     if single:
         raise InputError(
-            f"{name}: every label needs at least two clips; labels with one clip: {_some(single)}"
+            f"{name}: every label needs at least two clips; labels with one clip: {some(single)}"
             + (". Several labels in one cell count as one label" if any("," in label for label in single) else "")
         )
     for split in splits:
         untrained = sorted(set(labels[split.test].tolist()) - set(labels[split.train].tolist()))
         if untrained:
-            raise InputError(f"{name}: split {split.name} has test labels without training clips: {_some(untrained)}")
-
-
-def _some(names: Sequence[str], shown: int = 5) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+            raise InputError(f"{name}: split {split.name} has test labels without training clips: {some(untrained)}")
