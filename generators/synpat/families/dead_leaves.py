@@ -93,7 +93,7 @@ class DeadLeavesTextures(Family):
     """
 
     source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     bounds: ClassVar[Bounds] = {"textures": (1, MOST_TEXTURES)}
 
     textures: int = 128

@@ -159,6 +159,8 @@ def test_signed_wavelets_are_forty_filters_of_three_values():
     assert np.array_equal(a[0], [1, 0, -1] * 3)
     assert np.array_equal(a[2].reshape(3, 3), [[1, 1, 0], [1, 0, -1], [0, -1, -1]])  # the diagonal one
     assert np.array_equal(a[16], [1, -1, 1] * 3)
+    assert np.array_equal(a[17], [1, -1, 1] * 3)  # a line turned by 22.5 degrees, without the mean subtracted
+    assert np.array_equal(a[18].reshape(3, 3), [[1, 1, -1], [1, -1, 1], [-1, 1, 1]])
     assert {abs(total) for total in a[24:28].sum(1)} == {1, 5, 7}
 
 
