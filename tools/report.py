@@ -58,7 +58,7 @@ def write_report(demo: Path, family: str, commands: Mapping[str, str], seconds: 
         "deviation of each mel band. The bars start at 0.</p>",
         "<h2>What it was trained on</h2>",
         _picture(
-            encode_png(contact_sheet([family], 4, 80, 208, seed=0)),
+            encode_png(contact_sheet({family: None}, 4, 80, 208, seed=0)),
             f"Four of the {read_manifest(demo / 'sets' / family).spec.n:,} patterns of the family {family}. The "
             "height is "
             "frequency, with the lowest band in the first row, and the width is two seconds.",
@@ -74,7 +74,10 @@ def write_report(demo: Path, family: str, commands: Mapping[str, str], seconds: 
             "Right: the original.",
         ),
         "<h2>All families</h2>",
-        _picture(encode_png(contact_sheet(affordable, 4, 80, 208, seed=0)), "Four samples of each family of synpat."),
+        _picture(
+            encode_png(contact_sheet(dict.fromkeys(affordable), 4, 80, 208, seed=0)),
+            "Four samples of each family of synpat.",
+        ),
         "<h2>Repeat it</h2>",
         f"<pre>{html.escape(chr(10).join(commands.values()).replace(f'{demo}/', ''))}</pre>",
         f'<p class="note">{_machine()}. {_durations(seconds)} More steps give a better encoder: change --steps, or see '

@@ -5,7 +5,17 @@ from importlib.metadata import version
 from .card import facts, title
 from .errors import InputError, MissingDependencyError, describe_differences
 from .files import atomic_file, locked, sole_process, write_atomically
-from .manifest import FOLDER, LARGEST_SIDE, MANIFEST, MODES, Manifest, SetSpec, ShardRecord, read_manifest
+from .manifest import (
+    FOLDER,
+    LARGEST_SIDE,
+    MANIFEST,
+    MODES,
+    RESIZE_FILTERS,
+    Manifest,
+    SetSpec,
+    ShardRecord,
+    read_manifest,
+)
 from .moments import mean_and_std, pooled_mean_and_std
 from .png import ENCODING, decode_png, encode_png
 from .publish import publish
@@ -36,6 +46,7 @@ __all__ = [
     "LARGEST_SIDE",
     "MANIFEST",
     "MODES",
+    "RESIZE_FILTERS",
     "Fault",
     "InputError",
     "Location",

@@ -22,6 +22,7 @@ from synpat.family import (
     Family,
     Image,
     Rejected,
+    Size,
     category_generator,
     minimum_drawn,
 )
@@ -49,6 +50,7 @@ class ExFractalDB(Family):
     """Points on 3-D attractors, white on black; a class is a system, varied by 145 weights and the view direction."""
 
     source: ClassVar[str] = "Kataoka et al., Replacing labeled real-image datasets with auto-generated contours, 2022"
+    published_size: ClassVar[Size | None] = 224, 224
     version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
     bounds: ClassVar[Bounds] = {

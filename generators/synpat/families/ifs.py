@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from synpat.family import Bounds, Family, Image, category_generator
+from synpat.family import Bounds, Family, Image, Size, category_generator
 
 DENSITY = 100_000 / 224**2
 """Points of the orbit per pixel in the published setting."""
@@ -30,6 +30,7 @@ class IFS(Family):
     """Attractors of contracting affine systems on a plasma background; a class is a system."""
 
     source: ClassVar[str] = "Anderson and Farrell, Improving fractal pre-training, 2022"
+    published_size: ClassVar[Size | None] = 224, 224
     version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
     bounds: ClassVar[Bounds] = {"category": (0, 999), "density": (0.001, 100)}

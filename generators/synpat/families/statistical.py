@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from synpat.family import Bounds, Family, Image
+from synpat.family import Bounds, Family, Image, Size
 from synpat.painting.eigenvectors import eigenvectors
 from synpat.painting.fourier import (
     Pairs,
@@ -28,6 +28,8 @@ from synpat.painting.fourier import (
 from synpat.painting.steerable_pyramid import ORIENTATIONS, Pyramid, level_count
 
 SOURCE = "Baradad et al., Learning to see by looking at noise, 2021"
+PUBLISHED_SIZE = 128, 128
+"""Size of the small data sets, with 105,000 images each. The large ones, with 1.3 million images, have 256x256."""
 COLOUR_BINS = 256
 """Number of bins of the histograms of colours."""
 COEFFICIENTS = np.arange(-200, 200.5, 0.5)
@@ -59,6 +61,7 @@ class Spectrum(Family):
     """Noise whose Fourier magnitude decreases as a power of the frequency, in three rotated colour channels."""
 
     source: ClassVar[str] = SOURCE
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
     version: ClassVar[int] = 3
     bounds: ClassVar[Bounds] = SLOPES
 
@@ -85,6 +88,7 @@ class Wmm(Family):
     """Noise whose wavelet coefficients are distributed like those of natural images (wavelet marginal model)."""
 
     source: ClassVar[str] = f"{SOURCE}; Simoncelli and Freeman, The steerable pyramid, 1995"
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
     version: ClassVar[int] = 3
     bounds: ClassVar[Bounds] = ITERATIONS
 
@@ -110,6 +114,7 @@ class SpectrumColor(Family):
     """Noise with a power-law spectrum and the colours of a random image, decorrelated."""
 
     source: ClassVar[str] = SOURCE
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
     version: ClassVar[int] = 3
     bounds: ClassVar[Bounds] = {**SLOPES, **ITERATIONS}
 
@@ -141,6 +146,7 @@ class SpectrumColorWmm(Family):
     """Noise with a power-law spectrum, the wavelet marginals of natural images and the colours of a random one."""
 
     source: ClassVar[str] = f"{SOURCE}; Simoncelli and Freeman, The steerable pyramid, 1995"
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
     version: ClassVar[int] = 3
     bounds: ClassVar[Bounds] = {**SLOPES, **ITERATIONS}
 

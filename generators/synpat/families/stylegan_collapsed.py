@@ -18,9 +18,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from synpat.family import Bounds, Family, Image, Rejected
+from synpat.family import Bounds, Family, Image, Rejected, Size
 from synpat.painting.fourier import images_of, invert
 from synpat.painting.stylegan import (
+    PUBLISHED_SIZE,
     SOURCE,
     Grid,
     Map,
@@ -40,6 +41,7 @@ class StyleganHighfreq(Family):
     """Images of a StyleGAN whose filters are signed edges, lines and spots; pink noise, no bias; high frequencies."""
 
     source: ClassVar[str] = SOURCE
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
     version: ClassVar[int] = 2
     bounds: ClassVar[Bounds] = {"noise": (0, 1000)}
 
@@ -61,6 +63,7 @@ class StyleganSparse(Family):
     """Images of a StyleGAN with a few edge, line and spot filters per layer, biases and local pink noise."""
 
     source: ClassVar[str] = SOURCE
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
     bounds: ClassVar[Bounds] = {"noise": (0, 1000), "bias": (0, 1000)}
 
     noise: float = 0.3
