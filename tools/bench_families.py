@@ -44,18 +44,18 @@ PIPELINE_SECONDS = 4.0
 KEPT = 300
 """Maximum number of images for timing the encoders."""
 
-# Native side in pixels, and seconds per image of the published generator on one thread. All were measured on one
-# machine with their published settings: Baradad et al. 2021 (dead leaves, statistical, StyleGAN, feature
-# visualisations), Kataoka et al. 2020 (FractalDB, one file of the four that a rendering gives) and 2022 (RCDB),
-# Takashima et al. 2023 (VisualAtom), Anderson and Farrell 2022 (IFS), Baradad et al. 2022 (shaders: 7 ms, and 8 ms to
-# compile, on llvmpipe).
+# Native side in pixels, and seconds per image of the published generator on one thread. CPU times of 2026-11-26, with the
+# published settings: Baradad et al. 2021 (dead leaves, statistical, StyleGAN), Kataoka et al. 2020 (FractalDB, one file of
+# the four that a rendering gives) and 2022 (RCDB), Takashima et al. 2023 (VisualAtom), Anderson and Farrell 2022 (IFS).
+# Earlier times on another machine: stylegan-random, feature visualisations, and shaders (Baradad et al. 2022: 7 ms, and
+# 8 ms to compile, on llvmpipe).
 # fmt: off
 REFERENCE_RESULTS = {
-    "dead-leaves-squares": (256, 1.14), "dead-leaves-oriented": (256, 1.32), "dead-leaves-shapes": (256, 1.43),
-    "spectrum": (256, 0.147), "wmm": (256, 1.39), "spectrum-color": (256, 0.224), "spectrum-color-wmm": (256, 1.83),
-    "stylegan-random": (256, 0.78), "stylegan-highfreq": (256, 0.76), "stylegan-sparse": (256, 1.3),
-    "stylegan-oriented": (256, 0.86), "feature-vis-random": (256, 65.0), "feature-vis-dead-leaves": (256, 65.0),
-    "fractaldb": (362, 1.3), "visual-atom": (512, 0.192), "rcdb": (512, 0.031), "ifs": (256, 0.0138),
+    "dead-leaves-squares": (128, 0.247), "dead-leaves-oriented": (128, 0.272), "dead-leaves-shapes": (128, 0.324),
+    "spectrum": (128, 0.062), "wmm": (128, 1.249), "spectrum-color": (128, 0.091), "spectrum-color-wmm": (128, 1.239),
+    "stylegan-random": (256, 0.78), "stylegan-highfreq": (256, 0.855), "stylegan-sparse": (256, 0.886),
+    "stylegan-oriented": (256, 0.917), "feature-vis-random": (256, 65.0), "feature-vis-dead-leaves": (256, 65.0),
+    "fractaldb": (362, 0.858), "visual-atom": (512, 0.106), "rcdb": (512, 0.0129), "ifs": (224, 0.0073),
     "shaders": (256, 0.015),
 }
 # fmt: on

@@ -12,9 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import click
+import numpy as np
 
 from synpat.cli import main as synpat
 from synpat.families import FAMILIES
+from synpat.family import Size
 from synpat.inspection.sheet import contact_sheet
 from synpat.rendering.sampling import parameter_ranges
 from synpat_shards import encode_png
@@ -69,10 +71,23 @@ def families() -> str:
         'The first 17 families are those of Ishikawa, Komatsu and Aoki, "Pre-training with Synthetic Patterns for '
         'Audio", ICASSP 2025, as far as they can be inferred: the paper does not list them. All images are grey by '
         "default; `--mode RGB` keeps the colours of the families that have them.",
+        "The published data sets consist of square images, which are resized for a spectrogram. **A set rendered with "
+        "`--render-size published` is the published data set**: the images are painted at the published size and "
+        "resized. The default, `--render-size native`, paints at `--size` and gives other images: coarser dots, fewer "
+        "and larger figures, lines of full contrast. In the pictures below, the first row is native and the second "
+        "row, if there is one, is published. Images of 14 families were compared with those of the published programs, "
+        "by `tools/compare_published.py`; stylegan-random, dead-leaves-textures and the feature-vis families were not, "
+        "and shaders is not the published model.",
         _table(
-            ("family", "classes", "version", "description"),
+            ("family", "classes", "version", "published size", "description"),
             [
-                (f"[{name}](#{name})", str(family.categories or "none"), str(family.version), _summary(family))
+                (
+                    f"[{name}](#{name})",
+                    str(family.categories or "none"),
+                    str(family.version),
+                    _size(family.published_size),
+                    _summary(family),
+                )
                 for name, family in FAMILIES.items()
             ],
         ),
@@ -85,6 +100,12 @@ def families() -> str:
             *_paragraphs(inspect.getdoc(family) or ""),
             f"Source: {family.source}.",
         ]
+        if family.published_size:
+            options = [f"--param {key}={str(value).lower()}" for key, value in family.published_parameters.items()]
+            lines.append(
+                f"Published images: {_size(family.published_size)} pixels, `"
+                f"{' '.join(['--render-size published', *options])}`."
+            )
         if family.expensive:
             lines.append("`--family all` does not include this [expensive family](render.md#expensive-families).")
         meanings = _field_docs(family)
@@ -93,6 +114,10 @@ def families() -> str:
             rows = [(f"`{key}`", _escape(values), meanings.get(key, "")) for key, values in ranges]
             lines.append(_table(("parameter", "values", "meaning"), rows))
     return "\n\n".join(lines) + "\n"
+
+
+def _size(size: Size | None) -> str:
+    return f"{size[0]}x{size[1]}" if size else "none"
 
 
 def settings() -> str:
@@ -210,10 +235,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def pictures() -> Iterator[tuple[Path, bytes]]:
-    """Yield a picture of four samples of each family that is not expensive."""
+    """Yield a picture of each family that is not expensive: four samples painted at their size, and as published."""
     for name, family in FAMILIES.items():
         if not family.expensive:
-            yield DOCS / "families" / f"{name}.png", encode_png(contact_sheet([name], 4, 80, 208, seed=0))
+            sizes = dict.fromkeys((None, family.published_size))
+            rows = [contact_sheet({name: size}, 4, 80, 208, seed=0) for size in sizes]
+            yield DOCS / "families" / f"{name}.png", encode_png(np.concatenate(rows))
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

@@ -122,7 +122,7 @@ def write_report(
         ),
         "<h2>All families</h2>",
         _picture(
-            encode_png(contact_sheet(affordable, 4, 80, 208, seed=0)),
+            encode_png(contact_sheet(dict.fromkeys(affordable), 4, 80, 208, seed=0)),
             "Four samples of each family of synpat. Only soundscape is used in this demo.",
         ),
         "<h2>Repeat it and go on</h2>",

@@ -30,6 +30,8 @@ class Scale:
     families: Sequence[str]
     images: int
     """Number of images of each family."""
+    published: bool
+    """True to paint at the published size with the published parameters; False to paint at the size of the images."""
     training: str
     """Options of synpat-train."""
     protocols: Sequence[str]
@@ -42,24 +44,28 @@ SCALES: Mapping[str, Scale] = {
     "smoke": Scale(
         families=("perlin", "white-noise"),
         images=64,
+        published=False,
         training=f"--model tiny --batch-size 8 --steps 4 {SMALL_DECODER}",
         protocols=("logistic",),
     ),
     "cpu": Scale(
         families=CHEAP,
         images=10_000,
+        published=False,
         training=f"--model tiny --batch-size 32 --steps 1250 --set base_lr=4e-3 {SMALL_DECODER}",
         protocols=("logistic",),
     ),
     "gpu": Scale(
         families=("perlin", "dead-leaves-shapes", "shaders", "white-noise"),
         images=100_000,
+        published=True,
         training="--model base --batch-size 1024 --epochs 200",
         protocols=("linear", "logistic"),
     ),
     "paper": Scale(
         families=tuple(FAMILIES),
         images=100_000,
+        published=True,
         training="--model base --batch-size 1024 --epochs 300",
         protocols=(),
     ),
@@ -114,7 +120,8 @@ def main(scale: str, families: tuple[str, ...], tasks: tuple[str, ...], out: Pat
     chosen = SCALES[scale]
     families = families or tuple(chosen.families)
     for family in families:
-        run("synpat", "render", "--family", family, "--n", chosen.images, "--out", out / "sets" / family)
+        painting = published_painting(family) if chosen.published else ()
+        run("synpat", "render", "--family", family, "--n", chosen.images, *painting, "--out", out / "sets" / family)
     for family in families:
         shards = ("--shards", out / "sets" / family, "--cache", out / "cache" / "decoded")
         run("synpat-train", *shards, "--out", out / "runs" / family, *chosen.training.split())
@@ -127,6 +134,12 @@ def main(scale: str, families: tuple[str, ...], tasks: tuple[str, ...], out: Pat
     draw_transfer(list(statistics.values()), gains, out / "transfer.png")
     write_atomically(out / "RESULTS.md", report(table, gains).encode())
     click.echo((out / "RESULTS.md").read_text())
+
+
+def published_painting(family: str) -> Sequence[str]:
+    """Return the options of synpat render that give the published images of a family."""
+    given = [f"--param={name}={str(value).lower()}" for name, value in FAMILIES[family].published_parameters.items()]
+    return ["--render-size", "published", *given]
 
 
 def published_protocols(task: str) -> Sequence[str]:

@@ -14,6 +14,9 @@ from synpat_shards import InputError
 Image = NDArray[np.uint8]
 """Grey [height, width] or RGB [height, width, 3]; height is frequency, width is time."""
 
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
 Bounds = Mapping[str, tuple[float, float]]
 """Smallest and largest valid value of each parameter, by name."""
 
@@ -28,6 +31,10 @@ class Family(ABC):
 
     source: ClassVar[str]
     """Author, title, year of the model."""
+    published_size: ClassVar[Size | None] = None
+    """Size of the images of the published data set, from `source`. None if there is none, or if it is not known."""
+    published_parameters: ClassVar[Mapping[str, Any]] = {}
+    """Values of parameters of the published images that are not the defaults."""
     version: ClassVar[int] = 1
     """Version of the pixels: increased whenever the same arguments paint other pixels."""
     categories: ClassVar[int] = 0

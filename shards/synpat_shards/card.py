@@ -15,7 +15,11 @@ def title(manifest: Manifest) -> str:
 def facts(manifest: Manifest) -> dict[str, str]:
     """Return the properties of a set as texts, by name, in the order in which they are shown."""
     spec = manifest.spec
-    resized = f", painted at {spec.render_size[0]}x{spec.render_size[1]} and resized" if spec.render_size else ""
+    resized = (
+        f", painted at {spec.render_size[0]}x{spec.render_size[1]} and resized ({spec.resize_filter})"
+        if spec.render_size
+        else ""
+    )
     shards = f"{len(manifest.shards):,} shard{'s' * (len(manifest.shards) != 1)}"
     return {
         "family": f"{spec.family}, version {spec.family_version}",

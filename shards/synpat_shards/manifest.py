@@ -15,8 +15,10 @@ from .files import is_system_file
 from .moments import pooled_mean_and_std
 from .store import Location, Store, open_store
 
-SCHEMA = 2
-"""Version of the manifest format, increased when its meaning changes. Readers reject other versions."""
+SCHEMA = 3
+"""Version of the manifest format, increased when its meaning changes."""
+READABLE = (2, SCHEMA)
+"""Versions that can be read. Readers reject others."""
 
 FOLDER = ".synpat"
 """Folder inside a set for all files other than shards, README and sidecar files of other tools."""
@@ -36,6 +38,8 @@ LARGEST_SIDE = 16384
 """Maximum height and width of an image in pixels."""
 MODES = ("L", "RGB")
 """Modes of an image: grey and colour."""
+RESIZE_FILTERS = ("area", "bilinear")
+"""Methods of resizing an image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,8 @@ class SetSpec:
     """L (grey) or RGB."""
     render_size: tuple[int, int] | None
     """Height and width at which the images were painted before they were resized; None if they were not resized."""
+    resize_filter: str = "area"
+    """One of RESIZE_FILTERS, used if the images were resized."""
     with_parameters: bool
     """True if each sample has a `json` member with its parameters."""
     encoding: str
@@ -81,6 +87,7 @@ class SetSpec:
                 1 <= side <= LARGEST_SIDE for side in (self.height, self.width, *(self.render_size or ()))
             ),
             f"mode must be {' or '.join(MODES)}": self.mode in MODES,
+            f"resize_filter must be {' or '.join(RESIZE_FILTERS)}": self.resize_filter in RESIZE_FILTERS,
             "extended_at must be strictly increasing, above 0 and below n": all(
                 low < high for low, high in pairwise(bounds)
             ),
@@ -234,12 +241,12 @@ def manifest_from_json(data: bytes, name: str) -> Manifest:
     """Parse the JSON of a manifest. Raises InputError, with `name` in the message, if it is not valid."""
     content = _parse(data, name)
     schema = content.get("schema")
-    if schema != SCHEMA:
+    if schema not in READABLE:
         raise InputError(
-            f"{name} has schema {str(schema)[:20]}, this synpat supports {SCHEMA}: "
+            f"{name} has schema {str(schema)[:20]}, this synpat supports {' and '.join(map(str, READABLE))}: "
             "update synpat, or render an older set again"
         )
-    manifest = _checked(Manifest, content, name)
+    manifest = _checked(Manifest, content | {"schema": SCHEMA}, name)
     spec = manifest.spec
     if len(manifest.shards) != spec.shard_count:
         raise InputError(f"{name} is corrupt: it lists {len(manifest.shards)} shards instead of {spec.shard_count}")

@@ -229,7 +229,7 @@ def corrupt(part: str = "", **changes: object):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (corrupt(schema=99), "has schema 99, this synpat supports 2: update synpat"),
+        (corrupt(schema=99), "has schema 99, this synpat supports 2 and 3: update synpat"),
         (corrupt(schema="x" * 9999), "has schema x+, this"),
         (corrupt(surprise=1), "is corrupt: unknown field 'surprise'"),
         (corrupt(mean=float("nan")), "is corrupt: mean must be float, got nan"),
@@ -321,6 +321,14 @@ def test_a_manifest_that_is_not_json_is_rejected(folder: Path):
     (folder / ".synpat" / "manifest.json").write_bytes(b"\xff{")
     with pytest.raises(ValueError, match="is not valid JSON"):
         read_manifest(folder)
+
+
+def test_a_manifest_of_schema_2_is_read_as_one_without_a_resize_filter(folder: Path):
+    before, path = read_manifest(folder), folder / ".synpat" / "manifest.json"
+    content = json.loads(path.read_text())
+    del content["spec"]["resize_filter"]
+    path.write_text(json.dumps(content | {"schema": 2}))
+    assert read_manifest(folder) == before
 
 
 def test_specifications_survive_json(tmp_path: Path):

@@ -17,13 +17,17 @@ from synpat_shards.command_line import Count
 
 from .options import (
     FamilyNames,
+    RenderSize,
     StoreType,
     family_option,
     mode_option,
     parameter_option,
     picture_option,
+    render_size_option,
+    resize_filter_option,
     seed_option,
     set_argument,
+    size_of_painting,
     size_option,
 )
 
@@ -48,11 +52,21 @@ def families() -> None:
 @seed_option
 @click.option("--index", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the sample.")
 @size_option
+@render_size_option
+@resize_filter_option
 @parameter_option
 @mode_option
 @picture_option()
 def show(
-    family: str, seed: int, index: int, size: tuple[int, int], assignments: tuple[str, ...], mode: str, out: Path
+    family: str,
+    seed: int,
+    index: int,
+    size: tuple[int, int],
+    render_size: RenderSize,
+    resize_filter: str,
+    assignments: tuple[str, ...],
+    mode: str,
+    out: Path,
 ) -> None:
     """Paint one sample and print its parameters as JSON.
 
@@ -60,11 +74,22 @@ def show(
     Example:
       synpat show --family perlin --seed 0 --index 7 --size 80x208 --out x.png
     """
-    sample = paint(family, seed, index, *size, mode=mode, parameters=parse_parameters(family, assignments))
+    painted_at = size_of_painting(family, render_size)
+    sample = paint(
+        family,
+        seed,
+        index,
+        *size,
+        mode=mode,
+        render_size=painted_at,
+        resize_filter=resize_filter,
+        parameters=parse_parameters(family, assignments),
+    )
     write_atomically(out, encode_png(sample.image))
     identity = {"family": family, "version": FAMILIES[family].version, "seed": seed, "index": index, "size": list(size)}
+    resizing = {"render_size": painted_at, "resize_filter": resize_filter} if painted_at else {}
     outcome = {"category": sample.category, "rejects": sample.rejects, "parameters": sample.parameters}
-    click.echo(json.dumps(identity | outcome))
+    click.echo(json.dumps(identity | resizing | outcome))
 
 
 @click.command()
@@ -79,16 +104,28 @@ def show(
 )
 @click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True, help="Samples of each family.")
 @size_option
+@render_size_option
+@resize_filter_option
 @seed_option
 @picture_option()
-def sheet(names: list[str], columns: int, size: tuple[int, int], seed: int, out: Path) -> None:
+def sheet(
+    names: list[str],
+    columns: int,
+    size: tuple[int, int],
+    render_size: RenderSize,
+    resize_filter: str,
+    seed: int,
+    out: Path,
+) -> None:
     """Paint a contact sheet with one row of samples for each family.
 
     \b
     Example:
       synpat sheet --family all --out sheet.png
+      synpat sheet --family all --render-size published --out published.png
     """
-    write_atomically(out, encode_png(contact_sheet(names, columns, *size, seed)))
+    render_sizes = {name: size_of_painting(name, render_size) for name in names}
+    write_atomically(out, encode_png(contact_sheet(render_sizes, columns, *size, seed, resize_filter)))
 
 
 @click.command()

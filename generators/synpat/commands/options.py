@@ -9,9 +9,13 @@ import click
 
 from synpat.families import FAMILIES, find_family
 from synpat.rendering.slices import Slice
-from synpat_shards import LARGEST_SIDE, MODES, InputError, Store, is_url, open_store
+from synpat_shards import LARGEST_SIDE, MODES, RESIZE_FILTERS, InputError, Store, is_url, open_store
 
 FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
+
+
+RenderSize = tuple[int, int] | str | None
+"""A height and width, published, or None for native."""
 
 
 class Size(click.ParamType):
@@ -30,6 +34,27 @@ class Size(click.ParamType):
         if not (1 <= int(height) <= LARGEST_SIDE and 1 <= int(width) <= LARGEST_SIDE):
             self.fail(f"{value!r} is out of range: each side must be between 1 and {LARGEST_SIDE} pixels", param, ctx)
         return int(height), int(width)
+
+
+class RenderSizeType(Size):
+    """A size, published, or native as None."""
+
+    name = "published|native|HxW"
+
+    def convert(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, value: RenderSize, param: click.Parameter | None, ctx: click.Context | None
+    ) -> RenderSize:
+        if value in ("published", "native") or not isinstance(value, str):
+            return None if value == "native" else value
+        return super().convert(value, param, ctx)
+
+
+def size_of_painting(family: str, render_size: RenderSize) -> tuple[int, int] | None:
+    """Return the size at which a family is painted; None for the size of its images.
+
+    Families without a published size are painted at the size of their images.
+    """
+    return FAMILIES[family].published_size if isinstance(render_size, str) else render_size
 
 
 class SliceType(click.ParamType):
@@ -119,6 +144,21 @@ seed_option = click.option(
 )
 size_option = click.option(
     "--size", type=Size(), default="80x208", show_default=True, help="Height (frequency) and width (time) in pixels."
+)
+render_size_option = click.option(
+    "--render-size",
+    type=RenderSizeType(),
+    default=None,
+    show_default="native",
+    help="Size at which images are painted before they are resized to --size. native: --size. published: that of the "
+    "published images of the family, if it has any (see the page of all families), otherwise native.",
+)
+resize_filter_option = click.option(
+    "--resize-filter",
+    type=click.Choice(RESIZE_FILTERS),
+    default="area",
+    show_default=True,
+    help="Method of resizing: mean over the area of a pixel, or Pillow's bilinear filter.",
 )
 parameter_option = click.option(
     "--param",

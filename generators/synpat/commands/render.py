@@ -16,12 +16,16 @@ from synpat_shards.command_line import Count
 
 from .options import (
     FamilyNames,
-    Size,
+    RenderSize,
+    RenderSizeType,
     SliceType,
     StoreType,
     mode_option,
     parameter_option,
+    render_size_option,
+    resize_filter_option,
     seed_option,
+    size_of_painting,
     size_option,
     workers_option,
 )
@@ -45,13 +49,9 @@ from .progress import RenderProgress
     help="Folder or URL of the set. With several families: parent folder of their sets.",
 )
 @size_option
-@click.option(
-    "--render-size",
-    type=Size(),
-    default=None,
-    help="Paint at this size, then resize to --size by area averaging.  [default: paint at --size]",
-)
-@click.option("--via", "render_size", type=Size(), default=None, hidden=True)
+@render_size_option
+@click.option("--via", "render_size", type=RenderSizeType(), hidden=True)
+@resize_filter_option
 @seed_option
 @workers_option
 @click.option("--dask", "address", metavar="tcp://HOST:PORT", help="Render on the Dask cluster of this scheduler.")
@@ -85,7 +85,8 @@ def render(
     n: int,
     out: Store,
     size: tuple[int, int],
-    render_size: tuple[int, int] | None,
+    render_size: RenderSize,
+    resize_filter: str,
     seed: int,
     workers: int | None,
     address: str | None,
@@ -109,6 +110,7 @@ def render(
     Example:
       synpat render --family perlin --n 100000 --out sets/perlin
       synpat render --family perlin,fractaldb --n 100000 --out sets
+      synpat render --family fractaldb --n 100000 --render-size published --out sets/fractaldb
       synpat render --family perlin --n 100000 --out s3://bucket/perlin
       synpat render --family shaders --param folder=my-shaders --n 1000 --out sets/mine
       synpat render --family perlin --n 1000000 --out s3://bucket/perlin --dask tcp://scheduler:8786
@@ -124,7 +126,8 @@ def render(
             seed=seed,
             samples_per_shard=samples_per_shard,
             mode=mode,
-            render_size=render_size,
+            render_size=size_of_painting(name, render_size),
+            resize_filter=resize_filter,
             parameters=parse_parameters(name, assignments),
             with_parameters=with_parameters,
         )

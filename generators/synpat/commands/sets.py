@@ -232,6 +232,7 @@ def _differences_of_version(old: SetSpec) -> str:
         samples_per_shard=old.samples_per_shard,
         mode=old.mode,
         render_size=old.render_size,
+        resize_filter=old.resize_filter,
         parameters=old.parameters,
         with_parameters=old.with_parameters,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from synpat.family import Bounds, Family, Image, category_generator
+from synpat.family import Bounds, Family, Image, Size, category_generator
 
 from .statistical import SpectrumColorWmm
 
@@ -24,6 +24,10 @@ _CUMULATIVE = np.cumsum(_WEIGHTS) / np.sum(_WEIGHTS)
 # The published model takes the radius whose cumulative weight is nearest to a uniform random number. Therefore the
 # borders between radii are the midpoints of the cumulative weights.
 _BORDERS = (_CUMULATIVE[1:] + _CUMULATIVE[:-1]) / 2
+
+PUBLISHED_SIZE = 128, 128
+"""Size of the small data sets of Baradad et al., with 105,000 images each. The large ones, with 1.3 million images,
+have 256x256."""
 
 LEAVES_PER_SQUARE = 5000
 """Maximum number of leaves in a square image, as published; in other images it is proportional to the area."""
@@ -40,6 +44,7 @@ class DeadLeavesSquares(Family):
     """Opaque axis-aligned squares of random colour that cover the image; their sizes follow a power law."""
 
     source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -55,6 +60,7 @@ class DeadLeavesOriented(Family):
     """Opaque squares, each rotated by a random angle."""
 
     source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
     version: ClassVar[int] = 2
 
     @classmethod
@@ -71,6 +77,7 @@ class DeadLeavesShapes(Family):
     """Opaque circles, squares, rotated squares, rectangles, triangles and quadrilaterals, in equal shares."""
 
     source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
     version: ClassVar[int] = 2
 
     @classmethod
@@ -93,7 +100,8 @@ class DeadLeavesTextures(Family):
     """
 
     source: ClassVar[str] = "Baradad et al., Learning to see by looking at noise, 2021; Lee et al., 2001"
-    version: ClassVar[int] = 3
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
+    version: ClassVar[int] = 4
     bounds: ClassVar[Bounds] = {"textures": (1, MOST_TEXTURES)}
 
     textures: int = 128

@@ -1,9 +1,9 @@
 """ExFractalDB: projections of point clouds on three-dimensional fractals.
 
 Kataoka et al., "Replacing labeled real-image datasets with auto-generated contours", 2022. The fractals are those of
-Yamada et al., "Point cloud pre-training with natural 3D structures", 2022. The published weight files have different
-lengths; this family uses the shortest one that varies all 12 parameters, each by -40 % and +40 %. The 1,000 categories
-are the first ones found by tools/search_fractaldb.py. A long image is divided into squares; each has one object, at a
+Yamada et al., "Point cloud pre-training with natural 3D structures", 2022. As in the published images, a system has
+145 variations: unchanged, and with one of its 12 parameters multiplied by 0.4, 0.5, ... 1.6. The 1,000 categories are
+the first ones found by tools/search_fractaldb.py. A long image is divided into squares; each has one object, at a
 random position along the square and with a random view direction.
 """
 
@@ -22,6 +22,7 @@ from synpat.family import (
     Family,
     Image,
     Rejected,
+    Size,
     category_generator,
     minimum_drawn,
 )
@@ -32,6 +33,10 @@ DENSITY = 10_000 / 224**2
 """Points per pixel of the image in the published setting."""
 LEAST_VARIANCE = 0.05
 """Minimum variance along each axis of a category, for coordinates scaled to -1..1."""
+FACTORS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
+"""Factors of one parameter in the variations of a system."""
+WEIGHTS = 1 + 12 * len(FACTORS)
+"""Number of variations of a system: 145."""
 DISTANCE, FIELD_OF_VIEW = 4.0, 45.0
 """Distance of the camera from the centroid of the object, and its field of view in degrees."""
 EMPTIEST, EMPTIEST_SIDE = 0.005, 128
@@ -42,13 +47,15 @@ FARTHEST = 1e6
 
 @dataclass(frozen=True, kw_only=True)
 class ExFractalDB(Family):
-    """Points on 3-D attractors, white on black; a class is a system, varied by 25 weights and the view direction."""
+    """Points on 3-D attractors, white on black; a class is a system, varied by 145 weights and the view direction."""
 
     source: ClassVar[str] = "Kataoka et al., Replacing labeled real-image datasets with auto-generated contours, 2022"
+    published_size: ClassVar[Size | None] = 224, 224
+    version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
     bounds: ClassVar[Bounds] = {
         "category": (0, 999),
-        "weight": (0, 24),
+        "weight": (0, WEIGHTS - 1),
         "density": (0.001, 100),
     }
 
@@ -61,7 +68,7 @@ class ExFractalDB(Family):
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
-        return cls(category=category, weight=int(rng.integers(25)))
+        return cls(category=category, weight=int(rng.integers(WEIGHTS)))
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         image = np.zeros((height, width), np.uint8)
@@ -116,12 +123,12 @@ def _category(category: int) -> NDArray[np.float64]:
 def weight_vector(weight: int) -> NDArray[np.float64]:
     """Return the factors of the 12 parameters of every map, float64 [12].
 
-    All are 1 for weight 0; otherwise one of them is 0.6 or 1.4.
+    All are 1 for weight 0; otherwise one of them is in FACTORS.
     """
     vector = np.ones(12)
     if weight:
-        parameter, step = divmod(weight - 1, 2)
-        vector[parameter] = (0.6, 1.4)[step]
+        parameter, step = divmod(weight - 1, len(FACTORS))
+        vector[parameter] = FACTORS[step]
     return vector
 
 

@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from synpat.family import Bounds, Family, Image, Rejected, category_generator
+from synpat.family import Bounds, Family, Image, Rejected, Size, category_generator
 from synpat_shards import InputError
 
 SOURCE = "Baradad et al., Learning to see by looking at noise, 2021; Olah et al., Feature visualization, 2017"
@@ -55,6 +55,7 @@ class FeatureVis(Family):
     """Images that maximise one or two units of a network."""
 
     source: ClassVar[str] = SOURCE
+    published_size: ClassVar[Size | None] = 256, 256
     expensive: ClassVar[bool] = True
     bounds: ClassVar[Bounds] = {"first": (0, 65535), "second": (-1, 65535), "steps": (1, 100_000), "batch": (1, 4096)}
 

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from synpat.family import Bounds, Family, Image, Rejected, category_generator
+from synpat.family import Bounds, Family, Image, Rejected, Size, category_generator
 from synpat_shards import InputError
 
 SEARCH_POINTS, SEARCH_SIDE, SEARCH_FILLING = 100_000, 512, 0.2
@@ -44,9 +44,14 @@ BATCH = 512
 
 @dataclass(frozen=True, kw_only=True)
 class FractalDB(Family):
-    """Attractors of random affine systems, drawn with random 3x3 patches; a class is a system, varied by 25 weights."""
+    """Attractors of random affine systems, drawn with random 3x3 patches; a class is a system, varied by 25 weights.
+
+    About 9 % of the published images are nearly empty, because variations of a system can diverge or become flat. This
+    family rejects them.
+    """
 
     source: ClassVar[str] = "Kataoka et al., Pre-training without natural images, 2020"
+    published_size: ClassVar[Size | None] = 362, 362
     version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
     bounds: ClassVar[Bounds] = {

@@ -8,17 +8,19 @@ has one instance, on a common background.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from synpat.family import Bounds, Family, Image, category_generator
+from synpat.family import Bounds, Family, Image, Size, category_generator
 
 DENSITY = 100_000 / 224**2
 """Points of the orbit per pixel in the published setting."""
+PLASMA_STEPS = 1024
+"""Number of colours per unit of the plasma, for values from -0.5 to 1.5. Plasma is seldom outside 0..1."""
 JITTERS = 4
 """Number of attempts to scale a map at random such that it remains contracting."""
 
@@ -28,6 +30,8 @@ class IFS(Family):
     """Attractors of contracting affine systems on a plasma background; a class is a system."""
 
     source: ClassVar[str] = "Anderson and Farrell, Improving fractal pre-training, 2022"
+    published_size: ClassVar[Size | None] = 224, 224
+    version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
     bounds: ClassVar[Bounds] = {"category": (0, 999), "density": (0.001, 100)}
 
@@ -203,15 +207,13 @@ def _paint(image, orbit, box, scale, offset, stencil, palette):
                     image[row + top - 1, column + left - 1, channel] = colour[channel]
 
 
-def _plasma(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """Return plasma noise stretched to 0..255: uint8 [height, width]."""
+def _plasma(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+    """Return plasma noise, mostly in 0..1: float32 [height, width]."""
     step = 1 << (min(height, width) - 1).bit_length()
     rows, columns = -(-height // step), -(-width // step)
     noise = rng.random((rows * step + 1, columns * step + 1), np.float32)
     _diamond_square(noise, step, float(rng.uniform(0.4, 0.8)))
-    noise = noise[:height, :width]
-    low, high = noise.min(), noise.max()
-    return ((noise - low) * (np.float32(255.99) / max(high - low, np.float32(1e-9)))).astype(np.uint8)
+    return noise[:height, :width]
 
 
 @njit(cache=True)
@@ -241,28 +243,41 @@ def _diamond_square(noise, step, decay):
 
 
 @njit(cache=True)
-def _colour(image, levels, palette):
-    """Fill image, uint8 [height, width, 3], with palette[levels]; levels: uint8 [height, width], palette: [256, 3]."""
-    for y in range(levels.shape[0]):
-        for x in range(levels.shape[1]):
+def _colour(image, plasma, palette):
+    """Fill image with the colours of plasma.
+
+    image: uint8 [height, width, 3], output. plasma: float32 [height, width]. palette: uint8 [2 * PLASMA_STEPS, 3], the
+    colours from -0.5 to 1.5.
+    """
+    for y in range(plasma.shape[0]):
+        for x in range(plasma.shape[1]):
+            step = int((plasma[y, x] + np.float32(0.5)) * np.float32(PLASMA_STEPS))
+            colour = palette[min(max(step, 0), 2 * PLASMA_STEPS - 1)]
             for channel in range(3):
-                image[y, x, channel] = palette[levels[y, x], channel]
+                image[y, x, channel] = colour[channel]
 
 
 def _background_palette(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return the colours of the plasma from its lowest to its highest level: uint8 [256, 3]."""
-    level = np.arange(256) / 255
-    hue = rng.uniform(0.25, 1) * level + rng.uniform(0, 1)
-    saturation = rng.uniform(0.1, 0.3) * level + rng.uniform(0.4, 0.6)
-    value = rng.uniform(0.3, 0.6) * level + rng.uniform(0.4, 0.6)
-    return _rgb(hue, saturation, value)
+    """Return the colours of plasma from -0.5 to 1.5: uint8 [2 * PLASMA_STEPS, 3]."""
+    plasma = np.arange(2 * PLASMA_STEPS) / PLASMA_STEPS - 0.5
+    hue = rng.uniform(0.25, 1) * plasma + rng.uniform(0, 1)
+    saturation = rng.uniform(0.1, 0.3) * plasma + rng.uniform(0.4, 0.6)
+    value = rng.uniform(0.3, 0.6) * plasma + rng.uniform(0.4, 0.6)
+    return _rgb(_turns(np.floor(255 * hue)), saturation, value)
 
 
 def _foreground_palette(rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return the colours of the attractor from its lowest to its highest density: uint8 [256, 3]."""
-    # The published hue is a byte from 0 to 255 in OpenCV's unit of 2 degrees: 180 is a full turn.
-    hue = (np.arange(256) + int(rng.integers(256))) % 256 / 180
+    hue = _turns(np.arange(256) + int(rng.integers(256)))
     return _rgb(hue, np.full(256, rng.uniform(0.3, 1)), np.full(256, rng.uniform(0.5, 1)))
+
+
+def _turns(hue: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the hue of whole numbers in turns.
+
+    The published hue is the number modulo 256, in OpenCV's unit of 2 degrees: 180 is a full turn, and 256 a jump.
+    """
+    return hue % 256 / 180
 
 
 def _rgb(hue: NDArray[np.float64], saturation: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from synpat.family import Bounds, Family, Image, Rejected, category_generator
+from synpat.family import Bounds, Family, Image, Rejected, Size, category_generator
 from synpat.painting.gl import check_shaders, run_shader, shader_files
 from synpat_shards import InputError
 
@@ -105,6 +105,7 @@ class Shaders(Family):
     """Random procedural programs similar to those of Shaders21k, but not the same; a class is a program."""
 
     source: ClassVar[str] = "synpat, after Baradad et al., Procedural image programs, 2022"
+    published_size: ClassVar[Size | None] = 256, 256
     version: ClassVar[int] = 2
     categories: ClassVar[int] = 1000
     bounds: ClassVar[Bounds] = {"time": (0, 1000), "jitter": (0, 1)}

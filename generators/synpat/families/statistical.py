@@ -14,7 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from synpat.family import Bounds, Family, Image
+from synpat.family import Bounds, Family, Image, Size
+from synpat.painting.eigenvectors import eigenvectors
 from synpat.painting.fourier import (
     Pairs,
     images_of,
@@ -27,6 +28,8 @@ from synpat.painting.fourier import (
 from synpat.painting.steerable_pyramid import ORIENTATIONS, Pyramid, level_count
 
 SOURCE = "Baradad et al., Learning to see by looking at noise, 2021"
+PUBLISHED_SIZE = 128, 128
+"""Size of the small data sets, with 105,000 images each. The large ones, with 1.3 million images, have 256x256."""
 COLOUR_BINS = 256
 """Number of bins of the histograms of colours."""
 COEFFICIENTS = np.arange(-200, 200.5, 0.5)
@@ -58,7 +61,8 @@ class Spectrum(Family):
     """Noise whose Fourier magnitude decreases as a power of the frequency, in three rotated colour channels."""
 
     source: ClassVar[str] = SOURCE
-    version: ClassVar[int] = 2
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
+    version: ClassVar[int] = 3
     bounds: ClassVar[Bounds] = SLOPES
 
     slope_y: float
@@ -84,7 +88,8 @@ class Wmm(Family):
     """Noise whose wavelet coefficients are distributed like those of natural images (wavelet marginal model)."""
 
     source: ClassVar[str] = f"{SOURCE}; Simoncelli and Freeman, The steerable pyramid, 1995"
-    version: ClassVar[int] = 2
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
+    version: ClassVar[int] = 3
     bounds: ClassVar[Bounds] = ITERATIONS
 
     iterations: int = 10
@@ -95,13 +100,13 @@ class Wmm(Family):
         return cls()
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        mean, axes = _colour_space(_colour_bands(rng, height, width))
-        pyramid = Pyramid(3, height, width, level_count(height, width))
-        marginals = _marginals(rng, len(pyramid.bands))
-        pairs = _noise(rng, height, width)
+        levels, rows, columns = _pyramid_size(height, width)
+        mean, axes = _colour_space(_colour_bands(rng, rows, columns))
+        pyramid, marginals = Pyramid(3, rows, columns, levels), _marginals(rng, levels)
+        pairs = _noise(rng, rows, columns)
         for _ in range(self.iterations):
             _impose_marginals(pairs, pyramid, marginals)
-        return _stretched_rgb(pairs, mean, axes)
+        return _stretched_rgb(pairs[:, :height, :width], mean, axes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +114,8 @@ class SpectrumColor(Family):
     """Noise with a power-law spectrum and the colours of a random image, decorrelated."""
 
     source: ClassVar[str] = SOURCE
-    version: ClassVar[int] = 2
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
+    version: ClassVar[int] = 3
     bounds: ClassVar[Bounds] = {**SLOPES, **ITERATIONS}
 
     slope_y: float
@@ -140,7 +146,8 @@ class SpectrumColorWmm(Family):
     """Noise with a power-law spectrum, the wavelet marginals of natural images and the colours of a random one."""
 
     source: ClassVar[str] = f"{SOURCE}; Simoncelli and Freeman, The steerable pyramid, 1995"
-    version: ClassVar[int] = 2
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
+    version: ClassVar[int] = 3
     bounds: ClassVar[Bounds] = {**SLOPES, **ITERATIONS}
 
     slope_y: float
@@ -156,23 +163,33 @@ class SpectrumColorWmm(Family):
         return cls(slope_y=slope_y, slope_x=slope_x)
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        colours = _colour_bands(rng, height, width)
+        levels, rows, columns = _pyramid_size(height, width)
+        colours = _colour_bands(rng, rows, columns)
         mean, axes = _colour_space(colours)
         targets = _colour_histograms(colours, mean, axes)
-        pyramid = Pyramid(3, height, width, level_count(height, width))
-        marginals = _marginals(rng, len(pyramid.bands))
-        pairs = _noise(rng, height, width)
+        pyramid, marginals = Pyramid(3, rows, columns, levels), _marginals(rng, levels)
+        pairs = _noise(rng, rows, columns)
         # The order matters: the statistics imposed last are exact, the previous ones approximate.
         for _ in range(self.iterations):
             _impose_spectrum(pairs, self.slope_y, self.slope_x)
             _impose_marginals(pairs, pyramid, marginals)
             _impose_colours(pairs, targets)
-        return _stretched_rgb(pairs, mean, axes)
+        return _stretched_rgb(pairs[:, :height, :width], mean, axes)
 
 
 def _slopes(rng: np.random.Generator) -> tuple[float, float]:
     slope, difference = rng.uniform(0.5, 3.5), rng.normal(0, 3 / 60)
     return slope - difference, slope + difference
+
+
+def _pyramid_size(height: int, width: int) -> tuple[int, int, int]:
+    """Return the number of levels of the pyramid, and the smallest height and width that can be halved that often.
+
+    An image of another size is a part of a larger one.
+    """
+    levels = level_count(height, width)
+    step = 2**levels
+    return levels, -(-height // step) * step, -(-width // step) * step
 
 
 def _noise(rng: np.random.Generator, height: int, width: int) -> Pairs:
@@ -219,6 +236,8 @@ def _marginal_densities(shapes: NDArray[np.float64], widths: NDArray[np.float64]
     """Return exp(-|coefficient / width| ** shape) at COEFFICIENTS for shapes [..., n] and widths [n]: [..., n, 801]."""
     # The density is symmetric. The power is computed by exp, because the logarithm is the same for all shapes.
     half = np.exp(-np.exp(shapes[..., None] * (_LOG_COEFFICIENTS - np.log(widths)[:, None])))
+    # Mathematical libraries differ in the last bit of exp; rounding to float32 removes the difference.
+    half = half.astype(np.float32).astype(np.float64)
     return np.concatenate([half[..., :0:-1], half], axis=-1)
 
 
@@ -289,11 +308,8 @@ def _pixels_below(rng: np.random.Generator, shares: NDArray[np.float64], pixels:
 def _colour_space(bands: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the mean colour [3] and the principal axes [3, 3] of the colours, one per row, largest variance first."""
     mean, covariance = _moments(bands.reshape(-1, 3))
-    _, axes = np.linalg.eigh(covariance)
-    axes = axes.T[::-1]
-    # The sign of an eigenvector is arbitrary. Fixing it makes the pixels the same for all mathematical libraries.
-    axes = axes * np.sign(axes[np.arange(3), np.abs(axes).argmax(1)])[:, None]
-    return mean.astype(np.float32), axes.astype(np.float32)
+    # The noise has a mean of 128 along each axis, so the signs of the axes affect tint and contrast.
+    return mean.astype(np.float32), eigenvectors(covariance)[::-1].astype(np.float32)
 
 
 def _colour_histograms(

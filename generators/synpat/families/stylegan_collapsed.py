@@ -18,9 +18,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from synpat.family import Bounds, Family, Image, Rejected
+from synpat.family import Bounds, Family, Image, Rejected, Size
 from synpat.painting.fourier import images_of, invert
 from synpat.painting.stylegan import (
+    PUBLISHED_SIZE,
     SOURCE,
     Grid,
     Map,
@@ -40,6 +41,8 @@ class StyleganHighfreq(Family):
     """Images of a StyleGAN whose filters are signed edges, lines and spots; pink noise, no bias; high frequencies."""
 
     source: ClassVar[str] = SOURCE
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
+    version: ClassVar[int] = 2
     bounds: ClassVar[Bounds] = {"noise": (0, 1000)}
 
     noise: float = 0.3
@@ -60,6 +63,7 @@ class StyleganSparse(Family):
     """Images of a StyleGAN with a few edge, line and spot filters per layer, biases and local pink noise."""
 
     source: ClassVar[str] = SOURCE
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
     bounds: ClassVar[Bounds] = {"noise": (0, 1000), "bias": (0, 1000)}
 
     noise: float = 0.3
@@ -201,9 +205,10 @@ def _lanczos(points: int, size: int) -> NDArray[np.float64]:
 def signed_wavelets() -> NDArray[np.float64]:
     """Return filter set A, [40, 9]: signs of edges at 16 angles, signs of lines at 8 angles, and spots.
 
-    Lines and spots are followed by their negatives.
+    Lines and spots are followed by their negatives. The centre of a diagonal edge is 0; in the published filters it is
+    -1, 0 or 1 by rounding errors.
     """
-    edges = [np.sign(_rotated(_EDGE, k)) for k in range(16)]
+    edges = [np.sign(_centred(_EDGE, k)) for k in range(16)]
     others = [np.sign(_rotated(_LINE, k)) for k in range(8)] + _SPOTS
     return np.array(edges + others + [-one for one in others]).reshape(-1, 9)
 
@@ -211,7 +216,7 @@ def signed_wavelets() -> NDArray[np.float64]:
 @lru_cache(maxsize=1)
 def wavelets() -> NDArray[np.float64]:
     """Return filter set B, [40, 9]: edges and lines at 8 angles each, spots, and the negatives of all of them."""
-    some = [_rotated(line, k) for line in (_EDGE, _LINE) for k in range(8)] + _SPOTS
+    some = [_centred(line, k) for line in (_EDGE, _LINE) for k in range(8)] + _SPOTS
     return np.array(some + [-one for one in some]).reshape(-1, 9)
 
 
@@ -223,16 +228,21 @@ _DELTA = np.array([[0.0, 0, 0], [0, 1, 0], [0, 0, 0]])
 _SPOTS = [_DELTA, 2 * _DELTA - 1, _PLUS, np.sign(_PLUS - 0.5)]
 
 
+def _centred(profile: NDArray[np.float64], sixteenths: int) -> NDArray[np.float64]:
+    """Return `_rotated` minus its mean."""
+    picture = _rotated(profile, sixteenths)
+    # Values that are zero up to rounding errors must be exactly zero, because their signs are used.
+    return np.round(picture - picture.mean(), 12)
+
+
 def _rotated(profile: NDArray[np.float64], sixteenths: int) -> NDArray[np.float64]:
-    """Return the central 3x3 pixels, minus their mean, of an image that varies along x only and is then rotated.
+    """Return the central 3x3 pixels of an image that varies along x only and is then rotated.
 
     sixteenths: angle of the rotation in sixteenths of a turn.
     """
     angle = np.pi / 8 * sixteenths
     y, x = np.mgrid[-1:2, -1:2]
-    picture = np.interp(x * np.cos(angle) + y * np.sin(angle), np.arange(11) - 5, profile)
-    # Values that are zero up to rounding errors must be exactly zero, because their signs are used.
-    return np.round(picture - picture.mean(), 12)
+    return np.interp(x * np.cos(angle) + y * np.sin(angle), np.arange(11) - 5, profile)
 
 
 @njit(cache=True)

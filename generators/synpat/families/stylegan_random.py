@@ -14,9 +14,10 @@ import numpy as np
 from numba import njit
 from threadpoolctl import threadpool_limits
 
-from synpat.family import Bounds, Family, Image, category_generator
+from synpat.family import Bounds, Family, Image, Size, category_generator
 from synpat.painting.stylegan import (
     CHANNELS,
+    PUBLISHED_SIZE,
     SOURCE,
     Grid,
     Map,
@@ -38,6 +39,7 @@ class StyleganRandom(Family):
     """Images of a StyleGAN with normally distributed weights, without noise and bias; a class is a network."""
 
     source: ClassVar[str] = SOURCE
+    published_size: ClassVar[Size | None] = PUBLISHED_SIZE
     version: ClassVar[int] = 2
     categories: ClassVar[int] = NETWORKS
     class_run_length: ClassVar[int] = 25

@@ -21,6 +21,8 @@ SOURCE = (
     "Baradad et al., Learning to see by looking at noise, 2021; Karras et al., Analyzing and improving the image "
     "quality of StyleGAN, 2020"
 )
+PUBLISHED_SIZE = 256, 256
+"""Size of the images of Baradad et al., in their small and large data sets."""
 CHANNELS = 512
 """Number of channels of the widest layers."""
 STYLE_VARIANCE = 0.52

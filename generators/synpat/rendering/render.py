@@ -150,6 +150,7 @@ def paint_index(spec: SetSpec, index: int) -> Sample:
         spec.width,
         mode=spec.mode,
         render_size=spec.render_size,
+        resize_filter=spec.resize_filter,
         parameters=spec.parameters,
     )
 
@@ -164,6 +165,7 @@ def make_spec(
     samples_per_shard: int = 1000,
     mode: str = "L",
     render_size: tuple[int, int] | None = None,
+    resize_filter: str = "area",
     parameters: Mapping[str, object] | None = None,
     with_parameters: bool = False,
 ) -> SetSpec:
@@ -185,6 +187,7 @@ def make_spec(
         width=width,
         mode=mode,
         render_size=render_size,
+        resize_filter=resize_filter,
         with_parameters=with_parameters,
         encoding=ENCODING,
     )
@@ -192,5 +195,5 @@ def make_spec(
 
 def made_with() -> dict[str, str]:
     """Return the versions of the programs that pixels and bytes may depend on, and the type of the machine."""
-    programs = ("synpat", "numpy", "numba", "opencv-python-headless", "isal")
+    programs = ("synpat", "numpy", "numba", "opencv-python-headless", "pillow", "pyrtools", "isal")
     return {program: version(program) for program in programs} | {"machine": platform.machine()}

@@ -40,22 +40,27 @@ def paint(
     *,
     mode: str = "L",
     render_size: tuple[int, int] | None = None,
+    resize_filter: str = "area",
     parameters: Mapping[str, Any] | None = None,
 ) -> Sample:
     """Paint a sample in mode L or RGB, and return it with its parameters and class: see `sample`.
 
-    render_size: height and width at which the image is painted before it is resized. parameters: values for fields of
-    the family that replace the drawn ones.
+    render_size: height and width at which the image is painted before it is resized by resize_filter, area or bilinear.
+    parameters: values for fields of the family that replace the drawn ones.
     """
     for size in ((height, width), render_size or (height, width)):
         check_arguments(seed, index, size)
     given = dict(parameters or {})
     batch = given.get("batch", 1)
     if batch == 1:
-        return _paint_batch(family, seed, range(index, index + 1), height, width, mode, render_size, given)[0]
+        return _paint_batch(
+            family, seed, range(index, index + 1), height, width, mode, render_size, resize_filter, given
+        )[0]
     first = index - index % batch
     indices = range(first, first + batch)
-    batch_samples = _cached_batch(family, seed, indices, height, width, mode, render_size, tuple(given.items()))
+    batch_samples = _cached_batch(
+        family, seed, indices, height, width, mode, render_size, resize_filter, tuple(given.items())
+    )
     return batch_samples[index - first]
 
 
@@ -76,9 +81,10 @@ def _cached_batch(
     width: int,
     mode: str,
     render_size: tuple[int, int] | None,
+    resize_filter: str,
     given: tuple[tuple[str, Any], ...],
 ) -> list[Sample]:
-    return _paint_batch(family, seed, indices, height, width, mode, render_size, dict(given))
+    return _paint_batch(family, seed, indices, height, width, mode, render_size, resize_filter, dict(given))
 
 
 def _paint_batch(
@@ -89,6 +95,7 @@ def _paint_batch(
     width: int,
     mode: str,
     render_size: tuple[int, int] | None,
+    resize_filter: str,
     given: Mapping[str, Any],
 ) -> list[Sample]:
     """Paint samples together. If the parameters of one are rejected, those of all are drawn again."""
@@ -106,7 +113,7 @@ def _paint_batch(
         return [
             Sample(
                 index=index,
-                image=convert_mode(resized(image, height, width), mode),
+                image=convert_mode(resized(image, height, width, resize_filter), mode),
                 category=category,
                 parameters=vars(pattern),
                 rejects=attempt,

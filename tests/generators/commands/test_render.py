@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from synpat.cli import main
 from synpat.families import FAMILIES
 from synpat.rendering.sampling import sample
-from synpat_shards import decode_png, read_manifest
+from synpat_shards import decode_png, open_store, read_images, read_manifest
 
 
 def run(*arguments: object) -> Result:
@@ -42,17 +42,54 @@ def test_render_writes_a_set_and_prints_one_line(tmp_path: Path):
 
 
 def test_every_option_of_render_is_stored_in_the_manifest(tmp_path: Path):
-    painting = "--family perlin --n 3 --size 8x12 --seed 4 --mode RGB --render-size 16x24 --param octaves=1"
+    painting = "--family perlin --n 3 --size 8x12 --seed 4 --mode RGB --param octaves=1"
+    painting += " --render-size 16x24 --resize-filter bilinear"
     writing = "--samples-per-shard 2 --params --workers 1"
     assert run("render", *painting.split(), *writing.split(), "--out", tmp_path / "s").exit_code == 0
     spec = read_manifest(tmp_path / "s").spec
     assert (spec.n, spec.height, spec.width, spec.seed, spec.samples_per_shard) == (3, 8, 12, 4, 2)
-    assert (spec.mode, spec.render_size, spec.with_parameters, spec.parameters) == (
+    assert (spec.mode, spec.render_size, spec.resize_filter, spec.with_parameters, spec.parameters) == (
         "RGB",
         (16, 24),
+        "bilinear",
         True,
         {"octaves": 1},
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "sizes"),
+    [
+        ("--render-size published", [(362, 362), None]),
+        ("--render-size native", [None, None]),
+        ("--render-size 16x24", [(16, 24), (16, 24)]),
+        ("--via 16x24", [(16, 24), (16, 24)]),
+        ("", [None, None]),
+    ],
+)
+def test_images_are_painted_at_the_published_or_a_given_size(option: str, sizes: list, tmp_path: Path):
+    command = f"render --family fractaldb,perlin --n 1 --size 16x32 --workers 1 {option}"
+    assert run(*command.split(), "--out", tmp_path).exit_code == 0
+    assert [read_manifest(tmp_path / name).spec.render_size for name in ("fractaldb", "perlin")] == sizes
+
+
+def test_show_and_sheet_paint_what_render_renders(tmp_path: Path):
+    painting = "--family visual-atom --size 20x52 --render-size published --resize-filter bilinear"
+    options = painting.split()
+    assert run("render", *options, "--n", 1, "--workers", 1, "--out", tmp_path / "s").exit_code == 0
+    shown = run("show", *options, "--out", tmp_path / "x.png")
+    assert json.loads(shown.stdout)["render_size"] == [512, 512]
+    assert run("sheet", *options, "--columns", 1, "--out", tmp_path / "y.png").exit_code == 0
+    store = open_store(tmp_path / "s")
+    (image, _size), *_ = read_images(store, read_manifest(store), [0])
+    assert np.array_equal(decode_png((tmp_path / "x.png").read_bytes()), image)
+    assert np.array_equal(decode_png((tmp_path / "y.png").read_bytes())[24:44, 6:58], image)
+
+
+def test_a_size_that_is_neither_a_word_nor_a_size_is_rejected(tmp_path: Path):
+    result = run("render", "--family", "perlin", "--n", 1, "--render-size", "big", "--out", tmp_path / "s")
+    assert result.exit_code == 2
+    assert "'big' is not a valid size: write HEIGHTxWIDTH" in result.stderr
 
 
 def test_several_families_give_the_same_sets_as_single_renders(tmp_path: Path):

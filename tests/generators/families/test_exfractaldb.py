@@ -50,11 +50,11 @@ def test_points_of_a_cube_without_a_corner_fill_seven_octants(rng):
     assert share[7] < 0.001
 
 
-def test_the_25_weights_vary_one_parameter_each():
-    vectors = np.array([weight_vector(weight) for weight in range(25)])
-    assert len(np.unique(vectors, axis=0)) == 25
-    assert np.all((vectors != 1).sum(1) == [0] + [1] * 24)
-    assert sorted(set(vectors.ravel())) == [0.6, 1, 1.4]
+def test_the_145_weights_vary_one_parameter_each():
+    vectors = np.array([weight_vector(weight) for weight in range(145)])
+    assert len(np.unique(vectors, axis=0)) == 145
+    assert np.all((vectors != 1).sum(1) == [0] + [1] * 144)
+    assert np.allclose(sorted(set(vectors.ravel())), np.arange(4, 17) / 10)
 
 
 def test_points_are_projected_in_perspective():

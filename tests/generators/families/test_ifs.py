@@ -7,12 +7,15 @@ import pytest
 
 from synpat.families.ifs import (
     IFS,
+    PLASMA_STEPS,
     _background_palette,
+    _colour,
     _foreground_palette,
     _orbit,
     _paint,
     _plasma,
     _rgb,
+    _turns,
     jittered,
     singular_values,
     system,
@@ -102,18 +105,29 @@ def test_colours_agree_with_colorsys(rng):
     expected = [255 * np.array(colorsys.hsv_to_rgb(*colour)) for colour in zip(hue, saturation, value, strict=True)]
     assert np.allclose(_rgb(hue, saturation, value), expected, atol=0.51)
     assert np.array_equal(_rgb(hue, saturation, value), _rgb(hue + 2, saturation, value))
-    assert _background_palette(rng).shape == _foreground_palette(rng).shape == (256, 3)
 
 
-def test_plasma_has_the_full_range_and_is_smooth(rng):
+def test_hues_are_bytes_of_two_degrees(rng):
+    assert np.allclose(_turns(np.array([0, 90, 180, 255, 256, -1])), [0, 0.5, 1, 255 / 180, 0, 255 / 180])
+    assert _foreground_palette(rng).shape == (256, 3)
+    assert _background_palette(rng).shape == (2048, 3)
+
+
+def test_plasma_is_smooth_and_has_the_published_range(rng):
     for height, width in ((64, 64), (80, 208), (50, 33), (1, 7)):
-        plasma = _plasma(rng, height, width)
-        assert plasma.shape == (height, width)
-        assert plasma.min() == 0
-    plasma = _plasma(rng, 128, 1024).astype(float)
-    assert plasma.max() == 255
+        assert _plasma(rng, height, width).shape == (height, width)
+    plasma = _plasma(rng, 128, 1024)
     near, far = (np.mean((plasma[:, step:] - plasma[:, :-step]) ** 2) for step in (1, 32))
     assert near < far / 5
+    ends = np.array([(plasma.min(), plasma.max()) for plasma in (_plasma(rng, 224, 224) for _ in range(100))])
+    assert np.allclose(ends.mean(0), [0.12, 0.92], atol=0.06)
+
+
+def test_each_value_of_plasma_has_its_colour(rng):
+    palette = rng.integers(0, 256, (2 * PLASMA_STEPS, 3), np.uint8)
+    image = np.empty((1, 5, 3), np.uint8)
+    _colour(image, np.array([[-2, -0.5, 0, 1, 9]], np.float32), palette)
+    assert np.array_equal(image[0], palette[[0, 0, 512, 1536, 2047]])
 
 
 def test_without_colour_levels_range_from_black_to_white(rng):

@@ -70,6 +70,12 @@ def test_the_colour_space_is_a_rotation_that_decorrelates_its_image():
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 1e-3 * covariance.max()
 
 
+def test_more_than_half_of_the_axes_have_a_positive_largest_component():
+    axes = np.array([_colour_space(_colour_bands(np.random.default_rng(i), 64, 64))[1] for i in range(400)])
+    positive = np.take_along_axis(axes, np.abs(axes).argmax(2)[:, :, None], 2) > 0
+    assert np.allclose(positive.mean(0).ravel(), [0.61, 0.65, 0.72], atol=0.08)
+
+
 def test_a_colour_image_has_three_channels_and_the_full_range():
     image = Spectrum(slope_y=1.5, slope_x=1.5).render(np.random.default_rng(0), 80, 208)
     assert image.shape == (80, 208, 3)
@@ -139,7 +145,7 @@ def test_imposed_bands_have_the_deviation_of_their_density():
         ratios = [band.std() / target.deviation for band, target in zip(bands, targets, strict=True)]
         # Bands overlap, so a weak band next to a strong one is too strong. Coarse bands have nearly the same targets.
         assert np.median(ratios) == pytest.approx(1, abs=0.05)
-        assert np.allclose(ratios[9:], 1, atol=0.05)
+        assert np.allclose(ratios[9:], 1, atol=0.1)
         assert min(ratios) > 0.8
         assert max(ratios) < 2
 

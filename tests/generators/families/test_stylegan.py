@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 from threadpoolctl import threadpool_limits
 
 from synpat.families import FAMILIES, Family, Rejected
@@ -159,7 +160,29 @@ def test_signed_wavelets_are_forty_filters_of_three_values():
     assert np.array_equal(a[0], [1, 0, -1] * 3)
     assert np.array_equal(a[2].reshape(3, 3), [[1, 1, 0], [1, 0, -1], [0, -1, -1]])  # the diagonal one
     assert np.array_equal(a[16], [1, -1, 1] * 3)
+    assert np.array_equal(a[17], [1, -1, 1] * 3)  # a line turned by 22.5 degrees, without the mean subtracted
+    assert np.array_equal(a[18].reshape(3, 3), [[1, 1, -1], [1, -1, 1], [-1, 1, 1]])
     assert {abs(total) for total in a[24:28].sum(1)} == {1, 5, 7}
+
+
+def test_signed_wavelets_are_those_of_pictures_rotated_bilinearly():
+    """The mean is subtracted before the sign is taken for edges, not for lines."""
+
+    def rotated(picture: np.ndarray, angle: float) -> np.ndarray:
+        cosine, sine = np.cos(angle), np.sin(angle)
+        y, x = np.mgrid[-1:2, -1:2]
+        places = np.array([5 - x * sine + y * cosine, 5 + x * cosine + y * sine])
+        return map_coordinates(picture, places, order=1).ravel()
+
+    profile = np.arange(11) - 5
+    edge, line = np.tile(-np.sign(profile), (11, 1)).astype(float), np.tile(np.where(profile, 1.0, -1.0), (11, 1))
+    filters = signed_wavelets()
+    for k in range(16):
+        picture = rotated(edge, k * np.pi / 8)
+        assert np.array_equal(filters[k], np.sign(np.round(picture - picture.mean(), 9)))
+    for k in range(8):
+        assert np.array_equal(filters[16 + k], np.sign(np.round(rotated(line, k * np.pi / 8), 9)))
+        assert np.array_equal(filters[28 + k], -filters[16 + k])
 
 
 def test_unsigned_wavelets_are_twenty_filters_and_their_negatives():

@@ -1,7 +1,8 @@
-"""Transforms compared with numpy, and properties of the steerable pyramid."""
+"""Transforms compared with numpy, and the steerable pyramid compared with pyrtools."""
 
 import numpy as np
 import pytest
+from pyrtools.pyramids import SteerablePyramidSpace
 
 from synpat.painting.fourier import (
     images_of,
@@ -11,7 +12,7 @@ from synpat.painting.fourier import (
     split,
     transform,
 )
-from synpat.painting.steerable_pyramid import ORIENTATIONS, Pyramid, level_count, masks_of
+from synpat.painting.steerable_pyramid import ORIENTATIONS, Pyramid, level_count
 
 SIZES = [(128, 128), (80, 208), (81, 205), (33, 47), (8, 9)]
 
@@ -22,6 +23,11 @@ def spectra_of(images: np.ndarray) -> np.ndarray:
 
 def bands_of(pyramid: Pyramid, channel: int) -> list[list[np.ndarray]]:
     return [images_of(pairs[channel], ORIENTATIONS) for pairs in pyramid.bands]
+
+
+def published_pyramid(image: np.ndarray, levels: int) -> SteerablePyramidSpace:
+    # pyrtools declares that the number of levels is a text.
+    return SteerablePyramidSpace(image.astype(float), levels, 3, edge_type="circular")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
@@ -37,13 +43,34 @@ def test_transforms_of_pairs_agree_with_numpy(height: int, width: int, count: in
     assert np.allclose(images_of(pairs, count), images, atol=1e-5)
 
 
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_bands_and_residuals_add_up_to_the_image(height: int, width: int):
+@pytest.mark.parametrize(("height", "width", "levels"), [(128, 128, 3), (256, 128, 3), (80, 208, 2)])
+def test_bands_and_reconstruction_are_those_of_pyrtools(height: int, width: int, levels: int):
+    images = np.random.default_rng(0).normal(100, 50, (3, height, width)).astype(np.float32)
+    pyramid, spectra = Pyramid(3, height, width, levels), spectra_of(images)
+    pyramid.analyse(spectra)
+    for channel, image in enumerate(images):
+        published = published_pyramid(image, levels)
+        residual = images_of(pyramid.residual, 3)[channel]
+        assert np.allclose(residual, published.pyr_coeffs["residual_highpass"], atol=1e-3)
+        for level, bands in enumerate(bands_of(pyramid, channel)):
+            for orientation, band in enumerate(bands):
+                assert np.allclose(band, published.pyr_coeffs[level, orientation], atol=1e-3)
+    pyramid.synthesise(spectra)
+    again = np.fft.irfft2(spectra, (height, width))
+    for image, other in zip(images, again, strict=True):
+        published = published_pyramid(image, levels)
+        assert np.allclose(other, published.recon_pyr(), atol=1e-2)
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 128), (80, 208), (82, 206), (34, 48), (8, 10)])
+def test_bands_and_residuals_nearly_add_up_to_the_image(height: int, width: int):
+    """The error of the published filters is a few percent."""
+    levels = 1 if height % 4 else 2
     images = np.random.default_rng(0).normal(size=(3, height, width)).astype(np.float32)
-    pyramid, spectra = Pyramid(3, height, width, level_count(height, width)), spectra_of(images)
+    pyramid, spectra = Pyramid(3, height, width, levels), spectra_of(images)
     pyramid.analyse(spectra)
     pyramid.synthesise(spectra)
-    assert np.allclose(np.fft.irfft2(spectra, (height, width)), images, atol=1e-5)
+    assert np.std(np.fft.irfft2(spectra, (height, width)) - images) < 0.1
 
 
 def test_white_noise_has_the_same_deviation_in_all_bands():
@@ -52,29 +79,15 @@ def test_white_noise_has_the_same_deviation_in_all_bands():
     pyramid.analyse(spectra_of(images))
     for level in range(4):
         deviation = np.mean([band.std() for channel in range(3) for band in bands_of(pyramid, channel)[level]])
-        assert deviation == pytest.approx(0.28, abs=0.01)
+        assert deviation == pytest.approx(0.25, abs=0.015)
 
 
-@pytest.mark.parametrize("orientation", range(ORIENTATIONS))
-@pytest.mark.parametrize("level", [0, 1, 2])
-def test_a_wave_appears_in_the_band_of_its_scale_and_orientation(orientation: int, level: int):
-    y, x = np.mgrid[:128, :128]
-    frequency = 2 * np.pi * np.round(128 * 0.3 / 2**level / (1 + orientation % 2 * 0.4)) / 128
-    angle = np.pi * orientation / ORIENTATIONS
-    wave = np.cos(frequency * (np.sign(np.round(np.cos(angle), 3)) * x + np.sign(np.round(np.sin(angle), 3)) * y))
+@pytest.mark.parametrize(("wavelength", "response"), [(128, 0.012), (64, 0.024), (32, 0.044), (16, 0.052)])
+def test_low_frequencies_leak_into_the_finest_diagonal_band(wavelength: int, response: float):
+    wave = np.sin(2 * np.pi * np.arange(128) / wavelength) * np.ones((128, 1))
     pyramid = Pyramid(1, 128, 128, 3)
     pyramid.analyse(spectra_of(wave[None]))
-    energy = np.array(
-        [[np.square(band).sum() * 4**i for band in bands] for i, bands in enumerate(bands_of(pyramid, 0))]
-    )
-    assert np.unravel_index((energy / 4.0 ** np.arange(3)[:, None]).argmax(), energy.shape) == (level, orientation)
-
-
-def test_squares_of_the_masks_of_one_level_add_up_to_one():
-    masks = masks_of(128, 128, 1)
-    oriented = np.square(masks.oriented[0]).sum(0)
-    rest = masks.high**2 + masks.low
-    assert np.allclose(oriented + rest[:, :64], 1, atol=1e-6)
+    assert bands_of(pyramid, 0)[0][1].max() == pytest.approx(response, abs=0.001)
 
 
 @pytest.mark.parametrize(("size", "levels"), [((128, 128), 3), ((256, 256), 4), ((80, 208), 2), ((8, 240), 1)])

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as Picture
 
 from synpat.families import FAMILIES, Family, Image, Rejected
 from synpat.rendering.sampling import paint, parse_parameters, sample
@@ -82,6 +83,17 @@ def test_render_size_averages_areas_along_one_side_if_the_other_grows():
     resized = paint("white-noise", 0, 0, 16, 128, render_size=(64, 64)).image
     expected = square.reshape(16, 4, 64).mean(1).repeat(2, axis=1)
     assert np.abs(expected - resized).max() <= 0.5
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_the_bilinear_filter_is_that_of_pillow(mode: str):
+    square = paint("dead-leaves-shapes", 0, 0, 128, 128, mode="RGB").image
+    resized = paint("dead-leaves-shapes", 0, 0, 80, 208, mode=mode, render_size=(128, 128), resize_filter="bilinear")
+    expected = Picture.fromarray(square).resize((208, 80), Picture.Resampling.BILINEAR)
+    if mode == "RGB":
+        assert np.array_equal(resized.image, np.asarray(expected))
+    else:
+        assert np.abs(resized.image.astype(int) - np.asarray(expected.convert("L"))).max() <= 1
 
 
 def test_a_given_parameter_replaces_only_the_drawn_one():
