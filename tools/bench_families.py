@@ -44,11 +44,11 @@ PIPELINE_SECONDS = 4.0
 KEPT = 300
 """Maximum number of images for timing the encoders."""
 
-# Native side in pixels, and seconds per image of the published generator on one thread. CPU times of 2026-11-26, with the
-# published settings: Baradad et al. 2021 (dead leaves, statistical, StyleGAN), Kataoka et al. 2020 (FractalDB, one file of
-# the four that a rendering gives) and 2022 (RCDB), Takashima et al. 2023 (VisualAtom), Anderson and Farrell 2022 (IFS).
-# Earlier times on another machine: stylegan-random, feature visualisations, and shaders (Baradad et al. 2022: 7 ms, and
-# 8 ms to compile, on llvmpipe).
+# Native side in pixels, and seconds per image of the published generator on one thread. CPU times of 2026-11-26, with
+# the published settings: Baradad et al. 2021 (dead leaves, statistical, StyleGAN), Kataoka et al. 2020 (FractalDB,
+# one file of the four that a rendering gives) and 2022 (RCDB), Takashima et al. 2023 (VisualAtom), Anderson and
+# Farrell 2022 (IFS). Earlier times on another machine: stylegan-random, feature visualisations, and shaders (Baradad
+# et al. 2022: 7 ms, and 8 ms to compile, on llvmpipe).
 # fmt: off
 REFERENCE_RESULTS = {
     "dead-leaves-squares": (128, 0.247), "dead-leaves-oriented": (128, 0.272), "dead-leaves-shapes": (128, 0.324),

@@ -75,7 +75,7 @@ def families() -> str:
         "`--render-size published` is the published data set**: the images are painted at the published size and "
         "resized. The default, `--render-size native`, paints at `--size` and gives other images: coarser dots, fewer "
         "and larger figures, lines of full contrast. In the pictures below, the first row is native and the second "
-        "row, if there is one, is published. Images of 14 families were compared with those of the published programs, "
+        "row, if there is one, is published. Images of 15 families were compared with those of the published programs, "
         "by `tools/compare_published.py`; stylegan-random, dead-leaves-textures and the feature-vis families were not, "
         "and shaders is not the published model.",
         _table(

@@ -50,8 +50,8 @@ def write_half(run: Path, out: Path) -> None:
     )
     made = "\n".join(["", *COMMANDS])
     (out / "README.md").write_text(
-        f"{card(run)}\n## Files\n\nThe weights are stored in float16. `python tools/make_encoder.py` makes this folder:\n"
-        f"\n```{made}\n```\n\n| file | SHA-256 |\n|---|---|\n{digests}\n"
+        f"{card(run)}\n## Files\n\nThe weights are stored in float16. `python tools/make_encoder.py` makes this "
+        f"folder:\n\n```{made}\n```\n\n| file | SHA-256 |\n|---|---|\n{digests}\n"
     )
 
 

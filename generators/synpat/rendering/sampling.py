@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from synpat.families import FAMILIES, Image, Rejected, find_family
 from synpat.painting.image import convert_mode, resized
-from synpat_shards import LARGEST_SIDE, InputError, Sample
+from synpat_shards import LARGEST_SIDE, RESIZE_FILTERS, InputError, Sample
 
 ATTEMPTS = 100
 """Maximum number of draws if a family rejects every one. No prior in synpat comes near it."""
@@ -50,6 +50,8 @@ def paint(
     """
     for size in ((height, width), render_size or (height, width)):
         check_arguments(seed, index, size)
+    if resize_filter not in RESIZE_FILTERS:
+        raise InputError(f"resize_filter must be {' or '.join(RESIZE_FILTERS)}, got {resize_filter!r}")
     given = dict(parameters or {})
     batch = given.get("batch", 1)
     if batch == 1:

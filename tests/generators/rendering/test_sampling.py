@@ -96,6 +96,11 @@ def test_the_bilinear_filter_is_that_of_pillow(mode: str):
         assert np.abs(resized.image.astype(int) - np.asarray(expected.convert("L"))).max() <= 1
 
 
+def test_an_unknown_resize_filter_is_rejected():
+    with pytest.raises(ValueError, match="resize_filter must be area or bilinear, got 'cubic'"):
+        paint("perlin", 0, 0, 8, 8, render_size=(16, 16), resize_filter="cubic")
+
+
 def test_a_given_parameter_replaces_only_the_drawn_one():
     drawn, given = (paint("perlin", 0, 4, 80, 208, parameters=p).parameters for p in ({}, {"octaves": 1}))
     assert given == {**drawn, "octaves": 1}
