@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .errors import InputError
+from .errors import InputError, first_line
 
 BUG = "This is a bug in synpat. Please report it with the command and the traceback above."
 
@@ -38,6 +38,11 @@ class Program(click.Group):
         super().add_command(cmd, name)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for position, argument in enumerate(args):
+            name, equals, value = argument.partition("=")
+            if not argument or (name.startswith("--") and equals and not value):
+                after = f" after {args[position - 1]}" if not argument and position else f" in {argument}"
+                raise click.UsageError(f"the value{after} is empty: is a variable of the shell not set?", ctx)
         return super().parse_args(ctx, self._with_repeated_options(args))
 
     def _with_repeated_options(self, args: Sequence[str]) -> list[str]:
@@ -84,6 +89,8 @@ def user_message(error: Exception) -> str | None:
         return f"{where}{error.strerror}. Correct this and run the same command again: it continues where it stopped"
     if type(error).__name__ == "OutOfMemoryError":  # of torch, which need not be installed
         return f"the GPU is out of memory: {error}".partition("\n")[0]
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter of torch
+        return f"there is not enough memory: {first_line(error)}. Choose smaller images, a smaller model or batch"
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("synpat"):
         return f"{error.name} is not installed: pip install 'synpat[train]'"
     return str(error) if isinstance(error, InputError | OSError) else None

@@ -248,7 +248,7 @@ def test_statistics_of_foreign_images_load_one_image_at_a_time(tmp_path: Path):
 def test_weight_is_parsed_and_invalid_weight_rejected():
     assert parse_weight("sets/a=2.5") == ("sets/a", 2.5)
     assert parse_weight("sets/a") == ("sets/a", 1.0)
-    with pytest.raises(ValueError, match="the weight must be a positive number, got '0'"):
+    with pytest.raises(ValueError, match="the weight must be a positive number up to 1,000, got '0'"):
         parse_weight("sets/a=0")
 
 

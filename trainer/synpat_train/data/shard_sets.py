@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -120,6 +121,8 @@ def _open(source: Source, height: int, cache: Path, skip_damaged: bool) -> Shard
     if source.tars:
         return _open_foreign_set(source, [_local_tar(tar, cache) for tar in source.tars], height, skip_damaged)
     store = open_store(source.name)
+    if re.search(r"\.(tgz|tar\.\w+)$", source.name):
+        raise InputError(f"{source.name} is not a .tar: decompress it first")
     if store.exists(MANIFEST):
         manifest = (read_manifest if skip_damaged else open_set)(store)
         folder = _fetched(store.url, cache) if is_url(source.name) else Path(source.name)

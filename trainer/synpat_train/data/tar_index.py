@@ -14,6 +14,8 @@ IMAGES = ("png", "jpg", "jpeg", "webp")
 LARGEST = 64 << 20
 """Maximum size of an image in bytes. A larger one is refused before it is read."""
 
+COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
+"""Programs that decompress files, by the first bytes of the files."""
 _PLAIN = (b"0", b"\0")
 """Types of a regular file in a ustar header. A tar with any other type is read by the standard library."""
 
@@ -51,8 +53,17 @@ def index_shard(path: Path) -> list[TarImage]:
                     raise InputError(f"{path} is truncated: {name!r} extends beyond its end")
                 images.setdefault(folder + slash + key, TarImage(folder + slash + key, offset, size))
     except tarfile.TarError as fault:
+        if program := _compressed_with(path):
+            raise InputError(f"{path} is compressed: decompress it first with {program}") from None
         raise InputError(f"{path} is not a valid tar file: {fault}") from None
     return list(images.values())
+
+
+def _compressed_with(path: Path) -> str | None:
+    """Return the program that decompresses a file, from its first bytes; None if it is not compressed."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    return next((program for signature, program in COMPRESSED.items() if start.startswith(signature)), None)
 
 
 def _members(file: BinaryIO) -> Iterator[tuple[str, int, int]]:
