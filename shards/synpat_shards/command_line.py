@@ -1,8 +1,10 @@
 """Command-line behaviour that all programs share: errors in one line, --debug, -h and --version."""
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -80,6 +82,22 @@ class Program(click.Group):
             click.echo(f"Error: {message or BUG}", err=True)
             sys.exit(1)
         sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+class PictureFile(click.Path):
+    """The path of a picture to write, in an existing folder, with one of some suffixes."""
+
+    def __init__(self, suffixes: Sequence[str]) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self.suffixes = suffixes
+
+    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path.suffix.lower() not in self.suffixes:
+            self.fail(f"{value!r} must end in {' or '.join(self.suffixes)}", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"{value!r} is in a folder that does not exist: create {str(path.parent)!r}", param, ctx)
+        return path
 
 
 def user_message(error: Exception) -> str | None:

@@ -219,8 +219,15 @@ def test_image_of_extreme_proportions_is_named_or_skipped(size: tuple[int, int],
     assert np.array_equal(read(stream, 0, 1), np.stack([ramp(80, 208)] * 2))
     assert stream.skipped == 1
     shutil.rmtree(folder)
-    with pytest.raises(InputError, match="no readable image with a column at height 80"):
+    with pytest.raises(InputError, match=rf"contains no usable image: the first, .*any\.tar at 'b', is .*{words}"):
         open_sets([str(foreign_set(folder, {"b.png": ramp(*size)}))], 80, CACHE)
+
+
+def test_further_images_of_a_sample_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture):
+    grey = ramp(80, 208)
+    folder = foreign_set(tmp_path / "set", {"a.png": grey, "a.mask.png": grey, "b.png": grey, "b.jpg": grey})
+    assert len(open_sets([str(folder)], 80, CACHE)[0]) == 2
+    assert "any.tar: 1 of 3 images are left out, as further images of a sample" in capsys.readouterr().err
 
 
 def test_corrupt_foreign_image_is_named_or_skipped(tmp_path: Path):

@@ -2,7 +2,7 @@
 
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -33,13 +33,26 @@ class TarImage:
 
 
 def index_shard(path: Path) -> list[TarImage]:
-    """Return the images of a tar file in order, the first image of each sample.
+    """Return the first image of each sample of a tar file, in order. Raises as `tar_images`."""
+    return first_images(tar_images(path))
+
+
+def first_images(images: Iterable[TarImage]) -> list[TarImage]:
+    """Return the first image of each sample."""
+    first: dict[str, TarImage] = {}
+    for image in images:
+        first.setdefault(image.key, image)
+    return list(first.values())
+
+
+def tar_images(path: Path) -> list[TarImage]:
+    """Return all images of a tar file, in order.
 
     Raises InputError, naming the file, if the tar is truncated or has an image larger than LARGEST, and OSError if it
     cannot be read.
     """
     end = path.stat().st_size
-    images: dict[str, TarImage] = {}
+    images: list[TarImage] = []
     try:
         with path.open("rb") as file:
             for name, offset, size in _members(file):
@@ -51,12 +64,12 @@ def index_shard(path: Path) -> list[TarImage]:
                     raise InputError(f"{path} has a member {name!r} of {size} bytes: the maximum is {LARGEST}")
                 if offset + size > end:
                     raise InputError(f"{path} is truncated: {name!r} extends beyond its end")
-                images.setdefault(folder + slash + key, TarImage(folder + slash + key, offset, size))
+                images.append(TarImage(folder + slash + key, offset, size))
     except tarfile.TarError as fault:
         if program := _compressed_with(path):
             raise InputError(f"{path} is compressed: decompress it first with {program}") from None
         raise InputError(f"{path} is not a valid tar file: {fault}") from None
-    return list(images.values())
+    return images
 
 
 def _compressed_with(path: Path) -> str | None:
