@@ -3,12 +3,13 @@
 import os
 from importlib.metadata import version
 
-from .numba_cache import use_writable_folder
+from .numba_cache import drop_empty_variables, use_writable_folder
 
 # By default, OpenCV's Fourier transforms differ in their last bits between processors. This setting selects the code
 # that all x86-64 processors can run, which is as fast. OpenCV reads it once, on first use.
 os.environ["OPENCV_IPP"] = "sse42"
 
+drop_empty_variables()
 use_writable_folder()
 
 from .families import FAMILIES, Family  # noqa: E402

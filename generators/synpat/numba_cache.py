@@ -1,9 +1,15 @@
-"""The folder in which numba stores compiled code."""
+"""The folder in which numba stores compiled code, and other settings of numba in the environment."""
 
 import os
 from pathlib import Path
 
 from synpat_shards import is_writable, private_folder, user_cache
+
+
+def drop_empty_variables() -> None:
+    """Remove variables of numba that are set to nothing, which numba reports with a traceback."""
+    for name in [name for name, value in os.environ.items() if name.startswith("NUMBA_") and not value]:
+        del os.environ[name]
 
 
 def use_writable_folder() -> None:

@@ -1,14 +1,16 @@
 """Command-line behaviour that all programs share: errors in one line, --debug, -h and --version."""
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any
 
 import click
 
-from .errors import InputError
+from .errors import InputError, first_line
 
 BUG = "This is a bug in synpat. Please report it with the command and the traceback above."
 
@@ -61,6 +63,11 @@ class Program(click.Group):
         super().add_command(cmd, name)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for position, argument in enumerate(args):
+            name, equals, value = argument.partition("=")
+            if not argument or (name.startswith("--") and equals and not value):
+                after = f" after {args[position - 1]}" if not argument and position else f" in {argument}"
+                raise click.UsageError(f"the value{after} is empty: is a variable of the shell not set?", ctx)
         return super().parse_args(ctx, self._with_repeated_options(args))
 
     def _with_repeated_options(self, args: Sequence[str]) -> list[str]:
@@ -100,6 +107,22 @@ class Program(click.Group):
         sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
+class PictureFile(click.Path):
+    """The path of a picture to write, in an existing folder, with one of some suffixes."""
+
+    def __init__(self, suffixes: Sequence[str]) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self.suffixes = suffixes
+
+    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path.suffix.lower() not in self.suffixes:
+            self.fail(f"{value!r} must end in {' or '.join(self.suffixes)}", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"{value!r} is in a folder that does not exist: create {str(path.parent)!r}", param, ctx)
+        return path
+
+
 def user_message(error: Exception) -> str | None:
     """Return the line that tells a user what to correct, or None if the error is a bug."""
     if isinstance(error, OSError) and error.strerror:
@@ -107,6 +130,8 @@ def user_message(error: Exception) -> str | None:
         return f"{where}{error.strerror}. Correct this and run the same command again: it continues where it stopped"
     if type(error).__name__ == "OutOfMemoryError":  # of torch, which need not be installed
         return f"the GPU is out of memory: {error}".partition("\n")[0]
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter of torch
+        return f"there is not enough memory: {first_line(error)}. Choose smaller images, a smaller model or batch"
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("synpat"):
         return f"{error.name} is not installed: pip install 'synpat[train]'"
     return str(error) if isinstance(error, InputError | OSError) else None

@@ -3,6 +3,19 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+
+def sums(image: NDArray[np.uint8]) -> tuple[int, int]:
+    """Return the sum of all grey levels and the sum of their squares, exactly.
+
+    No product of BLAS is used: its threads would compete with other processes.
+    """
+    squares = image.astype(np.uint16)
+    squares *= squares  # at most 255**2, which fits
+    return int(image.sum(dtype=np.uint64)), int(squares.sum(dtype=np.uint64))
+
 
 def mean_and_std(count: float, total: float, squares: float) -> tuple[float, float]:
     """Return mean and standard deviation of `count` values from their sum and the sum of their squares.

@@ -35,7 +35,7 @@ from .manifest import (
     summarise,
     to_json,
 )
-from .moments import mean_and_std
+from .moments import mean_and_std, sums
 from .png import encode_png
 from .sidecars import INDEX_HEADER, index_line, index_name, sidecars
 from .store import Location, Store, open_store
@@ -171,7 +171,7 @@ def finished_shards(store: Store, spec: SetSpec, numbers: Sequence[int] | None =
 def write_shard(store: Store, spec: SetSpec, number: int, samples: Iterable[Sample]) -> ShardRecord:
     """Write one shard, its index and its record, in this order. Each file appears only when it is complete."""
     name, indices = spec.shard_name(number), spec.shard_indices(number)
-    pixels, rejects, pixel_count, total, squares = hashlib.sha256(), 0, 0, 0.0, 0.0
+    pixels, rejects, pixel_count, total, squares = hashlib.sha256(), 0, 0, 0, 0
     index = [INDEX_HEADER.format(len(indices))]
     with store.writing(name) as file:
         tar = _Counted(file)
@@ -181,15 +181,10 @@ def write_shard(store: Store, spec: SetSpec, number: int, samples: Iterable[Samp
             write_sample(tar, key, members)
             pixels.update(np.ascontiguousarray(sample.image).data)
             rejects += sample.rejects
-            # Sums of integers below 2**53 are exact in float64, so the statistics are the same on every machine.
-            levels = sample.image.astype(np.float64).ravel()
-            pixel_count, total, squares = (
-                pixel_count + levels.size,
-                total + levels.sum(),
-                squares + float(levels @ levels),
-            )
+            image_total, image_squares = sums(sample.image)
+            pixel_count, total, squares = pixel_count + sample.image.size, total + image_total, squares + image_squares
         write_end(tar)
-    mean, std = mean_and_std(pixel_count, float(total), float(squares))
+    mean, std = mean_and_std(pixel_count, total, squares)
     record = ShardRecord(
         file=name,
         first_index=indices.start,

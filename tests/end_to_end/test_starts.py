@@ -205,6 +205,55 @@ with process_group() as group:
     assert start(code, set()).stdout == "1\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("WORLD_SIZE", "two", "WORLD_SIZE must be a number, got 'two': start the processes with torchrun, or unset"),
+        ("WORLD_SIZE", "2", "WORLD_SIZE is 2, but the processes cannot meet"),
+    ],
+)
+def test_wrong_variables_of_torchrun_are_named(name: str, value: str, words: str):
+    code = f"import os; os.environ[{name!r}] = {value!r}\n"
+    done = start(code + MAINS["synpat-train"], set(), "synpat-train", "--shards", "x", "--out", "run")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: {words}")
+
+
+def test_an_empty_variable_of_numba_is_not_set():
+    code = "import os; os.environ['NUMBA_NUM_THREADS'] = ''\n"
+    done = start(code + MAINS["synpat"], set(), "synpat", "families")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["synpat verify ", "synpat-train --shards x --out ", "synpat-eval --encoder= --task gm-pitch"],
+)
+def test_an_empty_value_is_reported(words: str):
+    program, *arguments = words.split(" ")
+    done = start(MAINS[program], set(), program, *arguments)
+    assert done.returncode == 2
+    assert "is empty: is a variable of the shell not set?" in done.stderr.splitlines()[-1]
+
+
+MEMORY = """
+import numpy, torch
+import synpat_train.pretraining.train
+def exhausted(*_):
+    {}
+synpat_train.pretraining.train.pretrain = exhausted
+"""
+
+
+@pytest.mark.parametrize("allocation", ["numpy.empty(1 << 48)", "torch.empty(1 << 48)"])
+def test_too_little_memory_is_reported_in_one_line(allocation: str):
+    script = MEMORY.format(allocation) + MAINS["synpat-train"]
+    done = start(script, set(), "synpat-train", "--shards", "x", "--out", "run")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: there is not enough memory: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_other_systems_are_refused_in_one_line():
     done = start("import synpat_shards", {"fcntl"}, "synpat")
     assert done.returncode == 1

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from synpat_shards import InputError
 from synpat_train.config import make_config, to_yaml
 from synpat_train.presets import PRESETS
 from synpat_train.settings import parse_settings, read_settings
@@ -104,3 +105,9 @@ def test_binary_file_is_rejected(tmp_path: Path):
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"c\.yaml is not valid YAML: .*utf-8"):
         read_settings(tmp_path / "c.yaml")
+
+
+def test_a_truth_value_is_no_number():
+    with pytest.raises(InputError, match="batch_size: a number or a text is required, got true"):
+        make_config("msm-mae", {"batch_size": True})
+    assert make_config("msm-mae", {"norm_pix": False, "compile": True}).compile is True

@@ -14,6 +14,8 @@ from torch.distributed.constants import default_pg_timeout
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
+from synpat_shards import InputError, first_line
+
 SECONDS_BETWEEN_POLLS = 0.1
 """Interval of polling while the ranks meet."""
 
@@ -54,20 +56,36 @@ class ProcessGroup:
 @contextmanager
 def process_group() -> Iterator[ProcessGroup]:
     """Join the processes that torchrun started. Without torchrun the group is this process."""
-    gpu, count = torch.cuda.is_available(), int(os.environ.get("WORLD_SIZE") or 1)
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK") or 0)) if gpu else torch.device("cpu")
+    gpu, count = torch.cuda.is_available(), _variable("WORLD_SIZE", 1)
+    device = torch.device("cuda", _variable("LOCAL_RANK", 0)) if gpu else torch.device("cpu")
+    if gpu and device.index is not None and device.index >= torch.cuda.device_count():
+        raise InputError(f"LOCAL_RANK is {device.index}, but there are only {torch.cuda.device_count()} GPUs")
     if gpu:
         torch.cuda.set_device(device)
     if count == 1:
         yield ProcessGroup(0, 1, device)
         return
-    store, rank, count = next(rendezvous("env://"))
+    try:
+        store, rank, count = next(rendezvous("env://"))
+    except (ValueError, RuntimeError, KeyError, OverflowError) as fault:
+        raise InputError(
+            f"WORLD_SIZE is {count}, but the processes cannot meet ({first_line(fault)}): start them with torchrun, or "
+            "unset WORLD_SIZE"
+        ) from fault
     backends = "cpu:gloo,cuda:nccl" if gpu else "gloo"
     distributed.init_process_group(backends, store=_unused_part(store, rank, count), rank=rank, world_size=count)
     try:
         yield ProcessGroup(rank, count, device)
     finally:
         distributed.destroy_process_group()
+
+
+def _variable(name: str, default: int) -> int:
+    """Return the value of a variable of torchrun; empty means not set."""
+    text = os.environ.get(name) or str(default)
+    if not (text.isascii() and text.isdigit()):
+        raise InputError(f"{name} must be a number, got {text!r}: start the processes with torchrun, or unset {name}")
+    return int(text)
 
 
 def _unused_part(store: Store, rank: int, count: int) -> Store:

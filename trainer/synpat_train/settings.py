@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 from pydantic import ValidationError
@@ -23,10 +23,18 @@ def build_settings(kind: type[Record], settings: Mapping[str, Any]) -> Record:
     Raises InputError that names a setting which is unknown (with the nearest known name) or out of range.
     """
     reject_unknown_keys(kind, settings)
+    kinds = get_type_hints(kind)
+    for name, value in settings.items():
+        if isinstance(value, bool) and not _allows_bool(kinds[name]):  # pydantic would read True as 1
+            raise InputError(f"{name}: a number or a text is required, got {str(value).lower()}")
     try:
         return kind(**settings)
     except ValidationError as invalid:
         raise InputError("; ".join(_in_words(fault) for fault in invalid.errors())) from None
+
+
+def _allows_bool(kind: Any) -> bool:
+    return kind is bool or any(map(_allows_bool, get_args(kind)))
 
 
 def reject_unknown_keys(kind: type, settings: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import click
 from synpat.families import FAMILIES, find_family
 from synpat.rendering.slices import Slice
 from synpat_shards import LARGEST_SIDE, MODES, RESIZE_FILTERS, InputError, Store, is_url, open_store
+from synpat_shards.command_line import PictureFile
 
 FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
 
@@ -94,22 +95,6 @@ class FamilyNames(click.ParamType):
         affordable = [name for name, family in FAMILIES.items() if not family.expensive]
         names = affordable if value == "all" else list(dict.fromkeys(value.split(",")))
         return [FamilyName().convert(name, param, ctx) for name in names]
-
-
-class PictureFile(click.Path):
-    """The path of a picture to write, in an existing folder, with one of some suffixes."""
-
-    def __init__(self, suffixes: Sequence[str]) -> None:
-        super().__init__(dir_okay=False, path_type=Path)
-        self.suffixes = suffixes
-
-    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if path.suffix.lower() not in self.suffixes:
-            self.fail(f"{value!r} must end in {' or '.join(self.suffixes)}", param, ctx)
-        if not path.parent.is_dir():
-            self.fail(f"{value!r} is in a folder that does not exist: create {str(path.parent)!r}", param, ctx)
-        return path
 
 
 class StoreType(click.ParamType):

@@ -51,9 +51,16 @@ def _of_scheduler(environment: Mapping[str, str]) -> tuple[int, int | None]:
     environment = {name: value for name, value in environment.items() if value}  # empty means not set
     if SLURM in environment:
         # An array can start at any number and have any step: --array=1-15:2 has eight tasks.
-        first, step = (int(environment.get(f"SLURM_ARRAY_TASK_{name}", one)) for name, one in (("MIN", 0), ("STEP", 1)))
-        count = environment.get("SLURM_ARRAY_TASK_COUNT")
-        return (int(environment[SLURM]) - first) // step, int(count) if count else None
+        first, step = (_number(environment, f"SLURM_ARRAY_TASK_{name}", one) for name, one in (("MIN", 0), ("STEP", 1)))
+        count = _number(environment, "SLURM_ARRAY_TASK_COUNT", 0)
+        return (_number(environment, SLURM) - first) // max(step, 1), count or None
     if KUBERNETES in environment:
-        return int(environment[KUBERNETES]), None
+        return _number(environment, KUBERNETES), None
     raise InputError(f"--slice auto needs {SLURM} or {KUBERNETES} in the environment: write --slice INDEX/COUNT")
+
+
+def _number(environment: Mapping[str, str], name: str, default: int = 0) -> int:
+    text = environment.get(name, str(default))
+    if not (text.isascii() and text.isdigit()):
+        raise InputError(f"{name} must be a number, got {text!r}: write --slice INDEX/COUNT")
+    return int(text)

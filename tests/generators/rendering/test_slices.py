@@ -46,6 +46,13 @@ def test_a_slice_is_parsed_or_read_from_the_scheduler(text: str, environment: di
         ("auto", {"JOB_COMPLETION_INDEX": "5"}, "auto/COUNT"),
         ("auto", {"SLURM_ARRAY_TASK_ID": "3"}, "auto/COUNT"),
         ("auto/4", {"JOB_COMPLETION_INDEX": "5"}, "must be below 4"),
+        ("auto/4", {"JOB_COMPLETION_INDEX": "five"}, "JOB_COMPLETION_INDEX must be a number, got 'five'"),
+        ("auto", {"SLURM_ARRAY_TASK_ID": "%a"}, "SLURM_ARRAY_TASK_ID must be a number, got '%a'"),
+        (
+            "auto",
+            {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "-2"},
+            "SLURM_ARRAY_TASK_COUNT must be a number",
+        ),
     ],
 )
 def test_an_invalid_slice_is_rejected_with_a_remedy(text: str, environment: dict[str, str], reason: str):

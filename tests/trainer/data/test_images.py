@@ -219,8 +219,15 @@ def test_image_of_extreme_proportions_is_named_or_skipped(size: tuple[int, int],
     assert np.array_equal(read(stream, 0, 1), np.stack([ramp(80, 208)] * 2))
     assert stream.skipped == 1
     shutil.rmtree(folder)
-    with pytest.raises(InputError, match="no readable image with a column at height 80"):
+    with pytest.raises(InputError, match=rf"contains no usable image: the first, .*any\.tar at 'b', is .*{words}"):
         open_sets([str(foreign_set(folder, {"b.png": ramp(*size)}))], 80, CACHE)
+
+
+def test_further_images_of_a_sample_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture):
+    grey = ramp(80, 208)
+    folder = foreign_set(tmp_path / "set", {"a.png": grey, "a.mask.png": grey, "b.png": grey, "b.jpg": grey})
+    assert len(open_sets([str(folder)], 80, CACHE)[0]) == 2
+    assert "any.tar: 1 of 3 images are left out, as further images of a sample" in capsys.readouterr().err
 
 
 def test_corrupt_foreign_image_is_named_or_skipped(tmp_path: Path):
@@ -248,7 +255,7 @@ def test_statistics_of_foreign_images_load_one_image_at_a_time(tmp_path: Path):
 def test_weight_is_parsed_and_invalid_weight_rejected():
     assert parse_weight("sets/a=2.5") == ("sets/a", 2.5)
     assert parse_weight("sets/a") == ("sets/a", 1.0)
-    with pytest.raises(ValueError, match="the weight must be a positive number, got '0'"):
+    with pytest.raises(ValueError, match="the weight must be a positive number up to 1,000, got '0'"):
         parse_weight("sets/a=0")
 
 

@@ -1,5 +1,7 @@
 """Paths and URLs of training data with braces, globs and weights, and the errors for what they do not contain."""
 
+import gzip
+import lzma
 import re
 import shutil
 from collections.abc import Iterator
@@ -99,6 +101,20 @@ def test_each_fault_is_named(given: str, words: str, sets: Path):
     Path("photos", "holiday.jpg").touch()
     with pytest.raises(InputError, match=words):
         open_sets([given], 80, sets)
+
+
+@pytest.mark.parametrize(
+    ("compress", "name", "words"),
+    [
+        (gzip.compress, "y.tar", r"y.tar is compressed: decompress it first with gunzip"),
+        (lzma.compress, "y.tar", r"y.tar is compressed: decompress it first with unxz"),
+        (gzip.compress, "y.tar.gz", r"y.tar.gz is not a .tar: decompress it first"),
+    ],
+)
+def test_a_compressed_tar_is_reported(compress, name: str, words: str, sets: Path):
+    Path(name).write_bytes(compress(Path("x-000.tar").read_bytes()))
+    with pytest.raises(InputError, match=words):
+        open_sets([name], 80, sets)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 from synpat_train import entry_points
@@ -219,3 +220,10 @@ def test_command_prints_help_and_one_line_errors(run, tmp_path, monkeypatch, cap
     # sys.exit(text) prints the text and means status 1.
     assert (end.value.code if isinstance(end.value.code, int) else 1) == status
     assert text in f"{output.out} {output.err} {end.value.code}"
+
+
+@pytest.mark.parametrize(("name", "words"), [("x.jpg", "must end in .png"), ("nodir/x.png", "does not exist: create")])
+def test_a_plot_of_another_type_or_place_is_a_usage_error(name: str, words: str, run: Path, tmp_path: Path):
+    done = CliRunner().invoke(main, ["compare", str(run), "--out", str(tmp_path / name)])
+    assert done.exit_code == 2
+    assert words in done.stderr.splitlines()[-1]

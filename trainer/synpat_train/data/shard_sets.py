@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ from synpat_train.progress import print_message
 from .grey import decode_grey, image_size, resized, width_at
 from .remote import Remote, fetch_tar
 from .sources import Source, resolve
-from .tar_index import TarImage, index_shard
+from .tar_index import TarImage, first_images, tar_images
 
 HEADER = 4096
 """Number of bytes of an image file that are read first to find its size."""
@@ -120,6 +121,8 @@ def _open(source: Source, height: int, cache: Path, skip_damaged: bool) -> Shard
     if source.tars:
         return _open_foreign_set(source, [_local_tar(tar, cache) for tar in source.tars], height, skip_damaged)
     store = open_store(source.name)
+    if re.search(r"\.(tgz|tar\.\w+)$", source.name):
+        raise InputError(f"{source.name} is not a .tar: decompress it first")
     if store.exists(MANIFEST):
         manifest = (read_manifest if skip_damaged else open_set)(store)
         folder = _fetched(store.url, cache) if is_url(source.name) else Path(source.name)
@@ -207,9 +210,9 @@ def _open_foreign_set(source: Source, tars: Sequence[Path], height: int, skip_da
             levels += np.bincount(image.ravel(), minlength=256)
     widths = np.array([width for tar in tars for width in _widths(tar, images[tar], height)], np.int32)
     if not levels.any() or not widths.any():
-        raise InputError(
-            f"{source.name} contains no readable image with a column at height {height}: {len(sampled)} were tried"
-        )
+        tar, entry = sampled[0]
+        reason = _fault(tar, entry, height)
+        raise InputError(f"{source.name} contains no usable image: the first, {tar} at {entry.key!r}, is {reason}")
     mean = float(np.average(np.arange(256), weights=levels))
     std = math.sqrt(np.average((np.arange(256) - mean) ** 2, weights=levels))
     identity = "".join(f"{tar.name}/{entry.key} {entry.offset} {entry.size}\n" for tar, entry in entries)
@@ -228,9 +231,16 @@ def _open_foreign_set(source: Source, tars: Sequence[Path], height: int, skip_da
 
 
 def _images_of(tar: Path, skip_damaged: bool) -> list[TarImage]:
-    """Return the images of a tar. skip_damaged: report a corrupt tar, and return no images."""
+    """Return the images of a tar, and report those that are left out because a sample has several.
+
+    skip_damaged: report a corrupt tar, and return no images.
+    """
     try:
-        return index_shard(tar)
+        images = tar_images(tar)
+        first = first_images(images)
+        if others := len(images) - len(first):
+            print_message(f"{tar}: {others:,} of {len(images):,} images are left out, as further images of a sample")
+        return first
     except InputError as error:
         if not skip_damaged:
             raise
@@ -247,6 +257,16 @@ def _decode_or_none(tar: Path, entry: TarImage) -> NDArray[np.uint8] | None:
         return decode_grey(data)
     except InputError:
         return None
+
+
+def _fault(tar: Path, entry: TarImage, height: int) -> str:
+    """Return the reason for which an image cannot be used."""
+    with tar.open("rb") as file:
+        data = os.pread(file.fileno(), entry.size, entry.offset)
+    try:
+        return f"resized to {resized(decode_grey(data), height).shape}"
+    except InputError as fault:
+        return str(fault)
 
 
 def _widths(tar: Path, images: Sequence[TarImage], height: int) -> Iterator[int]:

@@ -13,6 +13,8 @@ from braceexpand import braceexpand
 from synpat_shards import InputError, is_system_file, is_url, match_url
 from synpat_train.progress import print_message
 
+LARGEST_WEIGHT = 1000
+"""Maximum weight: the order of an epoch has an entry for each shard and repetition."""
 MOST = 100_000
 """Maximum number of names that braces may stand for."""
 
@@ -58,8 +60,8 @@ def parse_weight(given: str) -> tuple[str, float]:
         weight = float(number)
     except ValueError:
         weight = math.nan
-    if not 0 < weight < math.inf:
-        raise InputError(f"{given}: the weight must be a positive number, got {number!r}")
+    if not 0 < weight <= LARGEST_WEIGHT:
+        raise InputError(f"{given}: the weight must be a positive number up to {LARGEST_WEIGHT:,}, got {number!r}")
     return location, weight
 
 

@@ -2,7 +2,7 @@
 
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +14,8 @@ IMAGES = ("png", "jpg", "jpeg", "webp")
 LARGEST = 64 << 20
 """Maximum size of an image in bytes. A larger one is refused before it is read."""
 
+COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
+"""Programs that decompress files, by the first bytes of the files."""
 _PLAIN = (b"0", b"\0")
 """Types of a regular file in a ustar header. A tar with any other type is read by the standard library."""
 
@@ -31,13 +33,26 @@ class TarImage:
 
 
 def index_shard(path: Path) -> list[TarImage]:
-    """Return the images of a tar file in order, the first image of each sample.
+    """Return the first image of each sample of a tar file, in order. Raises as `tar_images`."""
+    return first_images(tar_images(path))
+
+
+def first_images(images: Iterable[TarImage]) -> list[TarImage]:
+    """Return the first image of each sample."""
+    first: dict[str, TarImage] = {}
+    for image in images:
+        first.setdefault(image.key, image)
+    return list(first.values())
+
+
+def tar_images(path: Path) -> list[TarImage]:
+    """Return all images of a tar file, in order.
 
     Raises InputError, naming the file, if the tar is truncated or has an image larger than LARGEST, and OSError if it
     cannot be read.
     """
     end = path.stat().st_size
-    images: dict[str, TarImage] = {}
+    images: list[TarImage] = []
     try:
         with path.open("rb") as file:
             for name, offset, size in _members(file):
@@ -49,10 +64,19 @@ def index_shard(path: Path) -> list[TarImage]:
                     raise InputError(f"{path} has a member {name!r} of {size} bytes: the maximum is {LARGEST}")
                 if offset + size > end:
                     raise InputError(f"{path} is truncated: {name!r} extends beyond its end")
-                images.setdefault(folder + slash + key, TarImage(folder + slash + key, offset, size))
+                images.append(TarImage(folder + slash + key, offset, size))
     except tarfile.TarError as fault:
+        if program := _compressed_with(path):
+            raise InputError(f"{path} is compressed: decompress it first with {program}") from None
         raise InputError(f"{path} is not a valid tar file: {fault}") from None
-    return list(images.values())
+    return images
+
+
+def _compressed_with(path: Path) -> str | None:
+    """Return the program that decompresses a file, from its first bytes; None if it is not compressed."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    return next((program for signature, program in COMPRESSED.items() if start.startswith(signature)), None)
 
 
 def _members(file: BinaryIO) -> Iterator[tuple[str, int, int]]:

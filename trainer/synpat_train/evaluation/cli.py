@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from synpat_shards import InputError
-from synpat_shards.command_line import Program
+from synpat_shards.command_line import PictureFile, Program
 from synpat_train.progress import print_message
 from synpat_train.settings import parse_settings
 
@@ -171,7 +171,7 @@ def check(task: str, data: Path) -> None:
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option("--reference", type=click.Choice(list(REFERENCE_RESULTS)), help="Published results for comparison.")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("comparison.png"), help="PNG file to write."
+    "--out", type=PictureFile([".png"]), default=Path("comparison.png"), metavar="FILE", help="PNG file to write."
 )
 def compare(runs: tuple[Path, ...], reference: str | None, out: Path) -> None:
     """Compare evaluated encoders in one table and one plot, with differences over the same clips.

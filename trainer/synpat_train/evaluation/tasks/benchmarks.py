@@ -157,7 +157,9 @@ def find_root(name: str, folder: Path) -> Path:
         if root.is_dir() and any(next(root.glob(pattern), None) for pattern in _followed(benchmark.marker)):
             return root
     if not folder.is_dir():
-        raise InputError(f"{folder}: the folder does not exist")
+        raise InputError(
+            f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}: pass the folder of {name}"
+        )
     names = sorted(path.name for path in folder.iterdir())
     usual = "".join(f" and in {usual}" for usual in benchmark.names)
     raise InputError(

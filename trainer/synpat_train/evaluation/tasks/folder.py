@@ -73,7 +73,7 @@ def _part_name(text: str) -> str:
 
 def _contents(folder: Path) -> str:
     if not folder.is_dir():
-        return "The folder does not exist."
+        return "It is not a folder." if folder.exists() else "The folder does not exist."
     names = sorted(path.name for path in folder.iterdir())
     return f"It contains {some(names)}" if names else "It is empty."
 
