@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.evaluation.evaluate import RANDOM_SEEDS
@@ -42,6 +43,7 @@ class Evidence:
         return np.array([FAMILIES.index(label) for label in self.task.labels])
 
     @cached_property
+    @threadpool_limits.wrap(limits=1)  # threads of BLAS compete with other programs, and gain little
     def scores(self) -> NDArray[np.float64]:
         """Probability of each family, by the logistic regression that was not trained on the note: [clips, names]."""
         scores = np.empty((len(self.labels), len(FAMILIES)))
@@ -84,6 +86,7 @@ def gather(run: Path, cache: Path) -> Evidence:
     return Evidence(task, trained, random)
 
 
+@threadpool_limits.wrap(limits=1)
 def on_a_plane(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return points [clips, 2] whose neighbours are those of the features (t-SNE on 30 principal components)."""
     standardised = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)

@@ -14,7 +14,8 @@ def sums(image: NDArray[np.uint8]) -> tuple[int, int]:
     """
     squares = image.astype(np.uint16)
     squares *= squares  # at most 255**2, which fits
-    return int(image.sum(dtype=np.uint64)), int(squares.sum(dtype=np.uint64))
+    kind = np.uint32 if image.size < 1 << 16 else np.uint64  # 32 bits are faster
+    return int(image.sum(dtype=kind)), int(squares.sum(dtype=kind))
 
 
 def mean_and_std(count: float, total: float, squares: float) -> tuple[float, float]:

@@ -48,8 +48,9 @@ def paint(
     render_size: height and width at which the image is painted before it is resized by resize_filter, area or bilinear.
     parameters: values for fields of the family that replace the drawn ones.
     """
-    for size in ((height, width), render_size or (height, width)):
-        check_arguments(seed, index, size)
+    check_arguments(seed, index, (height, width))
+    if render_size:
+        check_arguments(seed, index, render_size)
     if resize_filter not in RESIZE_FILTERS:
         raise InputError(f"resize_filter must be {' or '.join(RESIZE_FILTERS)}, got {resize_filter!r}")
     given = dict(parameters or {})
@@ -70,7 +71,7 @@ def check_arguments(seed: int, index: int, size: tuple[int, int]) -> None:
     """Raise InputError if a seed, an index or a size (height, width) is not supported."""
     if seed < 0 or index < 0:
         raise InputError(f"seed and index must be 0 or more, got {seed} and {index}")
-    if not all(1 <= side <= LARGEST_SIDE for side in size):
+    if not (1 <= min(size) and max(size) <= LARGEST_SIDE):
         raise InputError(f"height and width must be between 1 and {LARGEST_SIDE} pixels, got {size[0]} and {size[1]}")
 
 
