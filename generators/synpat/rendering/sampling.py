@@ -71,7 +71,7 @@ def check_arguments(seed: int, index: int, size: tuple[int, int]) -> None:
     """Raise InputError if a seed, an index or a size (height, width) is not supported."""
     if seed < 0 or index < 0:
         raise InputError(f"seed and index must be 0 or more, got {seed} and {index}")
-    if not (1 <= min(size) and max(size) <= LARGEST_SIDE):
+    if min(size) < 1 or max(size) > LARGEST_SIDE:
         raise InputError(f"height and width must be between 1 and {LARGEST_SIDE} pixels, got {size[0]} and {size[1]}")
 
 
