@@ -114,8 +114,9 @@ def draw_comparison(encoders: Sequence[Evaluated], reference: ReferenceResults |
         label = f"published: {reference.encoder}"
         axes.plot(list(marks.values()), heights, "kD", fillstyle="none", label=label)
     axes.set_yticks(list(middles.values()), list(middles))
-    axes.set(xlabel="%, with 95 % intervals")
     axes.margins(y=0.08)
+    axes.set_xlim(left=max(axes.get_xlim()[0], 0))
+    axes.set(xlabel=f"%, with 95 % intervals; the axis starts at {axes.get_xlim()[0]:.0f} %")
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right", "left"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
