@@ -223,9 +223,10 @@ def test_model_card_has_sets_recipe_and_results(run: Path, perlin_set: Path):
     assert "mask_ratio: 0.75" in first
     assert "samples/s, MFU" in first
     (run / "evaluation").mkdir()
-    scores = {"encoder": {"value": 0.5}, "random-init": {"value": 0.25}}
+    gain = {"difference": 0.25, "interval95": [0.125, 0.375]}
+    scores = {"encoder": {"value": 0.5}, "random-init": {"value": 0.25, "encoder_minus_this": gain}}
     (run / "evaluation" / "results.json").write_text(json.dumps({"tasks": {"bells": {"scores": scores}}}))
-    assert "| bells | 50.0 | 25.0 |" in card(run)
+    assert "| bells | 50.0 | 25.0 | +25.0 (+12.5 to +37.5) |" in card(run)
     shutil.rmtree(run / "evaluation")
 
 

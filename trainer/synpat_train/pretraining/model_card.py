@@ -1,6 +1,7 @@
 """The model card of an encoder, made from its run folder."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -113,10 +114,21 @@ def _results(run: Path) -> str:
 
 
 def _results_table(tasks: dict[str, Any]) -> str:
+    contestants = list(next(iter(tasks.values()))["scores"])
     rows = [
-        f"| {task} | " + " | ".join(f"{100 * score['value']:.1f}" for score in result["scores"].values()) + " |"
+        f"| {task} | {' | '.join(_percent(result['scores'][name]) for name in contestants)} | {_gain(result)} |"
         for task, result in tasks.items()
     ]
-    contestants = list(next(iter(tasks.values()))["scores"])
-    head = f"| % | {' | '.join(contestants)} |\n|---|{'--:|' * len(contestants)}"
-    return "\n".join([head, *rows])
+    head = f"| % | {' | '.join(contestants)} | gain over random-init (95 % interval) |"
+    return "\n".join([head, f"|---|{'--:|' * (len(contestants) + 1)}", *rows])
+
+
+def _percent(score: Mapping[str, Any]) -> str:
+    return f"{100 * score['value']:.1f}"
+
+
+def _gain(result: Mapping[str, Any]) -> str:
+    """Return the difference to random-init in points."""
+    gain = result["scores"]["random-init"]["encoder_minus_this"]
+    low, high = (100 * bound for bound in gain["interval95"])
+    return f"{100 * gain['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
