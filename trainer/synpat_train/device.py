@@ -23,7 +23,10 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
 
 def device_name(device: torch.device) -> str:
     """Return the name of a device for logs."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' * (threads > 1)}"
 
 
 def autocast(device: torch.device, low_precision: bool) -> torch.autocast | nullcontext:

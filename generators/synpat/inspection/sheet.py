@@ -34,7 +34,8 @@ def contact_sheet(
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for row, (family, render_size) in enumerate(render_sizes.items()):
         top = GAP + row * row_height
-        pen.text((GAP, top), family, fill=0, font=font)
+        painted = f", painted at {render_size[0]}x{render_size[1]}" if render_size else ""
+        pen.text((GAP, top), family + painted, fill=0, font=font)
         for column in range(columns):
             sample = paint(family, seed, column, height, width, render_size=render_size, resize_filter=resize_filter)
             sheet.paste(Picture.fromarray(sample.image), (GAP + column * column_width, top + LABEL))

@@ -20,7 +20,8 @@ class Patterns(Sequence[Any]):
 
     family: a name in FAMILIES. size: height (frequency) and width (time) in pixels. seed: 0 or more. n: number of
     samples; None stands for all indices up to `sys.maxsize`, which is endless in practice. labels: if True, an element
-    is a pair of the image and its class (int), otherwise it is the image, uint8 [height, width]. parameters: values for
+    is a pair of the image and its class (int), otherwise it is the image, uint8 [height, width]. render_size: size at
+    which an image is painted before it is resized, such as `published_size` of the family. parameters: values for
     fields of the family that replace the drawn ones.
 
     A slice is again a sequence of patterns. Raises InputError for an unknown family, an invalid size, seed, n or
@@ -35,12 +36,14 @@ class Patterns(Sequence[Any]):
         seed: int = 0,
         n: int | None = None,
         labels: bool = False,
+        render_size: tuple[int, int] | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        self.family, self.size, self.seed, self.labels = family, size, seed, labels
+        self.family, self.size, self.seed, self.labels, self.render_size = family, size, seed, labels, render_size
         self.parameters = find_family(family).resolved_parameters(parameters or {})
         self.indices = range(sys.maxsize if n is None else n)
-        check_arguments(seed, 0, size)
+        for each in (size, render_size or size):
+            check_arguments(seed, 0, each)
         if n is not None and n < 1:
             raise InputError(f"n must be 1 or more, or None for an endless sequence, got {n}")
         if labels and not self.classes:
@@ -63,7 +66,14 @@ class Patterns(Sequence[Any]):
             part = self.__class__.__new__(self.__class__)
             part.__dict__ = vars(self) | {"indices": self.indices[index]}
             return part
-        sample = paint(self.family, self.seed, self.indices[index], *self.size, parameters=self.parameters)
+        sample = paint(
+            self.family,
+            self.seed,
+            self.indices[index],
+            *self.size,
+            render_size=self.render_size,
+            parameters=self.parameters,
+        )
         return (sample.image, sample.category) if self.labels else sample.image
 
     def __repr__(self) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from synpat import Patterns, make_spec, render_set, sample
+from synpat import Patterns, make_spec, paint, render_set, sample
 from synpat.families import FAMILIES
 from synpat_shards import InputError, open_store, read_images
 
@@ -39,6 +39,11 @@ def test_an_endless_sequence_is_read_by_a_data_loader():
     loader = iter(DataLoader(endless, batch_size=2))  # pyright: ignore[reportArgumentType]
     next(loader)
     np.testing.assert_array_equal(next(loader)[1], sample("white-noise", 0, 3, 8, 8))
+
+
+def test_images_can_be_painted_at_another_size():
+    (image,) = Patterns("perlin", size=(8, 8), n=1, render_size=(32, 32))
+    np.testing.assert_array_equal(image, paint("perlin", 0, 0, 8, 8, render_size=(32, 32)).image)
 
 
 def test_a_slice_keeps_the_indices():
