@@ -53,8 +53,6 @@ RECORDINGS = {"esc10": None, "fsdd": "speaker_fold", "speech_commands_test12": N
 PEAK_RATES = {"tiny": 1e-3, "small": 1e-3, "base": 5e-4}
 """Peak learning rates of the recipe. Scaling that of ViT-Ti (1e-3 for a batch of 32) linearly to 512 would give 16e-3,
 where AdamW diverges; these are near the rates of He et al., 2022, for the largest batches."""
-OVERSIZED = 4096
-"""Samples of 128x1024 in a batch that does not fit on a GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +88,8 @@ class Plan:
     resumed: str
     """Options of the run that is killed and resumed."""
     resumed_steps: int
+    oversized: str
+    """Options of the run of 128x1024 that does not fit on the GPU."""
 
 
 GPU = Plan(
@@ -108,6 +108,7 @@ GPU = Plan(
     stylegan="",
     resumed="--model small --batch-size 256",
     resumed_steps=400,
+    oversized="--preset audiomae --model base --batch-size 4096",
 )
 TOY = Plan(
     shares={"resume": 25, "memory": 1, "rates": 20, "painting": 20, "pretraining": 35},
@@ -125,6 +126,8 @@ TOY = Plan(
     stylegan="width=4",
     resumed="--model tiny --set width=48 --batch-size 8",
     resumed_steps=40,
+    oversized="--preset audiomae --model tiny --batch-size 16 --set decoder_width=32 --set decoder_depth=1 "
+    "--set decoder_heads=2",
 )
 
 
@@ -222,8 +225,12 @@ def main(
     if out.exists():
         raise click.ClickException(f"{out} exists: choose another folder with --out")
     out.mkdir(parents=True)
-    measure(Job(out=out.absolute(), audio=audio, toy=toy, until=time.time() + deadline - RESERVE))
-    print(table(out / RESULTS))
+    (out / RESULTS).touch()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        measure(Job(out=out.absolute(), audio=audio, toy=toy, until=time.time() + deadline - RESERVE))
+    finally:
+        print(table(out / RESULTS))
 
 
 def measure(job: Job) -> None:
@@ -231,11 +238,12 @@ def measure(job: Job) -> None:
     began = time.time()
     images = start(job, "images", job.until)
     try:
-        for number, (stage, share) in enumerate(job.plan.shares.items()):
-            rest = sum(list(job.plan.shares.values())[number:])
+        rest = sum(job.plan.shares.values())
+        for stage, share in job.plan.shares.items():
             if stage == "pretraining":
                 finish(job, "images", images, job.until)
             until = time.time() + max(job.seconds, 0) * share / rest
+            rest -= share
             log(f"{time.time() - began:.0f} s: {stage}, at most {until - time.time():.0f} s")
             if stage in NEEDS_GPU and not torch.cuda.is_available():
                 replace(job, stage=stage).write("the stage", None, note="skipped: no GPU")
@@ -277,7 +285,8 @@ def finish(job: Job, stage: str, process: subprocess.Popen[bytes], until: float)
             note = f"failed: {next(filter(None, reversed(lines)), f'exit code {process.returncode}')}"
     except subprocess.TimeoutExpired:
         note = "stopped at its limit"
-    kill(process)
+    finally:
+        kill(process)
     if note:
         replace(job, stage=stage).write("the stage", None, note=note)
 
@@ -458,17 +467,16 @@ def memory(job: Job) -> None:
     """Start a training with a batch that is far too large, and continue with the advice that it gives."""
     shards, run = preset_set(job, (128, 1024)), job.out / "oversized"
     # Eager code, because the advice is measured with it and two compilations take long.
-    options = f"--preset audiomae --batch-size {OVERSIZED} --steps 2 --set compile=false --set log_every=1"
+    options = f"{job.plan.oversized} --steps 2 --set compile=false --set log_every=1"
     words = command("train", "--shards", shards, "--cache", job.sets / "cache", "--out", run, *options.split())
     refused = subprocess.run(words, capture_output=True, text=True)
-    advice = re.search(r"--set (accumulate=\d+)", refused.stderr)
+    advice = re.search(r"--set accumulate=(\d+)", refused.stderr)
     if not (refused.returncode and advice):
         raise RuntimeError(f"no advice: {last_line(refused.stderr)}")
-    job.write("advice after out of memory", int(advice[1].partition("=")[2]), "parts", note=last_line(refused.stderr))
-    call([*words, "--set", advice[1]])
+    job.write("advice on accumulate after out of memory", int(advice[1]), note=last_line(refused.stderr))
+    call([*words, *advice[0].split()])
     held = json.loads((run / "log.jsonl").read_text().splitlines()[-1])["memory_gb"]
-    total = torch.cuda.get_device_properties(0).total_memory / 1e9
-    job.write(f"batch {OVERSIZED} with {advice[1]}: memory", held, "GB", note=f"it fits; the GPU has {total:.1f} GB")
+    job.write(f"memory with {advice[0]}", held, "GB", note=f"it fits: 2 steps of {job.plan.oversized}, eager code")
 
 
 # -- pre-training
@@ -535,7 +543,7 @@ def probes(job: Job) -> None:
     for name, split in RECORDINGS.items():
         what, data = f"{job.run.name.removeprefix('run-')} on {name}: gain", job.audio / name
         if not (data / "metadata.csv").exists():
-            job.write(what, None, note=f"skipped: no {data / 'metadata.csv'}")
+            job.write(what, None, note=f"skipped: no {name}/metadata.csv in --audio")
             continue
 
         def probe(what: str = what, data: Path = data, split: str | None = split) -> None:

@@ -10,10 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sounds import write_tones
 
 TOOL = Path(__file__).parents[2] / "tools" / "measure_gpu.py"
 DEADLINE = 35
+SMALL_GPU = """
+import sys
+if "--preset" in sys.argv:
+    import torch
+    from synpat_train.pretraining.train import Objective
+    forward = Objective.forward
+    def limited(self, images, noise):
+        if len(images) > 4:
+            raise torch.OutOfMemoryError
+        return forward(self, images, noise)
+    Objective.forward = limited
+"""
+"""Code that makes a program's memory suffice for four samples only."""
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +70,20 @@ def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(tool: Any, tmp_path:
     assert [row["value"] for row in rows(tmp_path)] == [0, 0]  # on a CPU
 
 
+def test_the_advice_on_memory_is_followed(tool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tool, "PROGRAM", SMALL_GPU + tool.PROGRAM)
+    tool.memory(job(tool, tmp_path, "memory"))
+    advice, fits = rows(tmp_path)
+    assert advice["value"] == 4
+    assert advice["note"].startswith("Error: the GPU is out of memory for 16 samples at once, but 4 fit")
+    assert fits["what"] == "memory with --set accumulate=4"
+
+
 def test_pretraining_takes_its_time_and_is_probed(tool: Any, tmp_path: Path):
     (tmp_path / "audio").mkdir()
     write_tones(tmp_path / "audio" / "esc10")
     tool.images(job(tool, tmp_path, "images"))
-    until = time.time() + 25
+    until = time.time() + 20
     tool.pretraining(job(tool, tmp_path, "pretraining", audio=tmp_path / "audio", until=until))
     found = rows(tmp_path)
     assert not [row for row in found if row["note"].startswith("failed")]
@@ -86,7 +109,7 @@ def test_a_stage_that_fails_or_takes_too_long_is_a_row(tool: Any, tmp_path: Path
     assert [row["note"] for row in rows(tmp_path)] == ["failed: broken", "stopped at its limit"]
 
 
-def test_an_existing_folder_is_refused(tmp_path: Path):
-    done = subprocess.run([sys.executable, TOOL, "--toy", "--out", tmp_path], capture_output=True, text=True)
-    assert done.returncode == 1
+def test_an_existing_folder_is_refused(tool: Any, tmp_path: Path):
+    done = CliRunner().invoke(tool.main, ["--toy", "--out", str(tmp_path)])
+    assert done.exit_code == 1
     assert done.stderr == f"Error: {tmp_path} exists: choose another folder with --out\n"
