@@ -21,10 +21,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+BEGAN = time.time()  # before the imports, which take seconds
 ROOT = Path(__file__).parents[1]
 SOURCES = [str(ROOT / part) for part in ("generators", "shards", "trainer")]
 sys.path[:0] = SOURCES
-os.environ["PYTHONPATH"] = os.pathsep.join([*SOURCES, os.environ.get("PYTHONPATH", "")])  # for child processes
+os.environ["PYTHONPATH"] = os.pathsep.join([*SOURCES, *filter(None, [os.environ.get("PYTHONPATH")])])  # for children
 
 try:
     import bench_train
@@ -153,6 +154,10 @@ class Job:
         return self.out / "sets"
 
     @property
+    def cache(self) -> Path:
+        return self.sets / "cache"  # as in bench_train.py
+
+    @property
     def seconds(self) -> float:
         """Seconds that are left."""
         return self.until - time.time()
@@ -228,14 +233,13 @@ def main(
     (out / RESULTS).touch()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        measure(Job(out=out.absolute(), audio=audio, toy=toy, until=time.time() + deadline - RESERVE))
+        measure(Job(out=out.absolute(), audio=audio, toy=toy, until=BEGAN + deadline - RESERVE))
     finally:
         print(table(out / RESULTS))
 
 
 def measure(job: Job) -> None:
     """Run all stages until the time is up. Images for the last stage are rendered beside the others."""
-    began = time.time()
     images = start(job, "images", job.until)
     try:
         rest = sum(job.plan.shares.values())
@@ -244,7 +248,7 @@ def measure(job: Job) -> None:
                 finish(job, "images", images, job.until)
             until = time.time() + max(job.seconds, 0) * share / rest
             rest -= share
-            log(f"{time.time() - began:.0f} s: {stage}, at most {until - time.time():.0f} s")
+            log(f"{time.time() - BEGAN:.0f} s: {stage}, at most {until - time.time():.0f} s")
             if stage in NEEDS_GPU and not torch.cuda.is_available():
                 replace(job, stage=stage).write("the stage", None, note="skipped: no GPU")
             else:
@@ -431,10 +435,11 @@ def resume(job: Job) -> None:
     shards, steps = job.sets / "resume", job.plan.resumed_steps
     render(shards, "perlin", 256 if job.toy else 4096)
     straight, killed = job.out / "straight", job.out / "killed"
-    options = f"--steps {steps} --set checkpoint_every={steps // 5} --set log_every=1 {job.plan.resumed}"
+    every = steps // 5
+    options = f"--steps {steps} --set checkpoint_every={every} --set log_every=1 {job.plan.resumed}"
 
     def train(run: Path) -> subprocess.Popen[str]:
-        words = command("train", "--shards", shards, "--cache", job.out / "cache", "--out", run, *options.split())
+        words = command("train", "--shards", shards, "--cache", job.cache, "--out", run, *options.split())
         with messages_of(run).open("a") as file:
             return subprocess.Popen(words, stderr=file, text=True)
 
@@ -444,15 +449,15 @@ def resume(job: Job) -> None:
         raise RuntimeError(f"the run ended before it was killed: {last_line(messages_of(killed).read_text())}")
     process.kill()
     process.wait()
-    before = curve(killed)[-1][0]
+    before = curve(killed)[-1][0] // every * every  # the last checkpoint
     for run, each in ((killed, train(killed)), (straight, undisturbed)):
         if each.wait():
             raise RuntimeError(last_line(messages_of(run).read_text()))
     pairs = list(zip(curve(straight), curve(killed), strict=True))
-    for what, chosen in (("before", pairs[:before]), ("after", pairs[before:])):
+    for what, chosen in (("before SIGKILL", pairs[:before]), ("after resumption", pairs[before:])):
         difference = max(abs(ours[1] / theirs[1] - 1) for theirs, ours in chosen)
         note = f"maximum over {len(chosen)} of {steps} steps, on {bench_train.device().type}"
-        job.write(f"relative difference of losses {what} SIGKILL", difference, note=note)
+        job.write(f"relative difference of losses {what}", difference, note=note)
 
 
 def messages_of(run: Path) -> Path:
@@ -468,7 +473,7 @@ def memory(job: Job) -> None:
     shards, run = preset_set(job, (128, 1024)), job.out / "oversized"
     # Eager code, because the advice is measured with it and two compilations take long.
     options = f"{job.plan.oversized} --steps 2 --set compile=false --set log_every=1"
-    words = command("train", "--shards", shards, "--cache", job.sets / "cache", "--out", run, *options.split())
+    words = command("train", "--shards", shards, "--cache", job.cache, "--out", run, *options.split())
     refused = subprocess.run(words, capture_output=True, text=True)
     advice = re.search(r"--set accumulate=(\d+)", refused.stderr)
     if not (refused.returncode and advice):
@@ -508,8 +513,9 @@ def pretrain_model(job: Job, model: str, run: Path, seconds: float) -> None:
     def train(folder: Path, steps: int) -> tuple[list[dict[str, float]], float]:
         """Return the log, and the seconds that were not steps."""
         begun = time.monotonic()
-        config = make_config("synpat", settings, {"steps": steps, "log_every": max(min(steps // 3, 20), 1)})
-        pretrain(str(job.sets / "soundscape"), folder, config, cache=job.out / "cache")
+        once = {"steps": steps, "checkpoint_every": steps, "pictures_every": steps}
+        config = make_config("synpat", settings, once, {"log_every": max(min(steps // 3, 20), 1)})
+        pretrain(str(job.sets / "soundscape"), folder, config, cache=job.cache)
         lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         return lines, time.monotonic() - begun - steps * plan.batch / lines[-1]["samples_per_s"]
 
@@ -548,7 +554,7 @@ def probes(job: Job) -> None:
 
         def probe(what: str = what, data: Path = data, split: str | None = split) -> None:
             assert job.run
-            result = evaluate(job.run, "folder", "logistic", data=data, split=split, cache=job.out / "cache")[0]
+            result = evaluate(job.run, "folder", "logistic", data=data, split=split, cache=job.cache)[0]
             ours, random = result.scores["encoder"], result.scores["random-init"]
             difference, (low, high) = ours.minus(random)
             note = (

@@ -55,7 +55,7 @@ def test_every_stage_gives_a_row_before_the_deadline(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, TOOL, "--toy", "--deadline", str(DEADLINE), "--out", out], capture_output=True, text=True
     )
-    assert time.monotonic() - began < DEADLINE + 20  # the time to import torch, twice
+    assert time.monotonic() - began < DEADLINE + 5
     assert done.returncode == 0, done.stderr
     stages = {row["stage"] for row in rows(out)}
     assert stages >= {"resume", "memory", "rates", "painting", "pretraining"}
