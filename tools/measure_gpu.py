@@ -94,7 +94,7 @@ class Plan:
 
 
 GPU = Plan(
-    shares={"resume": 11, "memory": 9, "rates": 30, "painting": 12, "pretraining": 38},
+    shares={"resume": 14, "memory": 11, "rates": 29, "painting": 11, "pretraining": 35},
     images=200_000,
     models=("small", "base"),
     batch=512,
@@ -108,7 +108,7 @@ GPU = Plan(
     encoder="--steps 20 --batch-size 64",
     stylegan="",
     resumed="--model small --batch-size 256",
-    resumed_steps=400,
+    resumed_steps=200,
     oversized="--preset audiomae --model base --batch-size 4096",
 )
 TOY = Plan(
