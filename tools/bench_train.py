@@ -57,6 +57,8 @@ train()
 """
 READ_SECONDS = 2.0
 """Time for each way of reading."""
+LOGGED = ("samples_per_s", "mfu", "data_wait", "memory_gb")
+"""Measurements of a run, from its log."""
 SETTLED = 2
 """Number of log lines at the start that are ignored, because the first steps are slow."""
 
@@ -188,21 +190,10 @@ def rate(work: Callable[[], object], samples: int) -> float:
 
 def training(folder: Path, row: Row, model: str, steps: int) -> list[tuple[str, ...]]:
     """Return the row of a run from its log, and rows of plain code for the same model."""
-    gpu = torch.cuda.is_available()
-    small = {} if gpu else {"decoder_width": 96, "decoder_depth": 2, "decoder_heads": 3}
-    settings = dict(
-        row.settings, model=model, steps=steps, batch_size=row.batch if gpu else 8, log_every=max(steps // 6, 1)
-    )
-    config = make_config(row.preset, settings | small)
-    run = folder / f"run-{row.name}"
-    shards = str(set_of(folder, (config.height, config.width)))
-    pretrain(shards, run, config, cache=folder / "cache")
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()][SETTLED:]
-    ours = {name: median(line[name] for line in lines) for name in ("samples_per_s", "mfu", "data_wait", "memory_gb")}
-    name = f"{row.name}: {model} {config.height}x{config.width}, batch {config.batch_size}"
+    config, ours = trained(folder, row, model, steps)
     rows = [
         (
-            name,
+            title(row, config),
             f"{ours['samples_per_s']:,.1f}",
             f"{flops_per_sample(config) / 1e9:.1f}",
             f"{ours['mfu']:.1%}",
@@ -230,6 +221,33 @@ def training(folder: Path, row: Row, model: str, steps: int) -> list[tuple[str, 
     return rows
 
 
+def trained(folder: Path, row: Row, model: str, steps: int) -> tuple[Config, dict[str, float]]:
+    """Train a row on the rendered set of its size. Return its configuration and the medians of the log."""
+    gpu = torch.cuda.is_available()
+    small = {} if gpu else {"decoder_width": 96, "decoder_depth": 2, "decoder_heads": 3}
+    settings = dict(
+        row.settings, model=model, steps=steps, batch_size=row.batch if gpu else 8, log_every=max(steps // 6, 1)
+    )
+    config = make_config(row.preset, settings | small)
+    run = folder / f"run-{row.name}"
+    shards = str(set_of(folder, (config.height, config.width)))
+    forget_peak_memory()
+    pretrain(shards, run, config, cache=folder / "cache")
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()][SETTLED:]
+    return config, {name: median(line[name] for line in lines) for name in LOGGED}
+
+
+def title(row: Row, config: Config) -> str:
+    return f"{row.name}: {config.model} {config.height}x{config.width}, batch {config.batch_size}"
+
+
+def forget_peak_memory() -> None:
+    """Release the unused memory of the GPU, and measure its peak anew."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -241,9 +259,7 @@ def plain_rate(config: Config, precision: torch.dtype, steps: int) -> tuple[floa
     default AdamW, and the loss copied to the host in every step. The images are already on the device as floating-point
     numbers, so no time is spent on loading data.
     """
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
+    forget_peak_memory()
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     model: Any = MaskedAutoencoder(config).to(device())
