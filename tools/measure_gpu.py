@@ -53,7 +53,7 @@ RECORDINGS = {"esc10": None, "fsdd": "speaker_fold", "speech_commands_test12": N
 """Subfolders of --audio, and the column with the folds; None for the default."""
 PEAK_RATES = {"tiny": 1e-3, "small": 1e-3, "base": 5e-4}
 """Peak learning rates of the recipe. Scaling that of ViT-Ti (1e-3 for a batch of 32) linearly to 512 would give 16e-3,
-where AdamW diverges; these are near the rates of He et al., 2022, for the largest batches."""
+which is far above the rates of He et al., 2022."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,16 @@
 """Settings: layers over a preset, and the messages for invalid settings."""
 
+import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from synpat_shards import InputError
 from synpat_train.config import make_config, to_yaml
 from synpat_train.presets import PRESETS
+from synpat_train.pretraining.cli import main
 from synpat_train.settings import parse_settings, read_settings
 
 
@@ -111,3 +115,17 @@ def test_a_truth_value_is_no_number():
     with pytest.raises(InputError, match="batch_size: a number or a text is required, got true"):
         make_config("msm-mae", {"batch_size": True})
     assert make_config("msm-mae", {"norm_pix": False, "compile": True}).compile is True
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_command_settings_lists_every_setting_with_its_value(preset: str):
+    done = CliRunner().invoke(main, ["settings", "--preset", preset])
+    assert done.exit_code == 0, done.output
+    listed = dict(re.findall(r"^(\w+) = (.*?)    \(", done.stdout, re.MULTILINE))
+    assert listed == {name: str(value) for name, value in asdict(make_config(preset)).items()}  # pyright: ignore
+
+
+def test_the_printed_configuration_can_be_read_again(tmp_path: Path):
+    done = CliRunner().invoke(main, ["--steps", "1e3", "--print-config"])
+    (tmp_path / "config.yaml").write_text(done.stdout)
+    assert make_config("synpat", read_settings(tmp_path / "config.yaml")) == make_config("synpat", {"steps": 1000})
