@@ -18,7 +18,7 @@ demo: $(VENV)/demo ## render, pre-train, evaluate; writes demo/report.html
 	$(BIN)/python tools/demo.py
 
 test: $(VENV)/test ## all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: $(VENV)/test ## format, lint, types, import contracts
 	$(BIN)/ruff format --check
