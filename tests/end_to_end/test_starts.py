@@ -118,7 +118,7 @@ def test_an_extra_that_is_missing_later_is_reported_too():
 GPU_IS_FULL = """
 import torch
 import synpat_train.pretraining.train
-def full(*_):
+def full(*_, **__):
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\\nAnd more of it")
 synpat_train.pretraining.train.pretrain = full
 """
@@ -132,7 +132,7 @@ def test_a_gpu_out_of_memory_is_reported_in_one_line():
 
 BUG = """
 import synpat_train.pretraining.train
-def broken(*_):
+def broken(*_, **__):
     raise ValueError("operands could not be broadcast together")
 synpat_train.pretraining.train.pretrain = broken
 """
@@ -239,7 +239,7 @@ def test_an_empty_value_is_reported(words: str):
 MEMORY = """
 import numpy, torch
 import synpat_train.pretraining.train
-def exhausted(*_):
+def exhausted(*_, **__):
     {}
 synpat_train.pretraining.train.pretrain = exhausted
 """

@@ -1,12 +1,16 @@
 """Settings: layers over a preset, and the messages for invalid settings."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
+from click.testing import CliRunner
 
 from synpat_shards import InputError
-from synpat_train.config import make_config, to_yaml
-from synpat_train.presets import PRESETS
+from synpat_train.config import Config, make_config, to_yaml
+from synpat_train.presets import DEFAULT_PRESET, PRESETS
+from synpat_train.pretraining.cli import main
 from synpat_train.settings import parse_settings, read_settings
 
 
@@ -111,3 +115,21 @@ def test_a_truth_value_is_no_number():
     with pytest.raises(InputError, match="batch_size: a number or a text is required, got true"):
         make_config("msm-mae", {"batch_size": True})
     assert make_config("msm-mae", {"norm_pix": False, "compile": True}).compile is True
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_setting_is_listed_with_its_value(preset: str):
+    printed = CliRunner().invoke(main, ["settings", "--preset", preset])
+    assert printed.exit_code == 0
+    names = [line.partition(" = ")[0] for line in printed.stdout.splitlines() if not line.startswith(" ")]
+    assert names == [field.name for field in fields(Config)]
+
+
+def test_options_are_the_settings_of_the_same_name():
+    options = ["--size", "96x320", "--seed", "7", "--batch-size", "1k", "--set", "mask_ratio=0.5", "ema=0.99"]
+    printed = CliRunner().invoke(main, ["--print-config", *options])
+    assert printed.exit_code == 0, printed.stderr
+    settings = {"height": 96, "width": 320, "seed": 7, "batch_size": 1000, "mask_ratio": 0.5, "ema": 0.99}
+    assert yaml.safe_load(printed.stdout) == yaml.safe_load(to_yaml(make_config(DEFAULT_PRESET, settings)))
+    printed = CliRunner().invoke(main, ["--print-config", "--size", "90x320"])
+    assert printed.stderr == "Error: height and width must be multiples of the patch, 16 pixels, got 90x320\n"

@@ -16,9 +16,9 @@ from synpat_shards import Store, encode_png, write_atomically
 from synpat_shards.command_line import Count
 
 from .options import (
-    FamilyNames,
     RenderSize,
     StoreType,
+    families_option,
     family_option,
     mode_option,
     parameter_option,
@@ -93,15 +93,7 @@ def show(
 
 
 @click.command()
-@click.option(
-    "--family",
-    "names",
-    type=FamilyNames(),
-    default="all",
-    show_default=True,
-    metavar="NAME,...|all",
-    help="Families to show. all leaves out the expensive ones.",
-)
+@families_option("Families to show. all leaves out the expensive ones.", default=["all"], show_default=True)
 @click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True, help="Samples of each family.")
 @size_option
 @render_size_option

@@ -31,7 +31,7 @@ from synpat_shards.command_line import Count
 
 from .options import ShardCount, StoreType, json_option, set_argument, workers_option
 from .progress import CopyProgress
-from .render import counted, render_with_progress, summary
+from .render import counted, next_command, render_with_progress, summary
 
 
 @click.command(name="finalize")
@@ -45,6 +45,7 @@ def finalize_command(stores: tuple[Store, ...]) -> None:
     """
     for store in stores:
         click.echo(summary(store.url, finalize(store)))
+    click.echo(next_command(stores), err=True)
 
 
 @click.command(name="verify")
@@ -165,6 +166,7 @@ def publish_command(store: Store, target: Store) -> None:
         publish(store, target, lambda shard, was_present: (progress.add(shard.bytes), skipped.append(was_present)))
     copied = len(skipped) - sum(skipped)
     click.echo(f"{summary(target.url, manifest)}; {counted(copied, 'shard')} copied, {sum(skipped)} already present")
+    click.echo(next_command([target]), err=True)
 
 
 @click.command()

@@ -196,7 +196,7 @@ def test_empty_table_has_only_its_header():
         (["--help"], 0, "synpat-eval --encoder runs/perlin --task gm-instrument"),
         (["--encoder", "nowhere", "--task", "gm-pitch"], 1, "Error: nowhere contains no encoder"),
         (["--encoder", "RUN", "--task", "folder", "--data", "nowhere"], 1, "Error: nowhere has no metadata.csv"),
-        (["--encoder", "RUN", "--task", "folder"], 2, "--data DIR is required for tasks without embedded audio"),
+        (["--encoder", "RUN", "--task", "folder"], 2, "--data FOLDER is required for tasks without embedded audio"),
         (
             ["--encoder", "RUN", "--task", "folder", "--data", ".", "--set", "epoch=3"],
             1,

@@ -1,5 +1,6 @@
 """The `synpat-eval` command."""
 
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import click
 
 from synpat_shards import InputError
-from synpat_shards.command_line import PictureFile, Program
+from synpat_shards.command_line import SEVERAL, Count, PictureFile, Program
 from synpat_train.progress import print_message
 from synpat_train.settings import parse_settings
 
@@ -33,8 +34,8 @@ from .tasks.registry import TASKS, check_tasks, tasks_table
     "names",
     multiple=True,
     type=click.Choice(list(TASKS)),
-    metavar="TASK",
-    help="One of `synpat-eval tasks`. May be repeated.",
+    metavar="TASK...",
+    help=f"Names from `synpat-eval tasks`. {SEVERAL}",
 )
 @click.option(
     "--protocol",
@@ -47,14 +48,13 @@ from .tasks.registry import TASKS, check_tasks, tasks_table
     "--set",
     "assignments",
     multiple=True,
-    metavar="KEY=VALUE",
-    help="Set a setting of the protocol. May be repeated. With learning_rate=validation, linear chooses its learning "
-    "rate.",
+    metavar="KEY=VALUE...",
+    help=f"Set a setting of the protocol. With learning_rate=validation, linear chooses its learning rate. {SEVERAL}",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    metavar="DIR",
+    metavar="FOLDER",
     help="Folder of the data set, or a folder with those of several tasks; for the task folder, the folder with "
     "metadata.csv.",
 )
@@ -65,13 +65,13 @@ from .tasks.registry import TASKS, check_tasks, tasks_table
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
+    metavar="FOLDER",
     help="Folder of results.json.  [default: RUN/evaluation]",
 )
 @click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
+    metavar="FOLDER",
     help="Folder for decoded audio and embeddings.  [default: ~/.cache/synpat]",
 )
 @click.option(
@@ -80,9 +80,7 @@ from .tasks.registry import TASKS, check_tasks, tasks_table
     default="stop",
     help="How to handle corrupt, empty or silent files.",
 )
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=64, help="Number of encoder inputs that are embedded at once."
-)
+@click.option("--embed-batch", type=Count(), default=64, help="Number of encoder inputs that are embedded at once.")
 def main(
     context: click.Context,
     encoder: Path | None,
@@ -95,7 +93,7 @@ def main(
     out: Path | None,
     cache: Path | None,
     unreadable: str,
-    batch_size: int,
+    embed_batch: int,
 ) -> None:
     """Evaluate an encoder on real audio, with frozen features or by fine-tuning, and compare it with two baselines:
     encoders of the same shape with random weights, and the mean and standard deviation of the log-mel spectrogram.
@@ -105,7 +103,7 @@ def main(
 
     \b
     Example:
-      synpat-eval --encoder runs/perlin --task gm-instrument --task gm-pitch
+      synpat-eval --encoder runs/perlin --task gm-instrument gm-pitch
       synpat-eval --encoder runs/perlin --task folder --data audio/fsdd --split speaker_fold
       synpat-eval --encoder runs/perlin --task esc50 --data ESC-50-master
     """
@@ -134,11 +132,13 @@ def main(
         out=out,
         cache=cache,
         skip_unreadable=unreadable == "skip",
-        batch_size=batch_size,
+        embed_batch=embed_batch,
         settings=settings,
     )
     click.echo(table(results))
-    print_message(f"results: {(out or default_out(encoder)) / 'results.json'}")
+    folder = out or default_out(encoder)
+    command = ["synpat-eval", "compare", str(out or folder.parent)]
+    print_message(f"Results: {folder / 'results.json'}. Next: {shlex.join(command)}")
 
 
 @main.command()
@@ -154,7 +154,7 @@ def tasks() -> None:
 
 @main.command()
 @click.argument("task", type=click.Choice(list(BENCHMARKS)), metavar="TASK")
-@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The downloaded folder.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="The downloaded folder.")
 def check(task: str, data: Path) -> None:
     """Check that a copy of a data set is complete. Exits with 1 if it is not.
 

@@ -31,7 +31,7 @@ def evaluate(
     out: str | Path | None = None,
     cache: str | Path | None = None,
     skip_unreadable: bool = False,
-    batch_size: int = 64,
+    embed_batch: int = 64,
     settings: Mapping[str, Any] | None = None,
 ) -> list[Result]:
     """Evaluate an encoder, and compare it with encoders of random weights and with log-mel statistics.
@@ -41,8 +41,8 @@ def evaluate(
     folder with metadata.csv. label, split: columns of metadata.csv; by default the split is in `fold` or `split`. out:
     folder of results.json, where results of other tasks are kept; by default `evaluation` in the run folder, or in the
     encoder folder if there is no run. cache: folder for decoded audio and embeddings. skip_unreadable: skip and count
-    corrupt, empty and silent files instead of stopping. batch_size: number of encoder inputs that are embedded at once.
-    settings: settings of the protocol that differ from its defaults.
+    corrupt, empty and silent files instead of stopping. embed_batch: number of encoder inputs that are embedded at
+    once. settings: settings of the protocol that differ from its defaults.
 
     Return a result per task, whose `scores` are those of "encoder", "random-init" and "log-mel mean/std": each has a
     `value` between 0 and 1, a 95 % confidence `interval`, and `minus(other)`. Each result is written as soon as it is
@@ -68,7 +68,7 @@ def evaluate(
             loaded,
             (load() for load in loaders),
             chosen,
-            batch_size=batch_size,
+            batch_size=embed_batch,
             cache=cache,
             unfinished=out / "unfinished",
         ):

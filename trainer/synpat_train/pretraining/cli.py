@@ -1,5 +1,6 @@
 """The `synpat-train` command."""
 
+import shlex
 import sys
 import textwrap
 from dataclasses import asdict
@@ -8,7 +9,7 @@ from pathlib import Path
 import click
 
 from synpat_shards import available_cores
-from synpat_shards.command_line import Count, Program
+from synpat_shards.command_line import SEVERAL, Count, Program, Size
 from synpat_train.config import Config, make_config, to_yaml
 from synpat_train.presets import DEFAULT_PRESET, PRESETS
 from synpat_train.progress import print_message
@@ -21,9 +22,9 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
     multiple=True,
     metavar="PATH[=WEIGHT]...",
     help="Shard sets of synpat, folders or URLs with WebDataset tars of images, or tars, also as patterns such as "
-    "'x-{000..099}.tar' or 'sets/*'. WEIGHT is how often an epoch contains each sample.",
+    f"'x-{{000..099}}.tar' or 'sets/*'. WEIGHT is how often an epoch contains each sample. {SEVERAL}",
 )
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", help="Folder of the run.")
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
@@ -34,7 +35,14 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
 @click.option(
     "--config", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML file of settings."
 )
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set a setting. May be repeated.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE...",
+    help=f"Set a setting of `synpat-train settings`. {SEVERAL}",
+)
+@click.option("--size", type=Size(), help="Height and width of the images in pixels.  [default: of the preset]")
 @click.option("--model", help="Size of the encoder: tiny, small, base or large.  [default: of the preset]")
 @click.option("--steps", type=Count(), help="Number of updates, instead of --epochs.")
 @click.option("--epochs", type=Count(), help="Number of passes over the sets.  [default: of the preset]")
@@ -49,6 +57,7 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
     help="Folder for decoded sets.  [default: ~/.cache/synpat/decoded]",
 )
 @click.option(
@@ -66,6 +75,7 @@ def main(
     preset: str,
     file: Path | None,
     assignments: tuple[str, ...],
+    size: tuple[int, int] | None,
     model: str | None,
     steps: int | None,
     epochs: int | None,
@@ -87,7 +97,9 @@ def main(
     """
     if context.invoked_subcommand:
         return
+    height, width = size or (None, None)
     options = {
+        "height": height, "width": width,
         "model": model, "steps": steps, "epochs": epochs, "batch_size": batch_size, "seed": seed, "init_from": init_from
     }  # fmt: skip
     given = {name: value for name, value in options.items() if value is not None}
@@ -105,7 +117,7 @@ def main(
         pretrain(shards, out, config, cache=cache, workers=workers)
     except Stopped as stop:
         sys.exit(128 + stop.number)  # as shells report a signal
-    print_message(f"encoder: {out / 'encoder'}. Evaluate it: synpat-eval --encoder {out} --task gm-instrument")
+    print_message(_where(out))
 
 
 @main.command()
@@ -135,7 +147,14 @@ def export(run: Path, step: int | None) -> None:
     """
     from .export import export_checkpoint
 
-    print_message(f"encoder: {export_checkpoint(run, step)}")
+    export_checkpoint(run, step)
+    print_message(_where(run))
+
+
+def _where(run: Path) -> str:
+    """Return the line that says where the encoder of a run is, and what to do with it."""
+    command = ["synpat-eval", "--encoder", str(run), "--task", "gm-instrument"]
+    return f"Encoder: {run / 'encoder'}. Next: {shlex.join(command)}"
 
 
 @main.command()
