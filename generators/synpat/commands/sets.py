@@ -28,6 +28,7 @@ from synpat_shards import (
     verify,
 )
 from synpat_shards.command_line import Count
+from synpat_shards.text_table import text_table
 
 from .options import ShardCount, StoreType, json_option, set_argument, workers_option
 from .progress import CopyProgress
@@ -130,10 +131,11 @@ CHECKS = {
 
 
 def _as_table(report: Report, comparisons: Sequence[Comparison]) -> str:
-    lines = [("check", "checked", "faults")]
-    for check, count in report.checked.items():
-        lines.append((CHECKS[check], f"{count:,}", str(sum(fault.check == check for fault in report.faults))))
-    text = [f"{words:<56}{count:>12}{faults:>8}" for words, count, faults in lines]
+    rows = [
+        (CHECKS[check], f"{count:,}", str(sum(fault.check == check for fault in report.faults)))
+        for check, count in report.checked.items()
+    ]
+    text = [text_table(("check", "checked", "faults"), rows)]
     if comparisons:
         images = sum(comparison.images for comparison in comparisons)
         largest = max(comparison.largest for comparison in comparisons)
@@ -194,8 +196,7 @@ def inspect(store: Store, samples: int, as_json: bool) -> None:
         }
         click.echo(json.dumps(content))
         return
-    for name, text in facts(manifest).items():
-        click.echo(f"{name:16}{text}")
+    click.echo(text_table(("set", store.url), list(facts(manifest).items())))
     click.echo()
     click.echo(table({store.url: statistics}))
 

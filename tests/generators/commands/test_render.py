@@ -17,10 +17,22 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, list(map(str, arguments)))
 
 
-def test_families_prints_the_name_and_the_parameters_of_each_family():
+@pytest.mark.parametrize("columns", [40, 80, 300])
+def test_families_prints_the_name_and_the_parameters_of_each_family(columns: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
     output = run("families").stdout
-    assert [line.split()[0] for line in output.splitlines() if not line.startswith(" ")] == list(FAMILIES)
-    assert "  --param rows=1..16384, columns=1..16384, octaves=1..16, persistence=0.001..1\n" in output
+    assert max(map(len, output.splitlines())) <= columns
+    names = [line.split()[0] for line in output.splitlines() if line and not line.startswith(" ")]
+    assert [name for name in names if name != "family"] == list(FAMILIES)
+    assert {"rows=1..16384", "columns=1..16384", "octaves=1..16", "persistence=0.001..1"} <= set(output.split())
+
+
+def test_families_as_json():
+    families = json.loads(run("families", "--json").stdout)
+    assert list(families) == list(FAMILIES)
+    assert families["perlin"]["parameters"]["octaves"] == "1..16"
+    assert families["fractaldb"]["published_size"] == list(FAMILIES["fractaldb"].published_size or ())
+    assert all(family["description"] and family["source"] for family in families.values())
 
 
 def test_show_paints_the_sample_and_prints_its_parameters(tmp_path: Path):

@@ -16,7 +16,7 @@ from .protocols import LINEAR, PROTOCOLS
 from .reference_results import REFERENCE_RESULTS
 from .tasks.benchmarks import BENCHMARKS
 from .tasks.check import check_copy, report
-from .tasks.registry import TASKS, check_tasks, tasks_table
+from .tasks.registry import TASKS, check_tasks, tasks_json, tasks_table
 
 # torch, and modules that import it, are imported inside the functions below, so that --help and usage errors are fast.
 
@@ -142,14 +142,15 @@ def main(
 
 
 @main.command()
-def tasks() -> None:
-    """List the tasks: what each measures, its size, split, licence and source.
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the split and the files of each task.")
+def tasks(as_json: bool) -> None:
+    """List the tasks: what each measures, its size and metric and, in wide terminals, its licence and source.
 
     \b
     Example:
       synpat-eval tasks
     """
-    click.echo(tasks_table())
+    click.echo(tasks_json() if as_json else tasks_table())
 
 
 @main.command()

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import platform
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from synpat_shards import InputError, atomic_file, valid_content, write_atomically
+from synpat_shards.text_table import text_table
 from synpat_train.lock import exclusive_lock
 
 from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result
@@ -135,9 +137,18 @@ def answers_path(folder: Path, name: str) -> Path:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return a Markdown table, one row for each task and contestant. Scores and differences are in percent."""
+    """Return a table, one row for each task and contestant. Scores and differences are in percent."""
     head = ("task", "metric", "encoder", "%", "95 % interval", "n", "folds", "encoder minus this")
-    return markdown(head, [_row(result, name, score) for result in results for name, score in result.scores.items()])
+    rows = [_row(result, name, score) for result in results for name, score in result.scores.items()]
+    return printed_table(head, rows, optional=("folds", "n", "metric"))
+
+
+def printed_table(head: Sequence[str], rows: Sequence[Sequence[str]], optional: Sequence[str] = ()) -> str:
+    """Return a table for standard output: one that fits the terminal, and Markdown if there is no terminal.
+
+    optional: headings of columns that a narrow terminal does not show.
+    """
+    return text_table(head, rows, optional=optional) if sys.stdout.isatty() else markdown(head, rows)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

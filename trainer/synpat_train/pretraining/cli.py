@@ -1,6 +1,7 @@
 """The `synpat-train` command."""
 
 import shlex
+import shutil
 import sys
 import textwrap
 from dataclasses import asdict
@@ -129,10 +130,11 @@ def settings(preset: str) -> None:
     Example:
       synpat-train settings --preset m2d
     """
+    width = min(shutil.get_terminal_size().columns, 80)
     values = asdict(make_config(preset))  # pyright: ignore[reportArgumentType]
     for name, kind, meaning in describe_settings(Config):
-        click.echo(f"{name} = {values[name]}    ({kind})")
-        click.echo(textwrap.fill(meaning, 76, initial_indent="    ", subsequent_indent="    "))
+        click.echo(textwrap.fill(f"{name} = {values[name]} ({kind})", width, subsequent_indent="    "))
+        click.echo(textwrap.fill(meaning, width, initial_indent="    ", subsequent_indent="    "))
 
 
 @main.command()
