@@ -45,6 +45,18 @@ def commands() -> str:
         lines += [f"## {program}", *_command(program, group)]
         for name, command in group.commands.items():
             lines += [f"### {program} {name}", *_command(f"{program} {name}", command)]
+    lines += [
+        "## Completion in the shell",
+        "The programs complete their commands and options, and the names of families, tasks and presets. For bash, add "
+        "these lines to `~/.bashrc`. For zsh, write `zsh_source` and add them to `~/.zshrc`. For fish, write "
+        "`_SYNPAT_COMPLETE=fish_source synpat | source`, and the same for the other programs, in "
+        "`~/.config/fish/config.fish`.",
+        "```bash\n"
+        'eval "$(_SYNPAT_COMPLETE=bash_source synpat)"\n'
+        'eval "$(_SYNPAT_TRAIN_COMPLETE=bash_source synpat-train)"\n'
+        'eval "$(_SYNPAT_EVAL_COMPLETE=bash_source synpat-eval)"\n'
+        "```",
+    ]
     return "\n\n".join(lines) + "\n"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from synpat.families import FAMILIES, find_family
 from synpat.rendering.slices import Slice
@@ -79,6 +80,10 @@ class FamilyNames(click.ParamType):
         names = affordable if value == "all" else value.split(",")
         return [FamilyName().convert(name, param, ctx) for name in names]
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + name) for name in (*FAMILIES, "all") if name.startswith(last)]
+
 
 class StoreType(click.ParamType):
     """A folder or a URL, as a Store."""
@@ -89,6 +94,9 @@ class StoreType(click.ParamType):
         if isinstance(value, str) and not is_url(value) and Path(value).is_file():
             self.fail(f"{value!r} is a file: pass a folder or a URL", param, ctx)
         return open_store(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="dir")]
 
 
 class ShardCount(click.ParamType):

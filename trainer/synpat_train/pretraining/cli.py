@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from synpat_shards import available_cores
 from synpat_shards.command_line import SEVERAL, Count, Program, Size
@@ -22,6 +23,7 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
     "--shards",
     multiple=True,
     metavar="PATH[=WEIGHT]...",
+    shell_complete=lambda context, option, incomplete: [CompletionItem(incomplete, type="file")],
     help="Shard sets of synpat, folders or URLs with WebDataset tars of images, or tars, also as patterns such as "
     f"'x-{{000..099}}.tar' or 'sets/*'. WEIGHT is how often an epoch contains each sample. {SEVERAL}",
 )
