@@ -25,9 +25,8 @@ from .tasks.registry import TASKS, check_tasks, tasks_json, tasks_table
 @click.pass_context
 @click.option(
     "--encoder",
-    type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Run folder of synpat-train, or a folder with model.safetensors and config.json.",
+    help="Run folder of synpat-train, a folder with model.safetensors and config.json, its URL, or hf-hub:USER/NAME.",
 )
 @click.option(
     "--task",
@@ -66,7 +65,7 @@ from .tasks.registry import TASKS, check_tasks, tasks_json, tasks_table
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Folder of results.json.  [default: RUN/evaluation]",
+    help="Folder of results.json.  [default: RUN/evaluation; required for a URL]",
 )
 @click.option(
     "--cache",
@@ -83,7 +82,7 @@ from .tasks.registry import TASKS, check_tasks, tasks_json, tasks_table
 @click.option("--embed-batch", type=Count(), default=64, help="Number of encoder inputs that are embedded at once.")
 def main(
     context: click.Context,
-    encoder: Path | None,
+    encoder: str | None,
     names: tuple[str, ...],
     protocol: str,
     assignments: tuple[str, ...],

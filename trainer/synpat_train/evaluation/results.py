@@ -45,15 +45,15 @@ def read_results(folder: Path) -> dict[str, Any]:
     return results
 
 
-def add_result(folder: Path, result: Result, encoder: Path) -> None:
+def add_result(folder: Path, result: Result, encoder: Path, name: str) -> None:
     """Add the result of a task to results.json, replacing an earlier result of the same task.
 
-    encoder: folder with its weights. The file is replaced atomically.
+    encoder: folder with its weights. name: of the encoder in the file. The file is replaced atomically.
     """
     with exclusive_lock(folder, required=False):  # another process may add a result at the same time
         results = read_results(folder)
         write_answers(folder, title(result), result)
-        results["tasks"][title(result)] = record(result, encoder)
+        results["tasks"][title(result)] = record(result, encoder, name)
         write_atomically(folder / RESULTS, json.dumps(results, indent=2).encode() + b"\n")
 
 
@@ -62,12 +62,12 @@ def title(result: Result) -> str:
     return result.task.name + suffix(result.protocol)
 
 
-def record(result: Result, encoder: Path) -> dict[str, Any]:
+def record(result: Result, encoder: Path, name: str) -> dict[str, Any]:
     """Return a result as JSON data. Scores are between 0 and 1."""
     task = result.task
     return {
         "protocol": protocol_name(result.protocol, task.benchmark),
-        "encoder": str(encoder),
+        "encoder": name,
         "encoder_sha256": hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest(),
         "metric": result.scores[ENCODER].metric,
         "clips": len(task.recordings),

@@ -54,7 +54,8 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
 @click.option(
     "--init-from",
     metavar="ENCODER",
-    help="Run folder or encoder folder whose weights the run starts from.  [default: random weights]",
+    help="Run folder, encoder folder, URL or hf-hub:USER/NAME of an encoder whose weights the run starts from.  "
+    "[default: random weights]",
 )
 @click.option("--print-config", is_flag=True, help="Print the settings of the run as YAML, and exit.")
 @click.option(
@@ -153,6 +154,25 @@ def export(run: Path, step: int | None) -> None:
 
     export_checkpoint(run, step)
     print_message(_where(run))
+
+
+@main.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("location")
+def push(run: Path, location: str) -> None:
+    """Publish the encoder of a run, with its model card, to a folder, a URL or hf-hub:USER/NAME.
+
+    A repository of the Hugging Face Hub must exist. After another evaluation, the same command updates the card.
+
+    \b
+    Example:
+      synpat-train push runs/perlin s3://bucket/perlin-encoder
+    """
+    from synpat_train.model.encoder import find_encoder
+    from synpat_train.model.sharing import push as publish
+
+    url = publish(find_encoder(run), location)
+    print_message(f"Encoder: {url}. Next: {shlex.join(['synpat-eval', '--encoder', url, '--task', 'gm-instrument'])}")
 
 
 def _where(run: Path) -> str:
