@@ -202,14 +202,17 @@ def _error(status: int) -> bytes:
 
 
 class Hub(ThreadingHTTPServer):
-    """A stand-in of the Hugging Face Hub with one new dataset repository: the requests that HfFileSystem makes to list,
-    read, upload and delete files. Every upload is accepted as a regular file inside a commit."""
+    """A stand-in of the Hugging Face Hub with one new repository of a data set or a model: the requests that
+    HfFileSystem makes to list, read, upload and delete files. Every upload is accepted as a regular file inside a
+    commit."""
 
     daemon_threads = True
     repository = "user/perlin"
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "datasets/") -> None:
+        """prefix: "datasets/", or an empty text for a model."""
         super().__init__(("127.0.0.1", 0), _HubHandler)
+        self.place, self.api = prefix + self.repository, f"/api/{prefix or 'models/'}"
         self.files = {".gitattributes": b"*.tar filter=lfs diff=lfs merge=lfs -text\n"}
         self.commits = 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -253,12 +256,14 @@ class _HubHandler(_Handler):
     def forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         url = urlsplit(self.path)
-        kind, _, rest = unquote(url.path).partition(f"datasets/{self.server.repository}")
+        kind, _, rest = unquote(url.path).partition(self.server.repository)
         action, _, path = rest.removeprefix("/").partition("/main")
         path = path.removeprefix("/")
         if url.path == "/api/validate-yaml":  # of the dataset card
             self.json({"errors": [], "warnings": []})
-        elif not rest and kind != "/api/":
+        elif kind not in (self.server.api, self.server.api.removeprefix("/api"), "/") or (
+            not rest and kind != self.server.api
+        ):
             self.answer(404, {"X-Error-Code": "RepoNotFound"}, b"{}")
         elif action in ("", "revision"):
             self.json({"id": self.server.repository, "_id": "1", "sha": "0" * 40, "siblings": []})
@@ -273,7 +278,7 @@ class _HubHandler(_Handler):
         elif action == "commit":
             self.server.commit(body)
             oid = f"{self.server.commits:040x}"
-            place = f"{self.server.endpoint}/datasets/{self.server.repository}"
+            place = f"{self.server.endpoint}/{self.server.place}"
             self.json({"commitUrl": f"{place}/commit/{oid}", "commitOid": oid})
         elif action == "resolve" and path in self.server.files:
             data, wanted = self.server.files[path], self.headers.get("Range", "").removeprefix("bytes=")

@@ -19,7 +19,7 @@ FAMILY = "soundscape"
 COMMANDS = {
     "render": f"synpat render --family {FAMILY} --n 20000 --out {DEMO}/sets/{FAMILY}",
     "pre-train": f"synpat-train --steps 3000 --shards {DEMO}/sets/{FAMILY} --out {DEMO}/run --cache {DEMO}/cache",
-    "evaluate": f"synpat-eval --encoder {DEMO}/run --task gm-instrument --task gm-pitch --protocol logistic "
+    "evaluate": f"synpat-eval --encoder {DEMO}/run --task gm-instrument gm-pitch --protocol logistic "
     f"--out {DEMO}/evaluation --cache {DEMO}/cache",
 }
 RESULTS = {"render": f"sets/{FAMILY}/.synpat/manifest.json", "pre-train": "run/encoder", "evaluate": "evaluation"}

@@ -20,7 +20,7 @@ SET, RUN = "sets/soundscape-100k", "runs/tiny"
 COMMANDS = (
     f"synpat render --family soundscape --n 100k --seed 100 --out {SET}",
     f"synpat-train --shards {SET} --out {RUN} --steps 25k --set compile=true",
-    f"synpat-eval --encoder {RUN} --task gm-instrument --task gm-pitch --protocol logistic",
+    f"synpat-eval --encoder {RUN} --task gm-instrument gm-pitch --protocol logistic",
 )
 
 

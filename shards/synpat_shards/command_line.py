@@ -11,10 +11,13 @@ from typing import Any
 import click
 
 from .errors import InputError, first_line
+from .manifest import LARGEST_SIDE
 
 BUG = "This is a bug in synpat. Please report it with the command and the traceback above."
 
 DEBUG = "--debug"
+SEVERAL = "Takes several values, and may be repeated."
+"""End of the help of every such option. Its metavar ends in three dots."""
 
 SECONDS_BETWEEN_LINES = 5.0
 """Interval of progress lines where standard error is not a terminal."""
@@ -44,6 +47,24 @@ class Count(click.ParamType):
         return int(number)
 
 
+class Size(click.ParamType):
+    """A size HEIGHTxWIDTH in pixels, as (height, width)."""
+
+    name = "HxW"
+
+    def convert(
+        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        height, _, width = value.partition("x")
+        if not (height.isascii() and height.isdigit() and width.isascii() and width.isdigit()):
+            self.fail(f"{value!r} is not a valid size: write HEIGHTxWIDTH in pixels, such as 80x208", param, ctx)
+        if not (1 <= int(height) <= LARGEST_SIDE and 1 <= int(width) <= LARGEST_SIDE):
+            self.fail(f"{value!r} is out of range: each side must be between 1 and {LARGEST_SIDE} pixels", param, ctx)
+        return int(height), int(width)
+
+
 class Program(click.Group):
     """The group of commands of one program.
 
@@ -68,23 +89,13 @@ class Program(click.Group):
             if not argument or (name.startswith("--") and equals and not value):
                 after = f" after {args[position - 1]}" if not argument and position else f" in {argument}"
                 raise click.UsageError(f"the value{after} is empty: is a variable of the shell not set?", ctx)
-        return super().parse_args(ctx, self._with_repeated_options(args))
+        return super().parse_args(ctx, _with_repeated_options(self, args))
 
-    def _with_repeated_options(self, args: Sequence[str]) -> list[str]:
-        """Return the arguments with the name of a repeatable option before each of its values: `--shards a b`, as a
-        shell makes of `--shards *`, means `--shards a --shards b`."""
-        repeatable = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
-        complete, name = [], ""
-        for position, argument in enumerate(args):
-            is_value = position > 0 and args[position - 1] == name
-            if argument.startswith("-"):
-                name = argument.partition("=")[0]
-            elif not is_value and argument in self.commands:
-                return [*complete, *args[position:]]
-            elif not is_value and name in repeatable:
-                complete.append(name)
-            complete.append(argument)
-        return complete
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, _with_repeated_options(command, rest) if command else rest
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         args = sys.argv[1:] if args is None else list(args)
@@ -105,6 +116,24 @@ class Program(click.Group):
             click.echo(f"Error: {message or BUG}", err=True)
             sys.exit(1)
         sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def _with_repeated_options(command: click.Command, args: Sequence[str]) -> list[str]:
+    """Return the arguments with the name of a repeatable option before each of its values: `--shards a b`, as a
+    shell makes of `--shards *`, means `--shards a --shards b`."""
+    repeatable = {name for option in command.params if getattr(option, "multiple", False) for name in option.opts}
+    commands = command.commands if isinstance(command, click.Group) else ()
+    complete, name = [], ""
+    for position, argument in enumerate(args):
+        is_value = position > 0 and args[position - 1] == name
+        if argument.startswith("-"):
+            name = argument.partition("=")[0]
+        elif not is_value and argument in commands:
+            return [*complete, *args[position:]]
+        elif not is_value and name in repeatable:
+            complete.append(name)
+        complete.append(argument)
+    return complete
 
 
 class PictureFile(click.Path):

@@ -39,7 +39,7 @@ def small(command: str) -> list[str]:
     """Return a command with few samples, few steps and a small decoder."""
     command = re.sub(r"--n (\d+)", lambda n: f"--n {36 if int(n[1]) > 150_000 else 24}", command)
     command = re.sub(r"--(steps|epochs) \d+k?", "--steps 2", command)
-    command = re.sub(r"( --task gm-\w+)+", " --task folder --data my-recordings", command)
+    command = re.sub(r"( --task( gm-\w+)+)+", " --task folder --data my-recordings", command)
     words = shlex.split(command)
     if words[:2] == ["synpat", "render"]:
         words += ["--samples-per-shard", "12", "--workers", "1"]

@@ -1,5 +1,6 @@
 """Each program starts with only the packages that it needs, and on systems with fewer functions."""
 
+import shutil
 import subprocess
 import sys
 
@@ -118,7 +119,7 @@ def test_an_extra_that_is_missing_later_is_reported_too():
 GPU_IS_FULL = """
 import torch
 import synpat_train.pretraining.train
-def full(*_):
+def full(*_, **__):
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\\nAnd more of it")
 synpat_train.pretraining.train.pretrain = full
 """
@@ -132,7 +133,7 @@ def test_a_gpu_out_of_memory_is_reported_in_one_line():
 
 BUG = """
 import synpat_train.pretraining.train
-def broken(*_):
+def broken(*_, **__):
     raise ValueError("operands could not be broadcast together")
 synpat_train.pretraining.train.pretrain = broken
 """
@@ -239,7 +240,7 @@ def test_an_empty_value_is_reported(words: str):
 MEMORY = """
 import numpy, torch
 import synpat_train.pretraining.train
-def exhausted(*_):
+def exhausted(*_, **__):
     {}
 synpat_train.pretraining.train.pretrain = exhausted
 """
@@ -258,3 +259,38 @@ def test_other_systems_are_refused_in_one_line():
     done = start("import synpat_shards", {"fcntl"}, "synpat")
     assert done.returncode == 1
     assert done.stderr == "Error: synpat runs on Linux and macOS. On Windows, use WSL.\n"
+
+
+def complete(program: str, instruction: str, words: str = "") -> list[str]:
+    """Return what a program prints when a shell asks it to complete the last word."""
+    variable = f"_{program.upper().replace('-', '_')}_COMPLETE"
+    request = {variable: instruction, "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    done = start(f"import os; os.environ |= {request!r}\n{MAINS[program]}", set(), program)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("program", MAINS)
+def test_completion_has_a_script_for_each_shell(program: str, shell: str):
+    if shell == "bash" and shutil.which("bash") is None:
+        pytest.skip("click asks bash for its version")
+    assert any(program in line for line in complete(program, f"{shell}_source"))
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("synpat rend", ["render"]),
+        ("synpat render --family frac", ["fractaldb"]),
+        ("synpat render --family perlin,frac", ["perlin,fractaldb"]),
+        ("synpat sheet --fam", ["--family"]),
+        ("synpat show --family ifs --resize-filter ar", ["area"]),
+        ("synpat-train --preset m", ["msm-mae", "m2d"]),
+        ("synpat-eval --task gm", ["gm-instrument", "gm-pitch"]),
+        ("synpat-eval check es", ["esc50", "esc10"]),
+    ],
+)
+def test_completion_of_names(words: str, names: list[str]):
+    completed = complete(words.split(" ")[0], "bash_complete", words)
+    assert [line.partition(",")[2] for line in completed] == names

@@ -78,8 +78,8 @@ class Config:
     skip_damaged: bool
     """Skip and count corrupt shards and images when streaming, instead of stopping."""
     init_from: str | None
-    """Encoder whose weights the run starts from: a run folder, or the folder of an encoder, of the same model and size.
-    None starts from random weights."""
+    """Encoder whose weights the run starts from: a run folder, or the folder, the URL or the hf-hub: name of an
+    encoder, of the same model and size. None starts from random weights."""
     checkpoint_every: PositiveInt
     """Steps between two checkpoints."""
     keep_checkpoints: PositiveInt

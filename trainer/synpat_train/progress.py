@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from synpat_shards.command_line import SECONDS_BETWEEN_LINES
+from synpat_shards.progress_bar import progress_bar
 
 T = TypeVar("T")
 
@@ -28,8 +28,7 @@ def print_message(line: str) -> None:
 
 
 def _bar(items: Iterable[T], total: int, what: str, size: Callable[[T], int]) -> Iterator[T]:
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with progress_bar(Console(stderr=True)) as progress:
         bar = progress.add_task(what, total=total)
         for item in items:
             yield item

@@ -54,13 +54,13 @@ def _in_words(fault: Mapping[str, Any]) -> str:
 
 def describe_settings(kind: type) -> list[tuple[str, str, str]]:
     """Return the name, the type in words and the meaning of every field of a dataclass, from its source."""
-    settings = {field.name for field in fields(kind)}
+    names = {field.name for field in fields(kind)}
     return [
         (line.target.id, _type_in_words(ast.unparse(line.annotation)), inspect.cleandoc(text).replace("\n", " "))
         for line, meaning in itertools.pairwise(ast.parse(inspect.getsource(kind)).body[0].body)  # pyright: ignore
         if isinstance(line, ast.AnnAssign)
         and isinstance(line.target, ast.Name)
-        and line.target.id in settings
+        and line.target.id in names
         and isinstance(meaning, ast.Expr)
         and isinstance(meaning.value, ast.Constant)
         and isinstance(text := meaning.value.value, str)

@@ -14,11 +14,12 @@ from synpat.inspection.statistics_table import picture, table
 from synpat.rendering.sampling import paint, parameter_ranges, parse_parameters
 from synpat_shards import Store, encode_png, write_atomically
 from synpat_shards.command_line import Count
+from synpat_shards.text_table import text_table
 
 from .options import (
-    FamilyNames,
     RenderSize,
     StoreType,
+    families_option,
     family_option,
     mode_option,
     parameter_option,
@@ -33,18 +34,32 @@ from .options import (
 
 
 @click.command()
-def families() -> None:
-    """List the families: name, description, source, and the parameters that --param sets.
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the source of each family.")
+def families(as_json: bool) -> None:
+    """List the families: name, description, and the parameters that --param sets.
 
     \b
     Example:
       synpat families
     """
-    width = max(map(len, FAMILIES))
-    for name, family in FAMILIES.items():
-        click.echo(f"{name:{width}}  {(family.__doc__ or '').splitlines()[0]} [{family.source}]")
-        if known := parameter_ranges(name):
-            click.echo(f"{'':{width}}  --param {', '.join(known)}")
+    descriptions = {name: (family.__doc__ or "").splitlines()[0] for name, family in FAMILIES.items()}
+    if not as_json:
+        rows = [(name, text, " ".join(parameter_ranges(name))) for name, text in descriptions.items()]
+        click.echo(text_table(("family", "description", "--param"), rows))
+        return
+    content = {
+        name: {
+            "description": descriptions[name],
+            "source": family.source,
+            "version": family.version,
+            "classes": family.categories,
+            "published_size": family.published_size,
+            "expensive": family.expensive,
+            "parameters": dict(text.split("=", 1) for text in parameter_ranges(name)),
+        }
+        for name, family in FAMILIES.items()
+    }
+    click.echo(json.dumps(content))
 
 
 @click.command()
@@ -93,15 +108,7 @@ def show(
 
 
 @click.command()
-@click.option(
-    "--family",
-    "names",
-    type=FamilyNames(),
-    default="all",
-    show_default=True,
-    metavar="NAME,...|all",
-    help="Families to show. all leaves out the expensive ones.",
-)
+@families_option("Families to show. all leaves out the expensive ones.", default=["all"], show_default=True)
 @click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True, help="Samples of each family.")
 @size_option
 @render_size_option

@@ -1,40 +1,24 @@
 """Options and argument types that several commands share."""
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from synpat.families import FAMILIES, find_family
 from synpat.rendering.slices import Slice
-from synpat_shards import LARGEST_SIDE, MODES, RESIZE_FILTERS, InputError, Store, is_url, open_store
-from synpat_shards.command_line import PictureFile
+from synpat_shards import MODES, RESIZE_FILTERS, InputError, Store, is_url, open_store
+from synpat_shards.command_line import SEVERAL, PictureFile, Size
 
 FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
 
 
 RenderSize = tuple[int, int] | str | None
 """A height and width, published, or None for native."""
-
-
-class Size(click.ParamType):
-    """A size HEIGHTxWIDTH in pixels, as (height, width)."""
-
-    name = "HxW"
-
-    def convert(
-        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        height, _, width = value.partition("x")
-        if not (height.isascii() and height.isdigit() and width.isascii() and width.isdigit()):
-            self.fail(f"{value!r} is not a valid size: write HEIGHTxWIDTH in pixels, such as 80x208", param, ctx)
-        if not (1 <= int(height) <= LARGEST_SIDE and 1 <= int(width) <= LARGEST_SIDE):
-            self.fail(f"{value!r} is out of range: each side must be between 1 and {LARGEST_SIDE} pixels", param, ctx)
-        return int(height), int(width)
 
 
 class RenderSizeType(Size):
@@ -93,8 +77,12 @@ class FamilyNames(click.ParamType):
         if isinstance(value, list):
             return value
         affordable = [name for name, family in FAMILIES.items() if not family.expensive]
-        names = affordable if value == "all" else list(dict.fromkeys(value.split(",")))
+        names = affordable if value == "all" else value.split(",")
         return [FamilyName().convert(name, param, ctx) for name in names]
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + name) for name in (*FAMILIES, "all") if name.startswith(last)]
 
 
 class StoreType(click.ParamType):
@@ -106,6 +94,9 @@ class StoreType(click.ParamType):
         if isinstance(value, str) and not is_url(value) and Path(value).is_file():
             self.fail(f"{value!r} is a file: pass a folder or a URL", param, ctx)
         return open_store(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="dir")]
 
 
 class ShardCount(click.ParamType):
@@ -124,6 +115,22 @@ class ShardCount(click.ParamType):
 family_option = click.option(
     "--family", type=FamilyName(), required=True, metavar="NAME", help="One of `synpat families`."
 )
+
+
+def families_option(help: str, **settings: Any) -> Callable[[FC], FC]:
+    """Return the option --family for several families, whose value is a list of names without duplicates."""
+    return click.option(
+        "--family",
+        "names",
+        type=FamilyNames(),
+        multiple=True,
+        metavar="NAME|all...",
+        callback=lambda context, option, lists: list(dict.fromkeys(itertools.chain.from_iterable(lists))),
+        help=f"{help} {SEVERAL} Commas may separate them.",
+        **settings,
+    )
+
+
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all parameters and pixels."
 )
@@ -149,8 +156,8 @@ parameter_option = click.option(
     "--param",
     "assignments",
     multiple=True,
-    metavar="NAME=VALUE",
-    help="Fix a parameter of the family instead of drawing it. May be repeated.",
+    metavar="NAME=VALUE...",
+    help=f"Fix a parameter of the family instead of drawing it. {SEVERAL}",
 )
 mode_option = click.option(
     "--mode", type=click.Choice(MODES), default="L", show_default=True, help="L is grey, RGB is colour."

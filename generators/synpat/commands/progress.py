@@ -7,18 +7,11 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import DownloadColumn, MofNCompleteColumn, TextColumn, TransferSpeedColumn
 
 from synpat_shards import ShardRecord
 from synpat_shards.command_line import SECONDS_BETWEEN_LINES
+from synpat_shards.progress_bar import progress_bar
 
 
 class RenderProgress:
@@ -29,15 +22,7 @@ class RenderProgress:
         self.present, self.rendered, self.bytes = 0, 0, 0
         self.started = self.last_line = time.monotonic()
         self.console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=self.console,
-            disable=not self.console.is_terminal,
-        )
+        self.bar = progress_bar(self.console, MofNCompleteColumn, TextColumn("{task.fields[rate]}"))
         self.task = self.bar.add_task(name, total=total, rate="")
 
     def __enter__(self) -> Self:
@@ -71,15 +56,20 @@ class RenderProgress:
         else:
             self.rendered += record.count
             self.bytes += record.bytes
-        self.bar.update(self.task, completed=self.present + self.rendered, rate=self.rate())
+        self.bar.update(
+            self.task, completed=self.present + self.rendered, rate=f"{self.rendered / self.seconds():,.0f} images/s"
+        )
         if self.bar.disable and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = time.monotonic()
             self.message(f"{self.name}: {self.present + self.rendered}/{self.total} images, {self.rate()}")
 
     def rate(self) -> str:
         """Return images and megabytes per second since the start, as text."""
-        seconds = max(time.monotonic() - self.started, 1e-9)
-        return f"{self.rendered / seconds:,.0f} images/s, {self.bytes / seconds / 1e6:.1f} MB/s"
+        return f"{self.rendered / self.seconds():,.0f} images/s, {self.bytes / self.seconds() / 1e6:.1f} MB/s"
+
+    def seconds(self) -> float:
+        """Return the seconds since the start of painting."""
+        return max(time.monotonic() - self.started, 1e-9)
 
 
 class CopyProgress:
@@ -89,10 +79,7 @@ class CopyProgress:
         self.name, self.total, self.done = name, 0, 0
         self.last_line = time.monotonic()
         self.console = Console(stderr=True)
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        self.bar = Progress(
-            *columns, TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal, transient=True
-        )
+        self.bar = progress_bar(self.console, DownloadColumn, TransferSpeedColumn(), transient=True)
 
     def __enter__(self) -> Self:
         self.bar.start()

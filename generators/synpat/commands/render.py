@@ -1,8 +1,9 @@
 """The command `synpat render`, and what it shares with `synpat extend`."""
 
+import shlex
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 import click
 
@@ -15,11 +16,11 @@ from synpat_shards import Manifest, SetSpec, Store
 from synpat_shards.command_line import Count
 
 from .options import (
-    FamilyNames,
     RenderSize,
     RenderSizeType,
     SliceType,
     StoreType,
+    families_option,
     mode_option,
     parameter_option,
     render_size_option,
@@ -33,13 +34,8 @@ from .progress import RenderProgress
 
 
 @click.command()
-@click.option(
-    "--family",
-    "names",
-    type=FamilyNames(),
-    required=True,
-    metavar="NAME,...|all",
-    help="Names from `synpat families`, one shard set each. all: every family except the expensive ones.",
+@families_option(
+    "Names from `synpat families`, one shard set each. all: every family except the expensive ones.", required=True
 )
 @click.option("--n", type=Count(), required=True, help="Number of samples of each family.")
 @click.option(
@@ -109,7 +105,7 @@ def render(
     \b
     Example:
       synpat render --family perlin --n 100000 --out sets/perlin
-      synpat render --family perlin,fractaldb --n 100000 --out sets
+      synpat render --family perlin fractaldb --n 100000 --out sets
       synpat render --family fractaldb --n 100000 --render-size published --out sets/fractaldb
       synpat render --family perlin --n 100000 --out s3://bucket/perlin
       synpat render --family shaders --param folder=my-shaders --n 1000 --out sets/mine
@@ -164,6 +160,15 @@ def render_with_progress(
                 f"{store.url}: slice {part.index} of {part.count} is complete. "
                 f"After the last slice, run: synpat finalize {store.url}"
             )
+    if part == FULL_SLICE:
+        click.echo(next_command(list(specs)), err=True)
+
+
+def next_command(stores: Sequence[Store]) -> str:
+    """Return the line that says what to do with finished sets."""
+    name = PurePosixPath(stores[0].url).name if len(stores) == 1 else f"{len(stores)}-sets"
+    words = ["synpat-train", "--shards", *(store.url for store in stores), "--out", f"runs/{name}"]
+    return f"Next: {shlex.join(words)}"
 
 
 def summary(name: str, manifest: Manifest) -> str:

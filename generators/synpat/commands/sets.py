@@ -28,10 +28,11 @@ from synpat_shards import (
     verify,
 )
 from synpat_shards.command_line import Count
+from synpat_shards.text_table import text_table
 
 from .options import ShardCount, StoreType, json_option, set_argument, workers_option
 from .progress import CopyProgress
-from .render import counted, render_with_progress, summary
+from .render import counted, next_command, render_with_progress, summary
 
 
 @click.command(name="finalize")
@@ -45,6 +46,7 @@ def finalize_command(stores: tuple[Store, ...]) -> None:
     """
     for store in stores:
         click.echo(summary(store.url, finalize(store)))
+    click.echo(next_command(stores), err=True)
 
 
 @click.command(name="verify")
@@ -129,10 +131,11 @@ CHECKS = {
 
 
 def _as_table(report: Report, comparisons: Sequence[Comparison]) -> str:
-    lines = [("check", "checked", "faults")]
-    for check, count in report.checked.items():
-        lines.append((CHECKS[check], f"{count:,}", str(sum(fault.check == check for fault in report.faults))))
-    text = [f"{words:<56}{count:>12}{faults:>8}" for words, count, faults in lines]
+    rows = [
+        (CHECKS[check], f"{count:,}", str(sum(fault.check == check for fault in report.faults)))
+        for check, count in report.checked.items()
+    ]
+    text = [text_table(("check", "checked", "faults"), rows)]
     if comparisons:
         images = sum(comparison.images for comparison in comparisons)
         largest = max(comparison.largest for comparison in comparisons)
@@ -165,6 +168,7 @@ def publish_command(store: Store, target: Store) -> None:
         publish(store, target, lambda shard, was_present: (progress.add(shard.bytes), skipped.append(was_present)))
     copied = len(skipped) - sum(skipped)
     click.echo(f"{summary(target.url, manifest)}; {counted(copied, 'shard')} copied, {sum(skipped)} already present")
+    click.echo(next_command([target]), err=True)
 
 
 @click.command()
@@ -192,8 +196,7 @@ def inspect(store: Store, samples: int, as_json: bool) -> None:
         }
         click.echo(json.dumps(content))
         return
-    for name, text in facts(manifest).items():
-        click.echo(f"{name:16}{text}")
+    click.echo(text_table(("set", store.url), list(facts(manifest).items())))
     click.echo()
     click.echo(table({store.url: statistics}))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from synpat_shards import MissingDependencyError
+from synpat_shards.text_table import text_table
 
 from .statistics import Statistics, ring_frequencies
 
@@ -24,18 +25,17 @@ COLUMNS = {
     "png_bytes": "PNG bytes",
 }
 """Fields of Statistics that are single numbers, and their headings."""
+LEVELS = "levels 0..255"
+"""Heading of the small histogram."""
 
 
 def table(sets: Mapping[str, Statistics]) -> str:
-    """Return a table as text: a line of headings and a line for each set."""
-    lines = [["set", *COLUMNS.values(), "levels 0..255"]]
+    """Return a table as text, with a row for each set."""
+    rows = []
     for name, figures in sets.items():
         numbers = [getattr(figures, field) for field in COLUMNS]
-        lines.append([name, *("none" if n is None else _short(n) for n in numbers), _small_histogram(figures)])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines
-    )
+        rows.append([name, *("none" if n is None else _short(n) for n in numbers), _small_histogram(figures)])
+    return text_table(["set", *COLUMNS.values(), LEVELS], rows, optional=[LEVELS])
 
 
 def _short(number: float) -> str:

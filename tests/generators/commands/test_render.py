@@ -17,10 +17,22 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, list(map(str, arguments)))
 
 
-def test_families_prints_the_name_and_the_parameters_of_each_family():
+@pytest.mark.parametrize("columns", [40, 80, 300])
+def test_families_prints_the_name_and_the_parameters_of_each_family(columns: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
     output = run("families").stdout
-    assert [line.split()[0] for line in output.splitlines() if not line.startswith(" ")] == list(FAMILIES)
-    assert "  --param rows=1..16384, columns=1..16384, octaves=1..16, persistence=0.001..1\n" in output
+    assert max(map(len, output.splitlines())) <= columns
+    names = [line.split()[0] for line in output.splitlines() if line and not line.startswith(" ")]
+    assert [name for name in names if name != "family"] == list(FAMILIES)
+    assert {"rows=1..16384", "columns=1..16384", "octaves=1..16", "persistence=0.001..1"} <= set(output.split())
+
+
+def test_families_as_json():
+    families = json.loads(run("families", "--json").stdout)
+    assert list(families) == list(FAMILIES)
+    assert families["perlin"]["parameters"]["octaves"] == "1..16"
+    assert families["fractaldb"]["published_size"] == list(FAMILIES["fractaldb"].published_size or ())
+    assert all(family["description"] and family["source"] for family in families.values())
 
 
 def test_show_paints_the_sample_and_prints_its_parameters(tmp_path: Path):
@@ -94,7 +106,7 @@ def test_a_size_that_is_neither_a_word_nor_a_size_is_rejected(tmp_path: Path):
 
 def test_several_families_give_the_same_sets_as_single_renders(tmp_path: Path):
     options = "--n 4 --size 8x12 --seed 1 --workers 1 --samples-per-shard 3"
-    both = run("render", "--family", "perlin,white-noise,perlin", *options.split(), "--out", tmp_path / "both")
+    both = run("render", "--family", "perlin,white-noise", "perlin", *options.split(), "--out", tmp_path / "both")
     assert both.exit_code == 0
     assert [line.split(":")[0] for line in both.stdout.splitlines()] == [
         str(tmp_path / "both" / name) for name in ("perlin", "white-noise")
@@ -118,7 +130,7 @@ RENDER = "render --family perlin --n 3 --size 8x8 --workers 1 --out OUT"
     ("command", "code", "words"),
     [
         ("render --family perln --n 3 --out OUT", 2, "'perln' is not a family. Did you mean 'perlin'?"),
-        ("render --family perlin --n 0 --out OUT", 2, "0 is not in the range x>=1"),
+        ("render --family perlin --n 0 --out OUT", 2, "'0' is not a whole number of 1 or more"),
         ("render --family perlin --n 3", 2, "Missing option '--out'"),
         (RENDER + " --size 80", 2, "'80' is not a valid size: write HEIGHTxWIDTH"),
         (RENDER + " --size 0x8", 2, "'0x8' is out of range"),

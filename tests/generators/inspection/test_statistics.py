@@ -118,7 +118,7 @@ def noise_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_stats_prints_a_line_for_each_set_and_draws_plots(perlin_set: Path, noise_set: Path, tmp_path: Path):
     command = ["stats", str(perlin_set), str(noise_set), "--samples", "20", "--out", str(tmp_path / "x.png")]
-    result = CliRunner().invoke(main, command)
+    result = CliRunner().invoke(main, command, env={"COLUMNS": "200"})
     assert [line.split()[:2] for line in result.stdout.splitlines()] == [
         ["set", "images"],
         [str(perlin_set), "20"],

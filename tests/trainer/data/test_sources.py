@@ -9,10 +9,8 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from click.testing import CliRunner
 
 from synpat_shards import InputError, publish
-from synpat_shards.command_line import Program
 from synpat_train.data.shard_sets import open_sets
 from synpat_train.data.sources import Source, resolve
 
@@ -137,23 +135,3 @@ def test_patterns_match_at_urls_too(url: str, perlin_set: Path, tmp_path: Path):
         open_sets([f"{url}/c*"], 80, tmp_path)
     with pytest.raises(OSError, match=r"perlin-000009.tar does not exist"):
         open_sets([f"{url}/a/perlin-000009.tar"], 80, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "words",
-    ["--shards a b --out r", "--out r --shards a b", "--shards=a b --out r", "--shards a --out r --shards b"],
-)
-def test_an_option_takes_several_values(words: str):
-    import click
-
-    @click.group(cls=Program, invoke_without_command=True)
-    @click.option("--shards", multiple=True)
-    @click.option("--out")
-    @click.pass_context
-    def main(context: click.Context, shards: tuple[str, ...], out: str) -> None:
-        click.echo((context.invoked_subcommand, shards, out))
-
-    main.add_command(click.Command("inspect", params=[click.Argument(["run"])], callback=lambda run: click.echo(run)))
-    assert CliRunner().invoke(main, words.split()).stdout == "(None, ('a', 'b'), 'r')\n"
-    assert CliRunner().invoke(main, ["--shards", "a", "inspect", "r"]).stdout == "('inspect', ('a',), None)\nr\n"
-    assert CliRunner().invoke(main, ["--shards", "a", "--out", "r", "b"]).exit_code == 2

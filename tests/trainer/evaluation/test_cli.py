@@ -16,7 +16,7 @@ from synpat_train.evaluation import cli
 from synpat_train.evaluation.cli import main
 from synpat_train.evaluation.evaluate import PROBES
 from synpat_train.evaluation.reference_results import REFERENCE_RESULTS, ReferenceResults
-from synpat_train.evaluation.results import table
+from synpat_train.evaluation.results import printed_table, table
 from synpat_train.evaluation.tasks.registry import TASKS
 
 QUICK = ["--protocol", "logistic"]
@@ -196,7 +196,11 @@ def test_empty_table_has_only_its_header():
         (["--help"], 0, "synpat-eval --encoder runs/perlin --task gm-instrument"),
         (["--encoder", "nowhere", "--task", "gm-pitch"], 1, "Error: nowhere contains no encoder"),
         (["--encoder", "RUN", "--task", "folder", "--data", "nowhere"], 1, "Error: nowhere has no metadata.csv"),
-        (["--encoder", "RUN", "--task", "folder"], 2, "--data DIR is required for tasks without embedded audio"),
+        (
+            ["--encoder", "RUN", "--task", "folder"],
+            2,
+            "a data folder (--data) is required for tasks without embedded audio",
+        ),
         (
             ["--encoder", "RUN", "--task", "folder", "--data", ".", "--set", "epoch=3"],
             1,
@@ -227,3 +231,38 @@ def test_a_plot_of_another_type_or_place_is_a_usage_error(name: str, words: str,
     done = CliRunner().invoke(main, ["compare", str(run), "--out", str(tmp_path / name)])
     assert done.exit_code == 2
     assert words in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_tasks_are_a_table_that_fits_the_terminal(columns: int, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = CliRunner().invoke(main, ["tasks"]).stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert {line.split()[0] for line in lines if line} >= set(TASKS)
+    assert any("CC BY" in line for line in lines) == (columns == 200)
+
+
+def test_tasks_as_json():
+    listed = json.loads(CliRunner().invoke(main, ["tasks", "--json"]).stdout)
+    assert set(listed) == set(TASKS)
+    assert listed["spcv2"]["clips"] == {"train": 84843, "valid": 9981, "test": 11005}
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_the_table_of_results_fits_a_terminal(columns: int, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    head = ("task", "metric", "encoder", "%", "95 % interval", "n", "folds", "encoder minus this")
+    row = (
+        "folder:my-recordings",
+        "accuracy",
+        "random-init (3 seeds)",
+        "51.2",
+        "44.0 to 58.3",
+        "120",
+        "5",
+        "+9.1 (+2.0 to +16.2)",
+    )
+    table = printed_table(head, [row, row], optional=("folds", "n", "metric"))
+    assert max(map(len, table.splitlines())) <= columns
+    assert {"51.2", "44.0", "58.3", "+9.1", "(+2.0", "+16.2)"} <= set(table.split())

@@ -1,8 +1,10 @@
 """The log of a run: complete in log.jsonl and in TensorBoard, also after the disk was full for a while."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from synpat_train.pretraining.log import RunLog, read_log
@@ -57,3 +59,20 @@ def test_brackets_in_messages_are_printed_unchanged(tmp_path: Path, capfd):
     with RunLog(tmp_path, 0, 1) as log:
         log.message("runs/[tiny] [/a]: stopped")
     assert "runs/[tiny] [/a]: stopped\n" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_the_bar_shows_every_step_and_the_times(columns: int, tmp_path: Path, capfd, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with RunLog(tmp_path, 0, 3000) as log:
+        record(log, 1)
+        for step in range(2, 1235):
+            log.advance(step)
+        log.bar.refresh()
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capfd.readouterr().err).splitlines()
+    assert max(map(len, lines)) <= columns
+    last = next(line for line in reversed(lines) if "1234/3000" in line)
+    assert "loss 0.5000" in last
+    assert len(re.findall(r"\d:\d\d:\d\d", last)) == 2  # elapsed and left
+    assert ("elapsed" in last and "9 samples/s" in last) == (columns >= 80)

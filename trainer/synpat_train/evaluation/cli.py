@@ -1,5 +1,6 @@
 """The `synpat-eval` command."""
 
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import click
 
 from synpat_shards import InputError
-from synpat_shards.command_line import PictureFile, Program
+from synpat_shards.command_line import SEVERAL, Count, PictureFile, Program
 from synpat_train.progress import print_message
 from synpat_train.settings import parse_settings
 
@@ -15,7 +16,7 @@ from .protocols import LINEAR, PROTOCOLS
 from .reference_results import REFERENCE_RESULTS
 from .tasks.benchmarks import BENCHMARKS
 from .tasks.check import check_copy, report
-from .tasks.registry import TASKS, check_tasks, tasks_table
+from .tasks.registry import TASKS, check_tasks, tasks_json, tasks_table
 
 # torch, and modules that import it, are imported inside the functions below, so that --help and usage errors are fast.
 
@@ -24,17 +25,16 @@ from .tasks.registry import TASKS, check_tasks, tasks_table
 @click.pass_context
 @click.option(
     "--encoder",
-    type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Run folder of synpat-train, or a folder with model.safetensors and config.json.",
+    help="Run folder of synpat-train, a folder with model.safetensors and config.json, its URL, or hf-hub:USER/NAME.",
 )
 @click.option(
     "--task",
     "names",
     multiple=True,
     type=click.Choice(list(TASKS)),
-    metavar="TASK",
-    help="One of `synpat-eval tasks`. May be repeated.",
+    metavar="TASK...",
+    help=f"Names from `synpat-eval tasks`. {SEVERAL}",
 )
 @click.option(
     "--protocol",
@@ -47,14 +47,13 @@ from .tasks.registry import TASKS, check_tasks, tasks_table
     "--set",
     "assignments",
     multiple=True,
-    metavar="KEY=VALUE",
-    help="Set a setting of the protocol. May be repeated. With learning_rate=validation, linear chooses its learning "
-    "rate.",
+    metavar="KEY=VALUE...",
+    help=f"Set a setting of the protocol. With learning_rate=validation, linear chooses its learning rate. {SEVERAL}",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    metavar="DIR",
+    metavar="FOLDER",
     help="Folder of the data set, or a folder with those of several tasks; for the task folder, the folder with "
     "metadata.csv.",
 )
@@ -65,13 +64,13 @@ from .tasks.registry import TASKS, check_tasks, tasks_table
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Folder of results.json.  [default: RUN/evaluation]",
+    metavar="FOLDER",
+    help="Folder of results.json.  [default: RUN/evaluation; required for a URL]",
 )
 @click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
+    metavar="FOLDER",
     help="Folder for decoded audio and embeddings.  [default: ~/.cache/synpat]",
 )
 @click.option(
@@ -80,12 +79,10 @@ from .tasks.registry import TASKS, check_tasks, tasks_table
     default="stop",
     help="How to handle corrupt, empty or silent files.",
 )
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=64, help="Number of encoder inputs that are embedded at once."
-)
+@click.option("--embed-batch", type=Count(), default=64, help="Number of encoder inputs that are embedded at once.")
 def main(
     context: click.Context,
-    encoder: Path | None,
+    encoder: str | None,
     names: tuple[str, ...],
     protocol: str,
     assignments: tuple[str, ...],
@@ -95,7 +92,7 @@ def main(
     out: Path | None,
     cache: Path | None,
     unreadable: str,
-    batch_size: int,
+    embed_batch: int,
 ) -> None:
     """Evaluate an encoder on real audio, with frozen features or by fine-tuning, and compare it with two baselines:
     encoders of the same shape with random weights, and the mean and standard deviation of the log-mel spectrogram.
@@ -105,7 +102,7 @@ def main(
 
     \b
     Example:
-      synpat-eval --encoder runs/perlin --task gm-instrument --task gm-pitch
+      synpat-eval --encoder runs/perlin --task gm-instrument gm-pitch
       synpat-eval --encoder runs/perlin --task folder --data audio/fsdd --split speaker_fold
       synpat-eval --encoder runs/perlin --task esc50 --data ESC-50-master
     """
@@ -134,27 +131,30 @@ def main(
         out=out,
         cache=cache,
         skip_unreadable=unreadable == "skip",
-        batch_size=batch_size,
+        embed_batch=embed_batch,
         settings=settings,
     )
     click.echo(table(results))
-    print_message(f"results: {(out or default_out(encoder)) / 'results.json'}")
+    folder = out or default_out(encoder)
+    command = ["synpat-eval", "compare", str(out or folder.parent)]
+    print_message(f"Results: {folder / 'results.json'}. Next: {shlex.join(command)}")
 
 
 @main.command()
-def tasks() -> None:
-    """List the tasks: what each measures, its size, split, licence and source.
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the split and the files of each task.")
+def tasks(as_json: bool) -> None:
+    """List the tasks: what each measures, its size and metric and, in wide terminals, its licence and source.
 
     \b
     Example:
       synpat-eval tasks
     """
-    click.echo(tasks_table())
+    click.echo(tasks_json() if as_json else tasks_table())
 
 
 @main.command()
 @click.argument("task", type=click.Choice(list(BENCHMARKS)), metavar="TASK")
-@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The downloaded folder.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="The downloaded folder.")
 def check(task: str, data: Path) -> None:
     """Check that a copy of a data set is complete. Exits with 1 if it is not.
 

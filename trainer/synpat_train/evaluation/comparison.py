@@ -12,7 +12,7 @@ from synpat_shards import InputError, atomic_file
 
 from .evaluate import ENCODER, LOG_MEL, RANDOM_INIT
 from .reference_results import ReferenceResults
-from .results import RESULTS, markdown, percent, read_results, read_score
+from .results import RESULTS, percent, printed_table, read_results, read_score
 from .scoring.score import Score
 
 
@@ -48,7 +48,7 @@ def read_evaluated(path: Path) -> Evaluated:
 
 
 def comparison(encoders: Sequence[Evaluated], reference: ReferenceResults | None) -> str:
-    """Return a Markdown table, one row for each task and encoder, in percent.
+    """Return a table, one row for each task and encoder, in percent.
 
     Differences are to the first encoder, over the same test clips. The share of the gap is the position of an encoder
     between random-init (0 %) and the reference (100 %).
@@ -64,8 +64,8 @@ def comparison(encoders: Sequence[Evaluated], reference: ReferenceResults | None
     )
     rows = [row for task in tasks_of(encoders) for row in _rows(task, encoders, reference)]
     if reference:
-        return f"{markdown(head, rows)}\n\nPublished results are those of their authors: {reference.source}."
-    return markdown(head[:-1], [row[:-1] for row in rows])
+        return f"{printed_table(head, rows)}\n\nPublished results are those of their authors: {reference.source}."
+    return printed_table(head[:-1], [row[:-1] for row in rows])
 
 
 def _rows(task: str, encoders: Sequence[Evaluated], reference: ReferenceResults | None) -> list[tuple[str, ...]]:

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import platform
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from synpat_shards import InputError, atomic_file, valid_content, write_atomically
+from synpat_shards.text_table import text_table
 from synpat_train.lock import exclusive_lock
 
 from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result
@@ -43,15 +45,15 @@ def read_results(folder: Path) -> dict[str, Any]:
     return results
 
 
-def add_result(folder: Path, result: Result, encoder: Path) -> None:
+def add_result(folder: Path, result: Result, encoder: Path, name: str) -> None:
     """Add the result of a task to results.json, replacing an earlier result of the same task.
 
-    encoder: folder with its weights. The file is replaced atomically.
+    encoder: folder with its weights. name: of the encoder in the file. The file is replaced atomically.
     """
     with exclusive_lock(folder, required=False):  # another process may add a result at the same time
         results = read_results(folder)
         write_answers(folder, title(result), result)
-        results["tasks"][title(result)] = record(result, encoder)
+        results["tasks"][title(result)] = record(result, encoder, name)
         write_atomically(folder / RESULTS, json.dumps(results, indent=2).encode() + b"\n")
 
 
@@ -60,12 +62,12 @@ def title(result: Result) -> str:
     return result.task.name + suffix(result.protocol)
 
 
-def record(result: Result, encoder: Path) -> dict[str, Any]:
+def record(result: Result, encoder: Path, name: str) -> dict[str, Any]:
     """Return a result as JSON data. Scores are between 0 and 1."""
     task = result.task
     return {
         "protocol": protocol_name(result.protocol, task.benchmark),
-        "encoder": str(encoder),
+        "encoder": name,
         "encoder_sha256": hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest(),
         "metric": result.scores[ENCODER].metric,
         "clips": len(task.recordings),
@@ -135,9 +137,18 @@ def answers_path(folder: Path, name: str) -> Path:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return a Markdown table, one row for each task and contestant. Scores and differences are in percent."""
+    """Return a table, one row for each task and contestant. Scores and differences are in percent."""
     head = ("task", "metric", "encoder", "%", "95 % interval", "n", "folds", "encoder minus this")
-    return markdown(head, [_row(result, name, score) for result in results for name, score in result.scores.items()])
+    rows = [_row(result, name, score) for result in results for name, score in result.scores.items()]
+    return printed_table(head, rows, optional=("folds", "n", "metric"))
+
+
+def printed_table(head: Sequence[str], rows: Sequence[Sequence[str]], optional: Sequence[str] = ()) -> str:
+    """Return a table for standard output: one that fits the terminal, and Markdown if there is no terminal.
+
+    optional: headings of columns that a narrow terminal does not show.
+    """
+    return text_table(head, rows, optional=optional) if sys.stdout.isatty() else markdown(head, rows)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -10,6 +10,7 @@ from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.audio.log_mel import BANDS
 from synpat_train.cache import cache_errors, default_cache
 from synpat_train.model.encoder import Encoder, find_encoder, load_encoder, resampled
+from synpat_train.model.sharing import is_remote, open_location
 from synpat_train.pretraining.model_card import update_card
 from synpat_train.progress import print_message
 
@@ -31,18 +32,19 @@ def evaluate(
     out: str | Path | None = None,
     cache: str | Path | None = None,
     skip_unreadable: bool = False,
-    batch_size: int = 64,
+    embed_batch: int = 64,
     settings: Mapping[str, Any] | None = None,
 ) -> list[Result]:
     """Evaluate an encoder, and compare it with encoders of random weights and with log-mel statistics.
 
-    encoder: run folder, or the folder of an encoder. tasks: names from `synpat-eval tasks`. protocol: linear, logistic,
-    knn, finetune or finetune-audiomae. data: folder of the data set or of several data sets; for the task folder, the
-    folder with metadata.csv. label, split: columns of metadata.csv; by default the split is in `fold` or `split`. out:
-    folder of results.json, where results of other tasks are kept; by default `evaluation` in the run folder, or in the
-    encoder folder if there is no run. cache: folder for decoded audio and embeddings. skip_unreadable: skip and count
-    corrupt, empty and silent files instead of stopping. batch_size: number of encoder inputs that are embedded at once.
-    settings: settings of the protocol that differ from its defaults.
+    encoder: run folder, folder of an encoder, URL, or hf-hub:USER/NAME. tasks: names from `synpat-eval tasks`.
+    protocol: linear, logistic, knn, finetune or finetune-audiomae. data: folder of the data set or of several data
+    sets; for the task folder, the folder with metadata.csv. label, split: columns of metadata.csv; by default the split
+    is in `fold` or `split`. out: folder of results.json, where results of other tasks are kept; by default `evaluation`
+    in the run folder, or in the encoder folder if there is no run; required for a URL. cache: folder for decoded audio
+    and embeddings. skip_unreadable: skip and count corrupt, empty and silent files instead of stopping. embed_batch:
+    number of encoder inputs that are embedded at once. settings: settings of the protocol that differ from its
+    defaults.
 
     Return a result per task, whose `scores` are those of "encoder", "random-init" and "log-mel mean/std": each has a
     `value` between 0 and 1, a 95 % confidence `interval`, and `minus(other)`. Each result is written as soon as it is
@@ -58,8 +60,9 @@ def evaluate(
         data=Path(data) if data else None, label=label, split=split, cache=cache, skip_unreadable=skip_unreadable
     )
     loaders = [TASKS[name](source) for name in names]
-    loaded, folder = _for_spectrograms(load_encoder(encoder)), find_encoder(encoder)
     out = Path(out) if out else default_out(encoder)
+    folder = find_encoder(encoder)
+    loaded = _for_spectrograms(load_encoder(folder))
     out.mkdir(parents=True, exist_ok=True)
     read_results(out)  # an unreadable file is reported before the work
     results = []
@@ -68,11 +71,11 @@ def evaluate(
             loaded,
             (load() for load in loaders),
             chosen,
-            batch_size=batch_size,
+            batch_size=embed_batch,
             cache=cache,
             unfinished=out / "unfinished",
         ):
-            add_result(out, result, folder)
+            add_result(out, result, folder, open_location(str(encoder)).url if is_remote(encoder) else str(folder))
             results.append(result)
             if without := classes_without_test_clip(result):
                 print_message(f"{result.task.name}: {len(without)} classes have no test clip and are not scored")
@@ -81,7 +84,12 @@ def evaluate(
 
 
 def default_out(encoder: str | Path) -> Path:
-    """Return the folder for the results of an encoder: `evaluation` in its run folder, or else in its own folder."""
+    """Return the folder for the results of an encoder: `evaluation` in its run folder, or else in its own folder.
+
+    Raises InputError for a URL, which has no such folder.
+    """
+    if is_remote(encoder):
+        raise InputError("the results of an encoder at a URL need a folder: name it with --out")
     folder = find_encoder(encoder)
     return (folder.parent if folder.name == "encoder" else folder) / "evaluation"
 

@@ -22,11 +22,9 @@ from torch.nn import functional
 
 from synpat_shards import InputError, first_line, valid_content
 
+from .sharing import ENCODER_FILES, check_files, download, is_remote
 from .timm_compat import VisionTransformer, create_model, is_model, load_model_config_from_path
 from .vit import after_prefix, initialise, split_positions
-
-ENCODER_FILES = ("config.json", "model.safetensors")
-"""Files of an exported encoder, in timm's `local-dir:` layout."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +98,13 @@ class Encoder:
 def load_encoder(path: str | Path) -> Encoder:
     """Load an exported encoder, or the encoder of a run folder.
 
-    path: as for `find_encoder`. The patch embedding of an encoder for colour images is summed over its channels, which
-    equals a grey image in each channel. Raises InputError if the files are missing, do not load, or describe anything
-    but a vision transformer with a position for every patch.
+    path: a run folder, the folder of an encoder, a URL of such a folder, or hf-hub:USER/NAME. The patch embedding of an
+    encoder for colour images is summed over its channels, which equals a grey image in each channel. Raises InputError
+    if the files are missing or corrupt, do not load, or describe anything but a vision transformer with a position for
+    every patch.
     """
     folder = find_encoder(path)
+    check_files(folder)
     _check_description(folder / "config.json")
     try:
         # Not by "local-dir:" and the path, which timm parses as a URL: a # or a ? would end the path.
@@ -124,10 +124,13 @@ def _check_description(path: Path) -> None:
 
 
 def find_encoder(path: str | Path) -> Path:
-    """Return the folder with the files of an encoder: `path/encoder` if `path` is a run folder, or `path` itself.
+    """Return the folder with the files of an encoder: `path/encoder` if `path` is a run folder, or `path` itself, or a
+    folder in the user's cache if `path` is a URL or hf-hub:USER/NAME.
 
-    Raises InputError if neither has the files.
+    Raises InputError if there are no such files.
     """
+    if is_remote(path):
+        return download(str(path))
     candidates = [Path(path) / "encoder", Path(path)]
     for folder in candidates:
         if all((folder / name).is_file() for name in ENCODER_FILES):

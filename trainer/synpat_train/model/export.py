@@ -8,6 +8,7 @@ from safetensors.torch import save
 from synpat_shards import write_atomically
 from synpat_train.config import Config
 
+from .sharing import DESCRIPTION, SUMS, WEIGHTS, checksums
 from .timm_compat import VisionTransformer
 from .vit import ARCHITECTURES, vit_arguments
 
@@ -15,7 +16,7 @@ from .vit import ARCHITECTURES, vit_arguments
 def export_encoder(
     folder: Path, encoder: VisionTransformer, config: Config, mean: float, std: float, step: int
 ) -> None:
-    """Write model.safetensors and config.json.
+    """Write model.safetensors and config.json, and their checksums.
 
     mean, std: of the images that the encoder was trained on, with white as 1. step: number of its updates.
     """
@@ -43,5 +44,7 @@ def export_encoder(
             "license": "apache-2.0",
         },
     }
-    write_atomically(folder / "model.safetensors", save(weights, metadata={"format": "pt"}))
-    write_atomically(folder / "config.json", json.dumps(description, indent=1).encode() + b"\n")
+    (folder / SUMS).unlink(missing_ok=True)  # of an earlier export
+    write_atomically(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
+    write_atomically(folder / DESCRIPTION, json.dumps(description, indent=1).encode() + b"\n")
+    write_atomically(folder / SUMS, checksums(folder).encode())

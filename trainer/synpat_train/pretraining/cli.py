@@ -1,14 +1,17 @@
 """The `synpat-train` command."""
 
+import shlex
+import shutil
 import sys
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from synpat_shards import available_cores
-from synpat_shards.command_line import Count, Program
+from synpat_shards.command_line import SEVERAL, Count, Program, Size
 from synpat_train.config import Config, make_config, to_yaml
 from synpat_train.presets import DEFAULT_PRESET, PRESETS
 from synpat_train.progress import print_message
@@ -20,10 +23,11 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
     "--shards",
     multiple=True,
     metavar="PATH[=WEIGHT]...",
+    shell_complete=lambda context, option, incomplete: [CompletionItem(incomplete, type="file")],
     help="Shard sets of synpat, folders or URLs with WebDataset tars of images, or tars, also as patterns such as "
-    "'x-{000..099}.tar' or 'sets/*'. WEIGHT is how often an epoch contains each sample.",
+    f"'x-{{000..099}}.tar' or 'sets/*'. WEIGHT is how often an epoch contains each sample. {SEVERAL}",
 )
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", help="Folder of the run.")
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
@@ -34,7 +38,14 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
 @click.option(
     "--config", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML file of settings."
 )
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set a setting. May be repeated.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE...",
+    help=f"Set a setting of `synpat-train settings`. {SEVERAL}",
+)
+@click.option("--size", type=Size(), help="Height and width of the images in pixels.  [default: of the preset]")
 @click.option("--model", help="Size of the encoder: tiny, small, base or large.  [default: of the preset]")
 @click.option("--steps", type=Count(), help="Number of updates, instead of --epochs.")
 @click.option("--epochs", type=Count(), help="Number of passes over the sets.  [default: of the preset]")
@@ -43,12 +54,14 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
 @click.option(
     "--init-from",
     metavar="ENCODER",
-    help="Run folder or encoder folder whose weights the run starts from.  [default: random weights]",
+    help="Run folder, encoder folder, URL or hf-hub:USER/NAME of an encoder whose weights the run starts from.  "
+    "[default: random weights]",
 )
 @click.option("--print-config", is_flag=True, help="Print the settings of the run as YAML, and exit.")
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
     help="Folder for decoded sets.  [default: ~/.cache/synpat/decoded]",
 )
 @click.option(
@@ -66,6 +79,7 @@ def main(
     preset: str,
     file: Path | None,
     assignments: tuple[str, ...],
+    size: tuple[int, int] | None,
     model: str | None,
     steps: int | None,
     epochs: int | None,
@@ -87,7 +101,9 @@ def main(
     """
     if context.invoked_subcommand:
         return
+    height, width = size or (None, None)
     options = {
+        "height": height, "width": width,
         "model": model, "steps": steps, "epochs": epochs, "batch_size": batch_size, "seed": seed, "init_from": init_from
     }  # fmt: skip
     given = {name: value for name, value in options.items() if value is not None}
@@ -105,7 +121,7 @@ def main(
         pretrain(shards, out, config, cache=cache, workers=workers)
     except Stopped as stop:
         sys.exit(128 + stop.number)  # as shells report a signal
-    print_message(f"encoder: {out / 'encoder'}. Evaluate it: synpat-eval --encoder {out} --task gm-instrument")
+    print_message(_where(out))
 
 
 @main.command()
@@ -117,10 +133,11 @@ def settings(preset: str) -> None:
     Example:
       synpat-train settings --preset m2d
     """
+    width = min(shutil.get_terminal_size().columns, 80)
     values = asdict(make_config(preset))  # pyright: ignore[reportArgumentType]
     for name, kind, meaning in describe_settings(Config):
-        click.echo(f"{name} = {values[name]}    ({kind})")
-        click.echo(textwrap.fill(meaning, 76, initial_indent="    ", subsequent_indent="    "))
+        click.echo(textwrap.fill(f"{name} = {values[name]} ({kind})", width, subsequent_indent="    "))
+        click.echo(textwrap.fill(meaning, width, initial_indent="    ", subsequent_indent="    "))
 
 
 @main.command()
@@ -135,7 +152,33 @@ def export(run: Path, step: int | None) -> None:
     """
     from .export import export_checkpoint
 
-    print_message(f"encoder: {export_checkpoint(run, step)}")
+    export_checkpoint(run, step)
+    print_message(_where(run))
+
+
+@main.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("location")
+def push(run: Path, location: str) -> None:
+    """Publish the encoder of a run, with its model card, to a folder, a URL or hf-hub:USER/NAME.
+
+    A repository of the Hugging Face Hub must exist. After another evaluation, the same command updates the card.
+
+    \b
+    Example:
+      synpat-train push runs/perlin s3://bucket/perlin-encoder
+    """
+    from synpat_train.model.encoder import find_encoder
+    from synpat_train.model.sharing import push as publish
+
+    url = publish(find_encoder(run), location)
+    print_message(f"Encoder: {url}. Next: {shlex.join(['synpat-eval', '--encoder', url, '--task', 'gm-instrument'])}")
+
+
+def _where(run: Path) -> str:
+    """Return the line that says where the encoder of a run is, and what to do with it."""
+    command = ["synpat-eval", "--encoder", str(run), "--task", "gm-instrument"]
+    return f"Encoder: {run / 'encoder'}. Next: {shlex.join(command)}"
 
 
 @main.command()

@@ -13,13 +13,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, TextColumn
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]  (generated)
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]  (generated)
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from synpat_shards import InputError, write_atomically
 from synpat_shards.command_line import SECONDS_BETWEEN_LINES
+from synpat_shards.progress_bar import progress_bar
 
 LOG = "log.jsonl"
 NUMBERS = {"step", "loss", "lr", "samples_per_s", "mfu", "data_wait", "memory_gb"}
@@ -54,15 +55,8 @@ class RunLog:
         write_atomically(path, "".join(kept).encode())
         self.file, self.board = _AtomicAppend(str(path), "a"), _Board(run / "tensorboard", start)
         self.console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=self.console,
-            disable=not self.console.is_terminal,
-        )
-        self.task = self.bar.add_task("pre-training", total=total, completed=start)
+        self.bar = progress_bar(self.console, MofNCompleteColumn, TextColumn("{task.fields[rate]}"))
+        self.task = self.bar.add_task("pre-training", total=total, completed=start, rate="")
         self.total, self.last_line = total, -SECONDS_BETWEEN_LINES
 
     def __enter__(self) -> Self:
@@ -78,17 +72,21 @@ class RunLog:
         """Print a line on standard error."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    def advance(self, step: int) -> None:
+        """Move the progress bar to a step."""
+        self.bar.update(self.task, completed=step)
+
     def metrics(self, step: int, **metrics: float) -> None:
         """Record the metrics of a step. If the disk is full, a message is printed and training continues."""
         with log_disk_errors(self, f"step {step} is not in the log"):
             self.file.write(json.dumps({"step": step} | metrics).encode() + b"\n")
             self.board.put(step, metrics)
-        line = f"loss {metrics['loss']:.4f}, {metrics['samples_per_s']:,.0f} samples/s"
-        self.bar.update(self.task, completed=step, description=line)
+        loss, rate = f"loss {metrics['loss']:.4f}", f"{metrics['samples_per_s']:,.0f} samples/s"
+        self.bar.update(self.task, completed=step, description=loss, rate=rate)
         if self.bar.disable and (time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES or step == self.total):
             self.last_line = time.monotonic()
             self.message(
-                f"step {step}/{self.total}: {line}, lr {metrics['lr']:.2e}, MFU {metrics['mfu']:.1%}, "
+                f"step {step}/{self.total}: {loss}, {rate}, lr {metrics['lr']:.2e}, MFU {metrics['mfu']:.1%}, "
                 f"{metrics['data_wait']:.1%} of the time waiting for data, {metrics['memory_gb']:.1f} GB"
                 + (f", {metrics['skipped']} corrupt samples skipped" if metrics["skipped"] else "")
             )
@@ -135,6 +133,9 @@ class NullLog:
     """The log of ranks other than 0."""
 
     def message(self, text: str) -> None:
+        """No-op on ranks other than 0."""
+
+    def advance(self, step: int) -> None:
         """No-op on ranks other than 0."""
 
     def metrics(self, step: int, **metrics: float) -> None:

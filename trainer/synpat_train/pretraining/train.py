@@ -168,6 +168,7 @@ def _train(run: Run, training: Training, log: RunLog | NullLog, stop: StopSignal
         training.step += 1
 
         done, last = training.step, training.step == total
+        log.advance(done)
         if done % config.log_every == 0 or last:
             loss, seconds = _mean_loss(run, training), time.monotonic() - since
             rate = (done - logged) * config.batch_size / seconds

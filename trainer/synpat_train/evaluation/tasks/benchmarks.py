@@ -193,7 +193,7 @@ def read_benchmark(name: str, folder: Path) -> tuple[Path, Listing]:
 def benchmark_task(name: str, source: Source) -> LoadTask:
     """Read the listing of a benchmark in `source.data`. Differences from the published data set are reported."""
     if source.data is None:
-        raise InputError(f"the task {name!r} needs --data DIR, the downloaded folder: see synpat-eval tasks")
+        raise InputError(f"the task {name!r} needs --data FOLDER, the downloaded folder: see synpat-eval tasks")
     root, listing = read_benchmark(name, source.data)
     title = f"{name} (own split)" if listing.own_split else name
     benchmark = BENCHMARKS[name]

@@ -20,7 +20,7 @@ def folder_task(source: Source) -> LoadTask:
     folder, its columns, its labels or (unless they are skipped) its files cannot be used.
     """
     if source.data is None:
-        raise InputError("the task 'folder' needs --data DIR, a folder with metadata.csv and audio files")
+        raise InputError("the task 'folder' needs --data FOLDER, a folder with metadata.csv and audio files")
     folder = source.data
     table = _read_metadata(folder)
     part = source.split or ("fold" if "fold" in table.header else "split")

@@ -1,9 +1,11 @@
 """The table of tasks: a name, and the function that prepares the task."""
 
 import difflib
+import json
 from collections.abc import Callable, Mapping, Sequence
 
 from synpat_shards import InputError
+from synpat_shards.text_table import text_table
 
 from .benchmarks import BENCHMARK_TASKS, BENCHMARKS
 from .folder import folder_task
@@ -41,19 +43,33 @@ def check_tasks(names: Sequence[str], has_data: bool) -> None:
 
 
 def tasks_table() -> str:
-    """Return a description of all tasks as text: content, size, split, licence and source."""
-    lines = []
-    for name, b in BENCHMARKS.items():
-        counts = " / ".join(f"{count:,}" for count in b.counts.values())
-        used = f"; in the paper: {' and '.join(b.protocols)}" if b.protocols else ""
-        lines += [
-            f"{name}: {b.measures}, {b.classes:,} classes, {counts} clips of {b.seconds:g} s, {b.metric}{used}",
-            f"    split: {b.split}",
-            f"    licence: {b.licence}; from: {b.where}",
-            f"    identified by: {b.marker}{f' in the given folder or in {_or(b.names)}' if b.names else ''}",
-        ]
-    return "\n".join([*lines, *(f"{name}: {words}" for name, words in OWN.items())])
+    """Return the content, the size, the metric, the licence and the source of all tasks as text."""
+    rows = [
+        (name, b.measures, f"{b.classes:,}", f"{b.clips:,}", f"{b.seconds:g}", b.metric, b.licence, b.where)
+        for name, b in BENCHMARKS.items()
+    ]
+    head = ("task", "content", "classes", "clips", "seconds", "metric", "licence", "source")
+    own = text_table(("task", "content"), list(OWN.items()))
+    return f"{text_table(head, rows, optional=('source', 'licence'))}\n\n{own}"
 
 
-def _or(names: tuple[str, ...]) -> str:
-    return " or ".join(names)
+def tasks_json() -> str:
+    """Return all that is known about the tasks as JSON: also the clips of each part, the split, the protocols of the
+    paper, and the file and the usual names of the folder by which a copy is found."""
+    benchmarks = {
+        name: {
+            "content": b.measures,
+            "classes": b.classes,
+            "clips": dict(b.counts),
+            "seconds": b.seconds,
+            "metric": b.metric,
+            "split": b.split,
+            "licence": b.licence,
+            "source": b.where,
+            "protocols": list(b.protocols),
+            "marker": b.marker,
+            "folders": list(b.names),
+        }
+        for name, b in BENCHMARKS.items()
+    }
+    return json.dumps(benchmarks | {name: {"content": words} for name, words in OWN.items()})
