@@ -4,15 +4,14 @@
 It takes about two hours on two cores. Finished stages are not repeated.
 """
 
-import hashlib
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import click
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
+from synpat_train.model.sharing import DESCRIPTION, SUMS, WEIGHTS, checksums
 from synpat_train.pretraining.model_card import card
 
 ROOT = Path(__file__).parents[1]
@@ -38,20 +37,17 @@ def main(out: Path) -> None:
 
 
 def write_half(run: Path, out: Path) -> None:
-    """Write the encoder of a run with weights in float16, and its card with their digest."""
+    """Write the encoder of a run with weights in float16, its checksums and its card."""
     out.mkdir(parents=True, exist_ok=True)
-    weights = load_file(run / "encoder" / "model.safetensors")
-    save_file({name: tensor.half() for name, tensor in weights.items()}, out / "model.safetensors", {"format": "pt"})
-    description = json.loads((run / "encoder" / "config.json").read_text())
-    (out / "config.json").write_text(json.dumps(description, indent=1) + "\n")
-    digests = "\n".join(
-        f"| {name} | `{hashlib.sha256((out / name).read_bytes()).hexdigest()}` |"
-        for name in ("model.safetensors", "config.json")
-    )
-    made = "\n".join(["", *COMMANDS])
+    weights = load_file(run / "encoder" / WEIGHTS)
+    halves = save({name: tensor.half() for name, tensor in weights.items()}, {"format": "pt"})
+    (out / WEIGHTS).write_bytes(halves)
+    (out / DESCRIPTION).write_text((run / "encoder" / DESCRIPTION).read_text())
+    (out / SUMS).write_text(checksums(out))
+    commands = "\n".join(COMMANDS)
     (out / "README.md").write_text(
-        f"{card(run)}\n## Files\n\nThe weights are stored in float16. `python tools/make_encoder.py` makes this "
-        f"folder:\n\n```{made}\n```\n\n| file | SHA-256 |\n|---|---|\n{digests}\n"
+        f"{card(run)}\n## Made by\n\nThe weights are stored in float16. `python tools/make_encoder.py` runs these "
+        f"commands and writes this folder:\n\n```\n{commands}\n```\n"
     )
 
 
