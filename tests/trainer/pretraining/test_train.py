@@ -113,6 +113,7 @@ def test_run_folder_contains_the_documented_files(run: Path):
         "checkpoints/step-000000008.pt",
         "checkpoints/step-000000012.pt",
         "encoder/README.md",
+        "encoder/SHA256SUMS",
         "encoder/config.json",
         "encoder/model.safetensors",
         "reconstructions/step-000000006.png",

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +29,7 @@ from synpat_shards import (
 )
 from synpat_train.progress import print_message
 
+from .audio_folder import RECORDINGS, audio_files, spectrogram_tar
 from .grey import decode_grey, image_size, resized, width_at
 from .remote import Remote, fetch_tar
 from .sources import Source, resolve
@@ -67,7 +68,7 @@ class ShardSet:
     name: str
     """Path or URL as given by the user."""
     family: str | None
-    """Family of a set of synpat; None for any other set."""
+    """Family of a set of synpat; RECORDINGS for a folder of audio files; None for any other set."""
     weight: float
     """How often an epoch contains each sample."""
     digest: str
@@ -109,7 +110,8 @@ class ShardSet:
 def open_sets(given: Iterable[str], height: int, cache: Path, skip_damaged: bool = False) -> tuple[ShardSet, ...]:
     """Open the sets of `--shards` for a model with this input height.
 
-    given: as for `resolve`. A folder or a URL contains a set of synpat or any tars of images. cache: folder for shards
+    given: as for `resolve`. A folder or a URL contains a set of synpat or any tars of images, a folder may contain
+    audio files instead. cache: folder for shards
     behind a URL. skip_damaged: also open sets of synpat with missing shards.
     Raises InputError, naming the path or file, if a set is incomplete, has another height or colour images, or if a
     weight is not a positive number; OSError if a store cannot be reached.
@@ -131,6 +133,9 @@ def _open(source: Source, height: int, cache: Path, skip_damaged: bool) -> Shard
     tars = sorted(
         name for name, is_folder in entries.items() if name.endswith(".tar") and not (is_folder or is_system_file(name))
     )
+    if not tars and FOLDER not in entries and store.is_local and (files := audio_files(Path(store.root))):
+        tar = spectrogram_tar(Path(source.name), files, height, cache, skip_damaged)
+        return replace(_open_foreign_set(source, [tar], height, skip_damaged), family=RECORDINGS)
     if not tars or FOLDER in entries:
         raise missing_set(store)
     return _open_foreign_set(source, [_local_tar(f"{source.name}/{tar}", cache) for tar in tars], height, skip_damaged)

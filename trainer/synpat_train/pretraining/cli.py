@@ -24,8 +24,9 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
     multiple=True,
     metavar="PATH[=WEIGHT]...",
     shell_complete=lambda context, option, incomplete: [CompletionItem(incomplete, type="file")],
-    help="Shard sets of synpat, folders or URLs with WebDataset tars of images, or tars, also as patterns such as "
-    f"'x-{{000..099}}.tar' or 'sets/*'. WEIGHT is how often an epoch contains each sample. {SEVERAL}",
+    help="Shard sets of synpat, folders or URLs with WebDataset tars of images, tars, or folders of audio files, also "
+    f"as patterns such as 'x-{{000..099}}.tar' or 'sets/*'. WEIGHT is how often an epoch contains each sample. "
+    f"{SEVERAL}",
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", help="Folder of the run.")
 @click.option(

@@ -8,6 +8,7 @@ from typing import Any
 
 from synpat_shards import valid_content, write_atomically
 from synpat_train.config import to_yaml
+from synpat_train.data.audio_folder import RECORDINGS
 
 from .log import read_log
 from .run_folder import CONFIG, TrainingData, read_config, read_data
@@ -36,7 +37,7 @@ def card(run: Path) -> str:
         for s in data.sets
     )
     return f"""---
-license: {"other" if _unknown(data) else "apache-2.0"}
+license: {"other" if _names(data, None) or _names(data, RECORDINGS) else "apache-2.0"}
 library_name: timm
 tags: [audio, masked-autoencoder, synthetic-data, synpat, timm, transformers]
 ---
@@ -78,19 +79,28 @@ embedding = load_encoder("path/to/this/folder").clip_embedding(log_mel)
 """
 
 
-def _unknown(data: TrainingData) -> list[str]:
-    """Return the names of the sets that have no manifest of synpat, whose origin is unknown."""
-    return [Path(record.path).name for record in data.sets if record.family is None]
+def _names(data: TrainingData, family: str | None) -> list[str]:
+    """Return the names of the sets of a family; None for sets without a manifest of synpat."""
+    return [Path(record.path).name for record in data.sets if record.family == family]
 
 
 def _origin(data: TrainingData) -> str:
     """Return what the manifests of the sets prove about the training images."""
-    families = ", ".join(dict.fromkeys(record.family for record in data.sets if record.family))
-    known = f"The manifests of its shard sets state that the images were rendered by synpat ({families})."
-    if not (unknown := _unknown(data)):
-        return f"{known} No recording and no photograph was used."
-    origin = f"The origin and the licence of the images in {', '.join(unknown)} are unknown to synpat."
-    return f"{known} {origin}" if families else origin
+    families = ", ".join(dict.fromkeys(s.family for s in data.sets if s.family not in (None, RECORDINGS)))
+    unknown, recordings = _names(data, None), _names(data, RECORDINGS)
+    sentences = []
+    if families:
+        sentences.append(f"The manifests of its shard sets state that the images were rendered by synpat ({families}).")
+    if recordings:
+        sentences.append(
+            f"It was trained on spectrograms of the recordings in {', '.join(recordings)}, whose licence is unknown to "
+            "synpat."
+        )
+    if unknown:
+        sentences.append(f"The origin and the licence of the images in {', '.join(unknown)} are unknown to synpat.")
+    if not (recordings or unknown):
+        sentences.append("No recording and no photograph was used.")
+    return " ".join(sentences)
 
 
 def _throughput(run: Path, device: str) -> str:

@@ -64,11 +64,11 @@ def pretrain(
 
     A run that was stopped resumes from its last checkpoint. A finished run is not repeated.
 
-    shards: shard sets of synpat, folders or URLs with WebDataset tars of images, or single tars; "PATH=WEIGHT" sets how
-    often an epoch contains each sample. out: folder of the run; the encoder is exported to its subfolder `encoder`.
-    config: see `make_config`; by default the preset `synpat`. cache: folder of the decoded sets; by default a
-    subfolder of the user's cache. workers: number of threads that decode images while streaming; by default the number
-    of available cores, at most 8.
+    shards: shard sets of synpat, folders or URLs with WebDataset tars of images, single tars, or folders of audio
+    files; "PATH=WEIGHT" sets how often an epoch contains each sample. out: folder of the run; the encoder is exported
+    to its subfolder `encoder`. config: see `make_config`; by default the preset `synpat`. cache: folder of the decoded
+    sets; by default a subfolder of the user's cache. workers: number of threads that decode images while streaming; by
+    default the number of available cores, at most 8.
 
     On SIGTERM, SIGINT, SIGUSR1 and SIGHUP the run stops after the current step, writes a checkpoint and raises Stopped,
     a KeyboardInterrupt. Raises InputError if the sets or the folder cannot be used, if the loss becomes NaN or
