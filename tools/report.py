@@ -13,37 +13,36 @@ from typing import Any
 
 import numpy as np
 from demo_evidence import Evidence, on_a_plane
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
 
 import synpat
 from synpat import Patterns
 from synpat.families import FAMILIES
 from synpat.inspection.sheet import contact_sheet
-from synpat_shards import available_cores, encode_png, read_manifest, write_atomically
+from synpat_shards import (
+    BLUE,
+    GREY,
+    PAGE_STYLE,
+    PLOT_STYLE,
+    available_cores,
+    encode_png,
+    read_manifest,
+    write_atomically,
+)
 from synpat_train.audio import SAMPLE_RATE
 from synpat_train.pretraining.run_folder import read_config
 
 STYLE = """
-:root { color-scheme: light dark; --text: #1b1f24; --page: #fff; --line: #d8dee4; --soft: #eaeef2; --note: #57606a;
-  --ours: #0969da; --other: #8c959f }
-@media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --page: #0d1117; --line: #30363d; --soft: #21262d;
-  --note: #9198a1; --ours: #4493f8; --other: #6e7681 } }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: var(--text);
-  background: var(--page) }
-h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem } .verdict { font-size: 1.2rem }
-img { max-width: 100%; height: auto } img { background: #fff }
-.scroll { overflow-x: auto } table { border-collapse: collapse; width: 100% }
-td, th { padding: .35rem .6rem; text-align: left }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
-tr + tr td { border-top: 1px solid var(--line) }
+.verdict { font-size: 1.2rem } table { width: 100% } .scroll { overflow-x: auto }
+td.number, th.number { text-align: right; white-space: nowrap }
 .bar { position: relative; background: var(--soft); height: 1.1rem; min-width: 8rem }
 .bar i { position: absolute; left: 0; top: 0; bottom: 0; background: var(--other) }
 .ours .bar i { background: var(--ours) }
 .bar u { position: absolute; top: 0; bottom: 0; width: 1px; background: var(--text); opacity: .5 }
 .bar b { position: absolute; top: 35%; bottom: 35%; background: var(--text) }
 @media (max-width: 34rem) { th:nth-child(3), td:nth-child(3) { display: none } }
-.ours td { font-weight: 600 } figcaption, .note { color: var(--note); font-size: .9rem } figure { margin: 0 0 1.5rem }
+.ours td { font-weight: 600 } .note { color: var(--note); font-size: .9rem } figure { margin: 0 0 1.5rem }
 .notes { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 0 1rem }
 audio { width: 100% } .right span { color: #1a7f37 } .wrong span { color: #cf222e }
 pre { background: var(--soft); padding: .8rem; overflow-x: auto }
@@ -61,6 +60,7 @@ GO_ON = (
 TITLES = {"gm-instrument": "instrument families", "gm-pitch": "pitches"}
 
 
+@rc_context(PLOT_STYLE)
 def write_report(
     demo: Path, family: str, commands: Mapping[str, str], seconds: Mapping[str, int], evidence: Evidence
 ) -> Path:
@@ -130,7 +130,7 @@ def write_report(
         f'<p class="note">{_machine()}. {_durations(seconds)}</p>',
     )
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    page = f'<!doctype html><html lang="en">{head}<title>synpat demo</title><style>{STYLE}</style>'
+    page = f'<!doctype html><html lang="en">{head}<title>synpat demo</title><style>{PAGE_STYLE}{STYLE}</style>'
     path = demo / "report.html"
     write_atomically(path, (page + "\n".join(sections) + "</html>\n").encode())
     return path
@@ -173,7 +173,7 @@ def _figure(figure: Figure, caption: str) -> str:
 
 
 def _spectrograms(patterns: Patterns, evidence: Evidence) -> Figure:
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 3.6))
     axes = figure.subplots(2, 4)
     notes = [evidence.spectrogram(clip) for clip in evidence.examples(4)]
     for axis, image in zip(axes.flat, [*patterns[:4], *notes], strict=True):
@@ -185,7 +185,7 @@ def _spectrograms(patterns: Patterns, evidence: Evidence) -> Figure:
 
 
 def _planes(evidence: Evidence) -> Figure:
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    figure = Figure(figsize=(9, 5))
     axes = figure.subplots(1, 2)
     for axis, title, features in (
         (axes[0], "random weights", evidence.random),
@@ -197,13 +197,13 @@ def _planes(evidence: Evidence) -> Figure:
             colour = colormaps["tab20"](family)
             axis.scatter(members[:, 0], members[:, 1], s=5, color=colour, label=name if axis is axes[0] else None)
         axis.set(title=title, xticks=[], yticks=[])
-    figure.legend(loc="outside lower center", ncols=5, frameon=False, markerscale=3)
+    figure.legend(loc="outside lower center", ncols=5, markerscale=3)
     return figure
 
 
 def _confusion(evidence: Evidence) -> Figure:
     shares = evidence.confusion()
-    figure = Figure(figsize=(8, 6.5), layout="constrained")
+    figure = Figure(figsize=(8, 6.5))
     axis = figure.subplots()
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in zip(*np.nonzero(shares >= 0.05), strict=True):
@@ -237,27 +237,25 @@ def _note(evidence: Evidence, clip: int) -> str:
 
 
 def _loss_curve(log: list[dict[str, Any]]) -> Figure:
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    figure = Figure(figsize=(9, 3.2))
     axes = figure.subplots()
-    axes.plot([line["step"] for line in log], [line["loss"] for line in log], color="#0969da", label="loss")
-    axes.axhline(1, color="0.5", linewidth=1, linestyle="--", label="predicting the mean of each patch")
+    axes.plot([line["step"] for line in log], [line["loss"] for line in log], color=BLUE, label="loss")
+    axes.axhline(1, color=GREY, linewidth=1, linestyle="--", label="predicting the mean of each patch")
     axes.set(xlabel="step", ylabel="loss on masked patches")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend()
     return figure
 
 
 def _growth() -> Figure:
     points = json.loads(GROWTH.read_text())["points"]
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    figure = Figure(figsize=(9, 3.2))
     axes = figure.subplots()
     views, gains, intervals = zip(*((p["views"], p["gain"], p["interval"]) for p in points), strict=True)
-    axes.errorbar(views, gains, yerr=intervals, marker="o", capsize=4, color="#0969da")
-    axes.axhline(0, color="0.5", linewidth=1, linestyle="--")
+    axes.errorbar(views, gains, yerr=intervals, marker="o", capsize=4, color=BLUE)
+    axes.axhline(0, color=GREY, linewidth=1, linestyle="--")
     axes.set(xscale="log", xlabel="patterns seen in training", ylabel="mean gain in points")
     axes.set_xticks(views, [f"{count:,}" for count in views])
     axes.minorticks_off()
-    axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from .appearance import BLUE, GREY, PAGE_STYLE, PLOT_STYLE
 from .card import facts, title
 from .errors import InputError, MissingDependencyError, describe_differences, first_line, some, valid_content
 from .files import (
@@ -53,11 +54,15 @@ __version__ = version("synpat")
 
 __all__ = [
     "BLOCK",
+    "BLUE",
     "ENCODING",
     "FOLDER",
+    "GREY",
     "LARGEST_SIDE",
     "MANIFEST",
     "MODES",
+    "PAGE_STYLE",
+    "PLOT_STYLE",
     "RESIZE_FILTERS",
     "Fault",
     "InputError",

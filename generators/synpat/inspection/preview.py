@@ -11,6 +11,7 @@ from PIL import ImageDraw, ImageFont
 from synpat.families import FAMILIES, Image
 from synpat.painting.image import convert_mode
 from synpat_shards import (
+    PAGE_STYLE,
     Manifest,
     Store,
     encode_png,
@@ -75,7 +76,13 @@ def preview_page(manifest: Manifest, images: Mapping[str, Image]) -> str:
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
         for caption, image in images.items()
     )
-    return _PAGE.format(name=html.escape(title(manifest)), rows=rows, figures=figures, shards=_shard_rows(manifest))
+    return _PAGE.format(
+        name=html.escape(title(manifest)),
+        page_style=PAGE_STYLE,
+        rows=rows,
+        figures=figures,
+        shards=_shard_rows(manifest),
+    )
 
 
 def _shard_rows(manifest: Manifest) -> str:
@@ -99,17 +106,11 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{name}</title>
-<style>
-:root {{ color-scheme: light dark }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2rem auto; padding: 0 1rem }}
-h1 {{ font-size: 1.4rem }}
-table {{ border-collapse: collapse; margin: 1rem 0 }}
-th, td {{ text-align: left; padding: .1rem 1.2rem .1rem 0; vertical-align: top; font-variant-numeric: tabular-nums }}
-th {{ font-weight: 600; white-space: nowrap }}
+<style>{page_style}
+h1 {{ font-size: 1.4rem }} th {{ white-space: nowrap }}
 .images {{ display: flex; flex-wrap: wrap; gap: 12px }}
-figure {{ margin: 0 }}
 img {{ display: block; image-rendering: pixelated }}
-figcaption, details td, details th {{ font-size: .8rem; opacity: .8 }}
+details td, details th {{ font-size: .8rem }}
 </style>
 <h1>{name}</h1>
 <table>

@@ -2,13 +2,17 @@
 
 import io
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synpat_shards import MissingDependencyError
+from synpat_shards import PLOT_STYLE, MissingDependencyError
 from synpat_shards.text_table import text_table
 
 from .statistics import Statistics, ring_frequencies
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 BINS = 16
@@ -54,13 +58,19 @@ def picture(sets: Mapping[str, Statistics]) -> bytes:
     Raises MissingDependencyError if matplotlib is not installed.
     """
     try:
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ModuleNotFoundError as missing:
         raise MissingDependencyError(
             "--out needs matplotlib, which is not installed: pip install matplotlib"
         ) from missing
+    with rc_context(PLOT_STYLE):
+        return _png(_draw(Figure(figsize=(14, 6 + 0.35 * len(sets))), sets))
+
+
+def _draw(figure: "Figure", sets: Mapping[str, Statistics]) -> "Figure":
+    """Draw the comparison into an empty figure and return it."""
     bars = [field for field in COLUMNS if field != "images"]
-    figure = Figure(figsize=(14, 6 + 0.35 * len(sets)), layout="constrained")
     grid = figure.add_gridspec(2, len(bars), height_ratios=(5, 1 + 0.35 * len(sets)))
     levels, spectra = figure.add_subplot(grid[0, :4]), figure.add_subplot(grid[0, 4:])
     styles = [(f"C{number % 10}", "-" if number < 10 else "--") for number in range(len(sets))]
@@ -84,6 +94,10 @@ def picture(sets: Mapping[str, Statistics]) -> bytes:
         chart.barh(range(len(sets)), values, color=[colour for colour, _ in styles])
         chart.set(title=COLUMNS[field], yticks=range(len(sets)), yticklabels=list(sets) if column == 0 else [])
         chart.invert_yaxis()
+    return figure
+
+
+def _png(figure: "Figure") -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=100)
     return file.getvalue()

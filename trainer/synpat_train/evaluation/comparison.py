@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from synpat_shards import InputError, atomic_file
+from synpat_shards import PLOT_STYLE, InputError, atomic_file
 
 from .evaluate import ENCODER, LOG_MEL, RANDOM_INIT
 from .reference_results import ReferenceResults
@@ -90,10 +91,11 @@ def tasks_of(encoders: Sequence[Evaluated]) -> list[str]:
     return list(dict.fromkeys(task for each in encoders for task in each.tasks))
 
 
+@rc_context(PLOT_STYLE)
 def draw_comparison(encoders: Sequence[Evaluated], reference: ReferenceResults | None, path: Path) -> None:
     """Plot the scores and intervals of all encoders, of random-init and of log-mel statistics by task."""
     tasks, names = tasks_of(encoders), [*(each.name for each in encoders), RANDOM_INIT, LOG_MEL]
-    figure = Figure(figsize=(8, 1.2 + 0.2 * len(tasks) * (len(names) + 1)), layout="constrained")
+    figure = Figure(figsize=(8, 1.2 + 0.2 * len(tasks) * (len(names) + 1)))
     axes = figure.subplots()
     tops = {task: -number * (len(names) + 1) for number, task in enumerate(tasks)}
     for line, name in enumerate(names):
@@ -118,8 +120,7 @@ def draw_comparison(encoders: Sequence[Evaluated], reference: ReferenceResults |
     axes.set_xlim(left=max(axes.get_xlim()[0], 0))
     axes.set(xlabel=f"%, with 95 % intervals; the axis starts at {axes.get_xlim()[0]:.0f} %")
     axes.grid(axis="x", alpha=0.3)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2)
     with atomic_file(path) as file:
         figure.savefig(file, format="png", dpi=150)
 

@@ -3,9 +3,10 @@
 from datetime import timedelta
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from synpat_shards import InputError
+from synpat_shards import BLUE, GREY, PLOT_STYLE, InputError
 
 from .checkpoint import checkpoints
 from .log import read_log
@@ -42,6 +43,7 @@ def run_status(run: Path) -> str:
     return "\n".join(lines)
 
 
+@rc_context(PLOT_STYLE)
 def draw_curve(run: Path) -> Path:
     """Plot the loss and the learning rate over the steps into the run folder.
 
@@ -50,12 +52,15 @@ def draw_curve(run: Path) -> Path:
     log = read_log(run)
     if not log:
         raise InputError(f"{run} has no log lines yet")
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5))
     axes = figure.add_subplot(xlabel="step", ylabel="loss", title=run.name)
     steps = [line["step"] for line in log]
-    axes.plot(steps, [line["loss"] for line in log])
+    axes.plot(steps, [line["loss"] for line in log], color=BLUE)
+    if read_config(run).norm_pix:
+        axes.axhline(1, color=GREY, linewidth=1, linestyle="--", label="predicting the mean of each patch")
+        axes.legend()
     rates = axes.twinx()
-    rates.plot(steps, [line["lr"] for line in log], color="0.7", linewidth=1)
-    rates.set_ylabel("learning rate", color="0.5")
+    rates.plot(steps, [line["lr"] for line in log], color=GREY, linewidth=1)
+    rates.set_ylabel("learning rate", color=GREY)
     figure.savefig(run / CURVE, dpi=120)
     return run / CURVE
