@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from servers import ObjectStore, Proxy
 from synpat_shards import publish, store
 from synpat_train.config import Config, make_config, to_yaml
 from synpat_train.pretraining.checkpoint import checkpoints
+from synpat_train.pretraining.signals import Stopped
 from synpat_train.pretraining.train import pretrain
 
 SETTINGS = {
@@ -44,7 +46,9 @@ cropped in time."""
 
 
 def train(run: Path, shards: Path, config: Config, workers: int = 1) -> Path:
-    pretrain(str(shards), run, config, cache=run.parent / "cache", workers=workers)
+    """Train until the end, or until a signal stops the run."""
+    with suppress(Stopped):
+        pretrain(str(shards), run, config, cache=run.parent / "cache", workers=workers)
     return run
 
 
