@@ -1,5 +1,7 @@
 """The appearance of all pages and plots: one style sheet, and one set of parameters of matplotlib."""
 
+from typing import Any
+
 PAGE_STYLE = """
 :root { color-scheme: light dark; --text: #1b1f24; --page: #fff; --line: #d8dee4; --soft: #eaeef2; --note: #57606a;
   --ours: #0969da; --other: #8c959f }
@@ -14,7 +16,7 @@ td, th { padding: .35rem .6rem; text-align: left; vertical-align: top; font-vari
 tr + tr td { border-top: 1px solid var(--line) }
 figure { margin: 0 } figcaption { color: var(--note); font-size: .9rem }
 """
-PLOT_STYLE = {
+PLOT_STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlelocation": "left",
