@@ -78,7 +78,8 @@ def write_report(
         "<h2>Results on recorded instruments</h2>",
         *(_task(name, task) for name, task in tasks.items()),
         '<p class="note">Accuracy on test clips by logistic regression; the short thick line is the 95 % confidence '
-        "interval. random-init is the same encoder before pre-training, mean of three seeds; log-mel is the mean and standard "
+        "interval. random-init is the same encoder before pre-training, mean of three seeds; log-mel is the mean and "
+        "standard "
         "deviation of each mel band. The bars start at 0, and the thin line marks chance.</p>",
         "<h2>Patterns and recordings</h2>",
         _figure(
