@@ -1,4 +1,4 @@
-"""What the demo's report shows of single recordings: embeddings, answers and waveforms. This is a module of demo.py."""
+"""Embeddings, answers and waveforms of single recordings, for the demo's report. A module of demo.py, not a script."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -134,7 +134,7 @@ TOY = Plan(
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a stage is given."""
+    """The arguments of a stage."""
 
     out: Path
     audio: Path | None
