@@ -38,6 +38,9 @@ class Config:
     """Number of attention heads of the decoder."""
     norm_pix: bool
     """Normalise each target patch to mean 0 and variance 1 (norm_pix_loss in MAE)."""
+    visible_weight: Annotated[float, Field(ge=0)]
+    """Weight of the loss of the visible patches relative to that of the masked ones; 0 predicts only masked patches,
+    as MAE does."""
     normalise: Literal["set", "image"]
     """Normalise images by the mean and standard deviation of all sets (set) or of each image (image)."""
     epochs: PositiveInt | None

@@ -7,6 +7,7 @@ DEFAULT_PRESET = "synpat"
 
 _OURS: Mapping[str, Any] = {
     "patch": 16,
+    "visible_weight": 0.0,
     "normalise": "set",
     "steps": None,
     "accumulate": 1,
@@ -38,6 +39,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "decoder_depth": 2,
         "decoder_heads": 4,
         "norm_pix": True,
+        "visible_weight": 0.25,
         "normalise": "image",
         "epochs": None,
         "steps": 10_000,

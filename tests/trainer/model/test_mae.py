@@ -18,7 +18,7 @@ def reference_loss(model: Any, images: Tensor, noise: Tensor, config: Config) ->
     """Return the loss of He et al., 2022, step by step: all patches are embedded and decoded in order."""
     encoder = model.encoder
     patch, columns = config.patch, config.width // config.patch
-    losses = []
+    masked, visible = [], []
     for image, numbers in zip(images, noise, strict=True):
         tiles = [
             image[0, patch * (i // columns) :, patch * (i % columns) :][:patch, :patch] for i in range(config.patches)
@@ -34,19 +34,20 @@ def reference_loss(model: Any, images: Tensor, noise: Tensor, config: Config) ->
         for block in model.decoder_blocks:
             full = block(full)
         predictions = model.decoder_predict(model.decoder_norm(full))[0, 1:]
-        for i in set(range(config.patches)) - set(kept):
+        for i in range(config.patches):
             target = tiles[i].flatten()
             if config.norm_pix:
                 variance = ((target - target.mean()) ** 2).sum() / (len(target) - 1)
                 target = (target - target.mean()) / (variance + 1e-6) ** 0.5
-            losses.append(((predictions[i] - target) ** 2).mean())
-    return torch.stack(losses).mean()
+            (visible if i in kept else masked).append(((predictions[i] - target) ** 2).mean())
+    weight = config.visible_weight
+    return (torch.stack(masked).mean() + weight * torch.stack(visible).mean()) / (1 + weight)
 
 
-@pytest.mark.parametrize("norm_pix", [True, False])
-def test_loss_and_gradients_equal_those_of_the_reference(norm_pix: bool):
+@pytest.mark.parametrize(("norm_pix", "visible_weight"), [(True, 0), (False, 0), (True, 0.25)])
+def test_loss_and_gradients_equal_those_of_the_reference(norm_pix: bool, visible_weight: float):
     config = make_config("msm-mae", {"model": "tiny", "decoder_width": 48, "decoder_depth": 2, "decoder_heads": 3,
-                                     "norm_pix": norm_pix})  # fmt: skip
+                                     "norm_pix": norm_pix, "visible_weight": visible_weight})  # fmt: skip
     torch.manual_seed(0)
     model = MaskedAutoencoder(config)
     images, noise = torch.randn(3, 1, 80, 208), torch.rand(3, config.patches)

@@ -25,6 +25,7 @@ class MaskedAutoencoder(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.patch, self.kept, self.norm_pix = config.patch, config.kept, config.norm_pix
+        self.visible_weight = config.visible_weight
         self.encoder = build_vit(config.model, config.height, config.width, config.patch)
         rows, columns = config.height // config.patch, config.width // config.patch
         width, norm = config.decoder_width, cast(type[nn.Module], partial(nn.LayerNorm, eps=1e-6))
@@ -41,16 +42,23 @@ class MaskedAutoencoder(nn.Module):
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
         """Return the loss: the mean squared error over the pixels of the masked patches.
 
+        With a visible_weight w it is (masked + w * visible) / (1 + w), with the same error of the visible patches.
+
         images: [B, 1, height, width], normalised. noise: [B, L], uniform; the K patches with the lowest noise are
         visible.
         """
         patches = patchify(images, self.patch)  # [B, L, P * P]
         kept, masked = split_patches(noise, self.kept)
-        predictions = self.decode(self.encode(patches, kept), kept, masked)
-        targets = gather_patches(patches, masked).float()
-        if self.norm_pix:
-            targets = standardise(targets)
-        return F.mse_loss(predictions.float(), targets)
+        encoded, weight = self.encode(patches, kept), self.visible_weight
+        if not weight:
+            return self._error(self.decode(encoded, kept, masked), patches, masked)
+        seen, predictions = self.decode(encoded, kept, masked, visible=True).split([kept.shape[1], masked.shape[1]], 1)
+        return (self._error(predictions, patches, masked) + weight * self._error(seen, patches, kept)) / (1 + weight)
+
+    def _error(self, predictions: Tensor, patches: Tensor, indices: Tensor) -> Tensor:
+        """Return the mean squared error of predictions [B, n, P * P] of the patches at indices [B, n]."""
+        targets = gather_patches(patches, indices).float()
+        return F.mse_loss(predictions.float(), standardise(targets) if self.norm_pix else targets)
 
     def encode(self, patches: Tensor, kept: Tensor) -> Tensor:
         """Return [B, 1 + K, D] from patches [B, L, P * P] and the indices of the visible ones [B, K]."""
@@ -63,8 +71,10 @@ class MaskedAutoencoder(nn.Module):
         first = (cast(Tensor, self.encoder.cls_token) + positions[:, :1]).expand(len(tokens), -1, -1)
         return self.encoder.norm(self.encoder.blocks(torch.cat([first, tokens], dim=1)))
 
-    def decode(self, encoded: Tensor, kept: Tensor, masked: Tensor) -> Tensor:
+    def decode(self, encoded: Tensor, kept: Tensor, masked: Tensor, visible: bool = False) -> Tensor:
         """Return predictions [B, M, P * P] of the masked patches, in the order of their indices [B, M].
+
+        With `visible`, predictions of the visible patches come first: [B, K + M, P * P].
 
         The patches need not be sorted: each token includes its position, and attention does not depend on the order.
         """
@@ -72,7 +82,7 @@ class MaskedAutoencoder(nn.Module):
         first, seen = self.decoder_embed(encoded).split([1, kept.shape[1]], dim=1)
         tokens = [first + positions[:, :1], seen + positions[0, 1:][kept], self.mask_token + positions[0, 1:][masked]]
         tokens = self.decoder_blocks(torch.cat(tokens, dim=1))
-        return self.decoder_predict(self.decoder_norm(tokens[:, -masked.shape[1] :]))
+        return self.decoder_predict(self.decoder_norm(tokens[:, 1:] if visible else tokens[:, -masked.shape[1] :]))
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:
