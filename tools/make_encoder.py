@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 SET, RUN = "sets/soundscape-100k", "runs/tiny"
 COMMANDS = (
     f"synpat render --family soundscape --n 100k --seed 100 --out {SET}",
-    f"synpat-train --shards {SET} --out {RUN} --steps 25k --set compile=true",
+    f"synpat-train --shards {SET} --out {RUN} --steps 25k --set compile=true visible_weight=0",
     f"synpat-eval --encoder {RUN} --task gm-instrument gm-pitch --protocol logistic",
 )
 
