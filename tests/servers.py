@@ -131,19 +131,15 @@ class SftpServer:
             self.process.wait()
 
 
-class Proxy(ThreadingHTTPServer):
-    """A proxy for a store that answers some requests with an error.
-
-    inject: called with the method and the path of each request. If it returns a number, that status is sent instead of
-    the response of the store. It may sleep, to simulate a slow store.
-    """
+class _LoopbackServer(ThreadingHTTPServer):
+    """An HTTP server on a free port of loopback, which ends with its context."""
 
     daemon_threads = True
 
-    def __init__(self, port: int, inject: Callable[[str, str], int | None]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.upstream, self.inject = port, inject
-        self.injected = 0
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+
+    def start(self) -> None:
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -153,6 +149,20 @@ class Proxy(ThreadingHTTPServer):
     def __exit__(self, *_: object) -> None:
         self.shutdown()
         self.server_close()
+
+
+class Proxy(_LoopbackServer):
+    """A proxy for a store that answers some requests with an error.
+
+    inject: called with the method and the path of each request. If it returns a number, that status is sent instead of
+    the response of the store. It may sleep, to simulate a slow store.
+    """
+
+    def __init__(self, port: int, inject: Callable[[str, str], int | None]) -> None:
+        super().__init__(_Handler)
+        self.upstream, self.inject = port, inject
+        self.injected = 0
+        self.start()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -201,29 +211,20 @@ def _error(status: int) -> bytes:
     )
 
 
-class Hub(ThreadingHTTPServer):
+class Hub(_LoopbackServer):
     """A stand-in of the Hugging Face Hub with one new repository of a data set or a model: the requests that
     HfFileSystem makes to list, read, upload and delete files. Every upload is accepted as a regular file inside a
     commit."""
 
-    daemon_threads = True
     repository = "user/perlin"
 
     def __init__(self, prefix: str = "datasets/") -> None:
         """prefix: "datasets/", or an empty text for a model."""
-        super().__init__(("127.0.0.1", 0), _HubHandler)
+        super().__init__(_HubHandler)
         self.place, self.api = prefix + self.repository, f"/api/{prefix or 'models/'}"
         self.files = {".gitattributes": b"*.tar filter=lfs diff=lfs merge=lfs -text\n"}
         self.commits = 0
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
+        self.start()
 
     def entry(self, path: str) -> dict[str, Any] | None:
         """Return the description of a file or a folder; None if it does not exist."""
