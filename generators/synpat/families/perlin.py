@@ -53,35 +53,35 @@ class Perlin(Family):
         return cls(rows=FREQUENCIES[row], columns=FREQUENCIES[column], octaves=int(rng.integers(1, 6)))
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        cells = self._cells(height, width)
-        draws = rng.random(sum((rows + 1) * (columns + 1) for rows, columns in cells), np.float32)
-        return _paint(draws, np.array(cells), GRADIENTS, self.persistence, height, width)
+        rows, columns, octaves = self._lattice(height, width)
+        points = sum(((rows << octave) + 1) * ((columns << octave) + 1) for octave in range(octaves))
+        draws = rng.random(points, np.float32)
+        return _paint(draws, rows, columns, octaves, GRADIENTS, self.persistence, height, width)
 
-    def _cells(self, height: int, width: int) -> list[tuple[int, int]]:
-        """Return the rows and columns of the lattice of each octave that is not too fine."""
+    def _lattice(self, height: int, width: int) -> tuple[int, int, int]:
+        """Return the rows and columns of cells of the first octave, and the number of octaves that are not too fine.
+
+        Each octave has twice as many rows and columns as the previous one.
+        """
         most_rows, most_columns = max(height // FINEST_CELL, 1), max(width // FINEST_CELL, 1)
-        cells = [(min(self.rows, most_rows), min(self.columns, most_columns))]
-        for _ in range(1, self.octaves):
-            rows, columns = cells[-1]
-            if 2 * rows > most_rows or 2 * columns > most_columns:
-                break
-            cells.append((2 * rows, 2 * columns))
-        return cells
+        rows, columns = min(self.rows, most_rows), min(self.columns, most_columns)
+        most_octaves = min(most_rows // rows, most_columns // columns).bit_length()
+        return rows, columns, min(self.octaves, most_octaves)
 
 
 @njit(cache=True)
-def _paint(draws, cells, gradients, persistence, height, width):
+def _paint(draws, rows, columns, octaves, gradients, persistence, height, width):
     """Return the image of all octaves: uint8 [height, width].
 
-    draws: float32 in 0..1, one for each lattice point of each octave. cells: int64 [octave, 2], see `_cells`.
+    draws: float32 in 0..1, one for each lattice point of each octave. rows, columns: cells of the first octave.
     """
     noise = np.zeros((height, width), np.float32)
     amplitude, first = np.float32(1), 0
-    for octave in range(len(cells)):
-        rows, columns = cells[octave]
+    for _ in range(octaves):
         end = first + (rows + 1) * (columns + 1)
         _add_octave(noise, draws[first:end].reshape(rows + 1, columns + 1), gradients, amplitude)
         amplitude, first = np.float32(amplitude * persistence), end
+        rows, columns = 2 * rows, 2 * columns
     return _stretched(noise)
 
 

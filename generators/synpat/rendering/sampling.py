@@ -105,12 +105,16 @@ def _paint_batch(
     model = find_family(family)
     categories = [model.category_of(index, given) for index in indices]
     for attempt in range(ATTEMPTS):
-        # Drawing and painting have separate generators, so that the number of parameters does not affect the painting.
-        drawing, painting = zip(*(_generators(family, seed, index, attempt) for index in indices), strict=True)
-        drawn = (model.draw(rng, category or 0) for rng, category in zip(drawing, categories, strict=True))
-        patterns = [replace(pattern, **given) if given else pattern for pattern in drawn]
+        patterns, rngs = [], []
+        for index, category in zip(indices, categories, strict=True):
+            # Drawing and painting have separate generators, so that the number of parameters does not affect the
+            # painting.
+            drawing, painting = _generators(family, seed, index, attempt)
+            pattern = model.draw(drawing, category or 0)
+            patterns.append(replace(pattern, **given) if given else pattern)
+            rngs.append(painting)
         try:
-            images = model.render_batch(patterns, painting, *(render_size or (height, width)))
+            images = model.render_batch(patterns, rngs, *(render_size or (height, width)))
         except Rejected:
             continue
         return [
@@ -140,11 +144,11 @@ def _generators(family: str, seed: int, index: int, attempt: int) -> tuple[np.ra
     """
     digest = hashlib.blake2b(f"{family} {seed} {index} {attempt}".encode(), digest_size=64).digest()
     state = np.frombuffer(digest, np.uint64)
-    drawing, painting = (
-        np.random.Generator(np.random.PCG64(_State(half)))  # pyright: ignore[reportArgumentType]  (its stub is too strict)
-        for half in (state[:4], state[4:])
-    )
-    return drawing, painting
+    return _generator(state[:4]), _generator(state[4:])
+
+
+def _generator(words: NDArray[np.uint64]) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(_State(words)))  # pyright: ignore[reportArgumentType]  (its stub is too strict)
 
 
 class _State(ISeedSequence):
