@@ -87,7 +87,7 @@ def finetune(
     saved = FineTuningCheckpoint(checkpoint, identity(encoder, task, split, normalisation, recipe, seed))
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         model = make_classifier(encoder, len(task.classes), steps, recipe, seed).to(device)
-        patches = encoder.height // encoder.patch * steps
+        patches = encoder.height // encoder.patch * min(steps, recipe.time_steps or steps)
         choose_attention(model, fuses_attention(context.device, low_precision(context), patches + 1))
         train(model, context, saved)
     logits = predict_test_clips(model, context)
