@@ -85,7 +85,7 @@ def test_only_the_requested_augmentation_changes_a_clip(low_or_high, changes):
 @pytest.mark.parametrize("frames", [20, 51, 200])
 @pytest.mark.parametrize(("time_mask", "widest"), [(16, lambda frames: 16), (0.25, lambda frames: round(frames / 4))])
 def test_share_as_time_mask_scales_with_the_clip(low_or_high, frames, time_mask, widest):
-    context = context_of(low_or_high, replace(PLAIN, time_mask=time_mask))
+    context = context_of(low_or_high, replace(PLAIN, time_mask=time_mask, mask_shared=False))
     context = replace(context, unit=(frames - 1) * 160)
     rng = np.random.default_rng(0)
     waveforms = torch.from_numpy(rng.integers(-9000, 9000, (500, context.unit), np.int16))
