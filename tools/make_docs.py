@@ -164,7 +164,7 @@ def settings() -> str:
     lines += [
         "## Fine-tuning",
         "Settings of the protocols `finetune` and `finetune-audiomae`, with their values for tasks without a recipe of "
-        "their own. The recipes of AS20K, ESC-50, Speech Commands, VoxCeleb1 and FSD50K differ in some values.",
+        "their own. The recipes of AS20K, ESC-50, Speech Commands, VoxCeleb1 and FSD50K differ in most values.",
         _table(
             ("setting", "type", "`finetune`", "`finetune-audiomae`", "meaning"),
             [

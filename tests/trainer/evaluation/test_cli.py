@@ -122,7 +122,7 @@ def test_killed_evaluation_resumes_with_its_finished_trials(tones_arguments, tmp
 
 
 def test_encoder_and_random_init_are_fine_tuned(tones_arguments, tmp_path, capsys):
-    quick = ["--set", "epochs=1", "--set", "warmup=0", "--set", "batch_size=4"]
+    quick = ["--set", "epochs=1", "--set", "warmup=0", "--set", "batch_size=4", "--set", "updates=0"]
     evaluate(*tones_arguments, "--protocol", "finetune", *quick, "--out", tmp_path / "out")
     (task,) = results_of(tmp_path / "out")["tasks"].values()
     assert task["protocol"].startswith("finetune: epochs 1, batch_size 4, ")

@@ -1,12 +1,15 @@
 """Probes learn the labels from the features, and only from the training clips."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from synpat_shards import InputError
 from synpat_train.evaluation.evaluate import PROBES as FUNCTIONS
+from synpat_train.evaluation.finetuning.recipes import M2D
 from synpat_train.evaluation.probes import linear as linear_probe
 from synpat_train.evaluation.protocols import LINEAR, PROTOCOLS, ProbeProtocol, protocol_name, suffix
 from synpat_train.evaluation.scoring.metrics import mean_average_precision
@@ -141,6 +144,29 @@ def test_changed_settings_are_part_of_the_result_name():
     changed = replace(LINEAR, changes={"learning_rate": "validation"})
     assert suffix(changed) == " (linear, learning_rate=validation)"
     assert "learning_rate validation" in protocol_name(changed, "esc50")
+
+
+def test_names_of_published_recipes_do_not_change():
+    """Finished trials and results are found by these names."""
+    published = ("as20k", "esc50", "spcv2", "voxceleb1", "fsd50k")
+    names = [protocol_name(PROTOCOLS["finetune"], task) for task in published]
+    names += [protocol_name(PROTOCOLS["finetune-audiomae"], task) for task in (*published, "esc10")]
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    assert digest == "c638687e4e0c4d3b2cfe33f8a48c987dc696533215da193afe00dc068394c548"
+
+
+def test_tasks_without_a_published_recipe_share_one():
+    assert PROTOCOLS["finetune"].settings("esc10") == PROTOCOLS["finetune"].settings("folder:dogs") == M2D[""]
+    assert "time_mask 0.15, " in protocol_name(PROTOCOLS["finetune"], "esc10")
+    changed = replace(PROTOCOLS["finetune"], changes={"updates": 7})
+    assert "updates 7" in protocol_name(changed, "esc10")
+    assert "updates 7" in protocol_name(changed, "esc50")
+
+
+@pytest.mark.parametrize("changes", [{"time_mask": -1}, {"time_mask": 1.5}, {"covered": 0}, {"updates": -1}], ids=str)
+def test_error_for_invalid_recipe_names_the_setting(changes):
+    with pytest.raises(InputError, match=f"^{next(iter(changes))}: .*got {next(iter(changes.values()))}$"):
+        replace(PROTOCOLS["finetune"], changes=changes).settings("esc10")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ from .tasks.registry import TASKS, check_tasks, tasks_json, tasks_table
     type=click.Choice(list(PROTOCOLS)),
     default=LINEAR.name,
     help="linear trains a linear layer as EVAR does; logistic solves a logistic regression; knn uses nearest "
-    "neighbours; finetune trains the encoder by M2D's recipes, finetune-audiomae by AudioMAE's.",
+    "neighbours; finetune trains the encoder by M2D's recipes or, for other tasks, by ours, finetune-audiomae by "
+    "AudioMAE's.",
 )
 @click.option(
     "--set",

@@ -1,7 +1,7 @@
 """The table of protocols. This module imports no torch, so that the command line can check settings quickly."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from synpat_train.settings import build_settings
@@ -60,8 +60,15 @@ PROTOCOLS: Mapping[str, ProbeProtocol | FineTuningProtocol] = {
 
 
 def protocol_name(protocol: ProbeProtocol | FineTuningProtocol, task: str) -> str:
-    """Return the protocol of a task and its settings as text."""
-    settings = ", ".join(f"{name} {value}" for name, value in asdict(protocol.settings(task)).items())
+    """Return the protocol of a task and its settings as text.
+
+    Settings that published recipes do not have are named only where they differ from their default.
+    """
+    chosen = protocol.settings(task)
+    optional = {each.name: each.default for each in fields(chosen)} if isinstance(chosen, FineTuning) else {}
+    settings = ", ".join(
+        f"{name} {value}" for name, value in asdict(chosen).items() if name not in optional or value != optional[name]
+    )
     return f"{protocol.name}: {settings}; seeds {', '.join(map(str, protocol.seeds))}"
 
 

@@ -9,6 +9,7 @@ from synpat_train.evaluation.finetuning.augmentation import (
     add_noise,
     change_loudness,
     kept_patches,
+    kept_time_steps,
     mixup,
     random_resize_crop,
     spec_augment,
@@ -174,6 +175,14 @@ def test_share_of_patches_is_divided_randomly_between_rows_and_columns():
 def test_share_of_each_axis_is_left_out():
     kept = kept_patches(4, 8, 64, 0.2, "axis", make_rng())
     assert kept.shape == (4, 6 * 51)
+
+
+def test_kept_time_steps_are_complete_and_differ_between_clips():
+    kept = kept_time_steps(20, 5, 32, 24, make_rng())
+    np.testing.assert_array_equal(kept.reshape(20, 5, 24), kept[:, None, :24] + 32 * np.arange(5)[:, None])
+    assert (np.diff(kept[:, :24]) > 0).all()
+    assert kept[:, :24].max() == 31
+    assert len({tuple(clip) for clip in kept}) == 20
 
 
 def test_every_patch_is_dropped_for_some_clip():

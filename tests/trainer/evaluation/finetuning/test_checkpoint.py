@@ -48,7 +48,11 @@ def updates(monkeypatch) -> list[int]:
     return calls
 
 
-@pytest.mark.parametrize("recipe", [M2D["spcv2"], M2D["voxceleb1"], AUDIOMAE["spcv2"]], ids=["sgd", "amsgrad", "adamw"])
+@pytest.mark.parametrize(
+    "recipe",
+    [M2D["spcv2"], M2D["voxceleb1"], AUDIOMAE["spcv2"], M2D[""]],
+    ids=["sgd", "amsgrad", "adamw", "other tasks"],
+)
 def test_killed_training_resumes_with_identical_scores(encoder, low_or_high, recipe, tmp_path, monkeypatch, updates):
     recipe = short(recipe, epochs=4)
     uninterrupted = train_and_test(encoder, low_or_high, recipe, tmp_path)

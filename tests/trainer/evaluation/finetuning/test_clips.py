@@ -59,7 +59,7 @@ def test_short_clip_is_padded_with_zeros_and_otherwise_unchanged(low_or_high):
     waveforms = torch.randn(3, UNIT, generator=torch.Generator().manual_seed(0)) * 0.1
     for waveform, length in zip(waveforms, lengths, strict=True):
         waveform[length:] = 0
-    log_mels = normalised(waveforms, lengths, context_of(low_or_high, M2D[""]))
+    log_mels = normalised(waveforms, lengths, context_of(low_or_high, M2D["spcv2"]))
     for log_mel, waveform, length in zip(log_mels, waveforms, lengths, strict=True):
         expected = (front_end.spectrogram(waveform[:length]) + 6) / 4
         frames = front_end.frames(length)
@@ -80,6 +80,18 @@ def test_only_the_requested_augmentation_changes_a_clip(low_or_high, changes):
     changed, targets = augmented(batch, context_of(low_or_high, replace(PLAIN, **changes)), context.rng(0, 0, 1))
     assert (changed != plain).any()
     assert torch.equal(targets, batch.targets) == ("mixup" not in changes)
+
+
+@pytest.mark.parametrize("frames", [20, 51, 200])
+@pytest.mark.parametrize(("time_mask", "widest"), [(16, lambda frames: 16), (0.25, lambda frames: round(frames / 4))])
+def test_share_as_time_mask_scales_with_the_clip(low_or_high, frames, time_mask, widest):
+    context = context_of(low_or_high, replace(PLAIN, time_mask=time_mask, mask_shared=False))
+    context = replace(context, unit=(frames - 1) * 160)
+    rng = np.random.default_rng(0)
+    waveforms = torch.from_numpy(rng.integers(-9000, 9000, (500, context.unit), np.int16))
+    log_mels, _ = augmented(Batch(waveforms, np.full(500, context.unit), torch.eye(500, 2)), context, rng)
+    assert log_mels.shape[2] == frames
+    assert (log_mels == 0).all(dim=1).sum(dim=1).max() == widest(frames) - 1
 
 
 def test_mixture_is_as_long_as_the_longer_clip(low_or_high):

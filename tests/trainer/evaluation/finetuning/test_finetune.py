@@ -8,9 +8,20 @@ import torch
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional
-from trainings import HALVES, PLAIN, context_of, short, small_encoder, task_of, tone_and_noise, train_and_test
+from trainings import (
+    HALVES,
+    NORMALISATION,
+    PLAIN,
+    context_of,
+    short,
+    small_encoder,
+    task_of,
+    tone_and_noise,
+    train_and_test,
+)
 
 from synpat_train.audio.front_end import FRONT_ENDS
+from synpat_train.device import uses_bfloat16
 from synpat_train.evaluation.finetuning import finetune as finetuning
 from synpat_train.evaluation.finetuning.checkpoint import FineTuningCheckpoint
 from synpat_train.evaluation.finetuning.classifier import make_classifier, scores
@@ -23,9 +34,10 @@ from synpat_train.evaluation.tasks.task import Source, Split, Task
 from synpat_train.model.encoder import load_encoder
 
 RECIPES = {
-    "m2d": replace(short(M2D[""], epochs=20), learning_rate=0.02),
+    "m2d": replace(short(M2D["spcv2"], epochs=20), learning_rate=0.04),
     "m2d, as20k": replace(short(M2D["as20k"], epochs=20), learning_rate=0.1),
     "m2d, voxceleb1": short(M2D["voxceleb1"], epochs=6),
+    "other tasks": replace(short(M2D[""], epochs=20), learning_rate=3e-3),
     "audiomae": replace(short(AUDIOMAE["esc50"], epochs=12), learning_rate=3e-3),
     "audiomae, spcv2": replace(short(AUDIOMAE["spcv2"], epochs=12), learning_rate=3e-3),
 }
@@ -130,7 +142,7 @@ def test_unit_without_a_clip_length_is_the_longest_training_clip(run, tones, tmp
     )
     for split in task.splits:
         normalisation = measure_normalisation(task.recordings, split.train, FRONT_ENDS[80], device="cpu", what="test")
-        recipe = replace(M2D[""], epochs=1, warmup=0)
+        recipe = replace(M2D["spcv2"], epochs=1, warmup=0)
         logits = finetune(
             encoder, task, split, normalisation, recipe, 0, device="cpu", checkpoint=tmp_path / "training.pt"
         )
@@ -139,11 +151,31 @@ def test_unit_without_a_clip_length_is_the_longest_training_clip(run, tones, tmp
     assert len(set(units)) == 2
 
 
+def test_clips_that_the_recipe_does_not_cover_are_cropped(run, tones, tmp_path, monkeypatch):
+    task, encoder = folder_task(Source(data=tones, cache=tmp_path))(), load_encoder(run)
+    split, units = task.splits[0], []
+    monkeypatch.setattr(
+        finetuning, "FineTuningContext", lambda **fields: units.append(fields["unit"]) or FineTuningContext(**fields)
+    )
+    lengths = np.sort(task.full_recordings.lengths[split.train])
+    for covered in (0.5, 0.75, 1):
+        recipe = replace(M2D["spcv2"], epochs=1, warmup=0, covered=covered)
+        finetune(encoder, task, split, NORMALISATION, recipe, 0, device="cpu", checkpoint=tmp_path / "training.pt")
+    assert [int((lengths <= unit).sum()) for unit in units] == [5, 7, 8]
+
+
 @pytest.mark.parametrize(
-    ("recipe", "patch_counts"), [(M2D["spcv2"], {5 * 2, 4 * 2, 3 * 3}), (AUDIOMAE["esc50"], {4 * 3}), (PLAIN, {5 * 4})]
+    ("recipe", "patch_counts"),
+    [
+        (M2D["spcv2"], {5 * 2, 4 * 2, 3 * 3}),
+        (AUDIOMAE["esc50"], {4 * 3}),
+        (PLAIN, {5 * 4}),
+        (replace(PLAIN, patch_drop=0, time_steps=3), {5 * 3}),
+    ],
 )
 def test_patches_are_dropped_only_in_training(low_or_high, recipe, patch_counts, tmp_path, monkeypatch):
-    """A clip has 5 x 4 patches. Half are dropped (0, 1 or 2 rows, then columns), or 0.2 of the rows and columns."""
+    """A clip has 5 x 4 patches. Half are dropped (0, 1 or 2 rows, then columns), 0.2 of the rows and columns, none, or
+    all but three columns."""
     observed = []
 
     def recording(model, log_mels, kept, pooling):
@@ -155,6 +187,37 @@ def test_patches_are_dropped_only_in_training(low_or_high, recipe, patch_counts,
     train_and_test(small_encoder(80), low_or_high, recipe, tmp_path)
     assert {count for training, count in observed if training} == patch_counts
     assert {count for training, count in observed if not training} == {20}
+
+
+def test_epochs_are_extended_to_the_minimum_number_of_updates():
+    recipe = replace(M2D[""], epochs=10, warmup=1, batch_size=32, updates=100)
+    for clips, epochs in ((2, 100), (32, 100), (33, 50), (320, 10), (100_000, 10)):
+        chosen = recipe.for_clips(clips)
+        assert (chosen.epochs, chosen.warmup) == (epochs, epochs / 10)
+        assert chosen.epochs * -(-clips // 32) >= 100
+    for published in (*M2D.values(), *AUDIOMAE.values()):
+        assert published.updates or published.for_clips(1) == published
+
+
+def test_training_takes_the_minimum_number_of_updates(encoder, low_or_high, tmp_path, monkeypatch):
+    steps, update = [], finetuning.update
+    monkeypatch.setattr(finetuning, "update", lambda *arguments: steps.append(1) or update(*arguments))
+    train_and_test(encoder, low_or_high, replace(short(M2D["spcv2"]), updates=31), tmp_path)
+    assert len(steps) == 11 * 3
+
+
+@pytest.mark.parametrize("recipe", [M2D["spcv2"], M2D[""]], ids=["float32", "auto"])
+def test_test_clips_are_scored_in_the_precision_of_the_recipe(encoder, low_or_high, recipe, tmp_path, monkeypatch):
+    """Log-mels are always computed in float32."""
+    observed = []
+
+    def recording(model, log_mels, kept, pooling):
+        observed.append((log_mels.dtype, torch.is_autocast_enabled("cpu")))
+        return scores(model, log_mels, kept, pooling)
+
+    monkeypatch.setattr(finetuning, "scores", recording)
+    train_and_test(encoder, low_or_high, short(recipe, epochs=2), tmp_path)
+    assert set(observed) == {(torch.float32, uses_bfloat16(recipe.precision, torch.device("cpu")))}
 
 
 # Loss
@@ -212,7 +275,7 @@ def test_loss_is_linear_in_mixed_targets():
 
 
 def test_error_for_diverged_training_names_the_step(encoder, low_or_high, tmp_path):
-    recipe = replace(short(M2D[""]), learning_rate=1e30)
+    recipe = replace(short(M2D["spcv2"]), learning_rate=1e30)
     with pytest.raises(
         ValueError, match=r"epoch \d, step \d: the loss is (nan|inf).*learning rate of \d.*smaller learning_rate"
     ):

@@ -123,11 +123,25 @@ def kept_patches(
         kept_rows = rows - int(rng.integers(min(int(share * rows), rows - 1) + 1))
         kept_columns = max(round((1 - share) * rows * columns / kept_rows), 1)
 
-    def chosen(length: int, kept: int) -> np.ndarray:
-        return np.sort(rng.random((clips, length)).argsort(axis=1)[:, :kept], axis=1)
+    return _crossings(_drawn(clips, rows, kept_rows, rng), _drawn(clips, columns, kept_columns, rng), columns)
 
-    patches = chosen(rows, kept_rows)[:, :, None] * columns + chosen(columns, kept_columns)[:, None]
-    return patches.reshape(clips, -1)
+
+def kept_time_steps(clips: int, rows: int, columns: int, kept: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the indices of all patches of `kept` columns (time steps), row by row: int64 [clips, rows * kept].
+
+    The columns are drawn for each clip.
+    """
+    return _crossings(np.tile(np.arange(rows), (clips, 1)), _drawn(clips, columns, kept, rng), columns)
+
+
+def _drawn(clips: int, length: int, kept: int, rng: np.random.Generator) -> np.ndarray:
+    """Return sorted random positions below `length`, without repetition: int64 [clips, kept]."""
+    return np.sort(rng.random((clips, length)).argsort(axis=1)[:, :kept], axis=1)
+
+
+def _crossings(rows: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
+    """Return the indices of the patches at the crossings of rows and columns. width: number of all columns."""
+    return (rows[:, :, None] * width + columns[:, None]).reshape(len(rows), -1)
 
 
 def _column(values: np.ndarray, like: Tensor) -> Tensor:

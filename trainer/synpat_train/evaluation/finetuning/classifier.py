@@ -4,6 +4,7 @@ Axes in this file: B clips, L patches of a log-mel, K of them kept, D the width 
 """
 
 import copy
+from contextlib import nullcontext
 from typing import Literal
 
 import torch
@@ -64,7 +65,9 @@ def scores(
     """
     rows, columns = patch_grid(vit, log_mels)
     missing = columns * vit.patch_embed.patch_size[1] - log_mels.shape[2]
-    patches = vit.patch_embed.proj(functional.pad(log_mels, (0, missing))[:, None])
+    # On a CPU the projection stays in float32: oneDNN's convolution in bfloat16 is wrong for a single time step.
+    with nullcontext() if log_mels.is_cuda else torch.autocast("cpu", enabled=False):
+        patches = vit.patch_embed.proj(functional.pad(log_mels, (0, missing))[:, None])
     before, positions = split_positions(vit, rows * columns)
     tokens = patches.flatten(2).transpose(1, 2) + positions
     if kept is not None:

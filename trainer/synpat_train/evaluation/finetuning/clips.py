@@ -105,7 +105,9 @@ def augmented(batch: Batch, context: FineTuningContext, rng: np.random.Generator
         waveforms, targets, partners = mixup(waveforms, targets, recipe.mixup, recipe.mixup_alpha, rng)
         lengths = np.maximum(lengths, lengths[partners])
     log_mels = normalised(waveforms, lengths, context)
-    log_mels = spec_augment(log_mels, recipe.frequency_mask, recipe.time_mask, recipe.mask_shared, rng)
+    # A share below 1 counts in frames of the clip.
+    frames = round(recipe.time_mask * log_mels.shape[2]) if recipe.time_mask < 1 else int(recipe.time_mask)
+    log_mels = spec_augment(log_mels, recipe.frequency_mask, frames, recipe.mask_shared, rng)
     return random_resize_crop(log_mels, rng) if recipe.resize_crop else log_mels, targets
 
 

@@ -8,7 +8,6 @@ Axes in this file: B clips, S samples, C classes, F bands, T frames.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -24,13 +23,14 @@ from synpat_train.audio.front_end import FRONT_ENDS
 from synpat_train.device import autocast, to_device, uses_bfloat16
 from synpat_train.evaluation.probes.embedding import Normalisation
 from synpat_train.evaluation.tasks.task import Split, Task
+from synpat_train.model.attention import choose_attention, fuses_attention
 from synpat_train.model.encoder import Encoder
 from synpat_train.model.timm_compat import VisionTransformer, param_groups_layer_decay
 from synpat_train.prefetch import prefetch
 from synpat_train.progress import track
 from synpat_train.schedule import learning_rate
 
-from .augmentation import kept_patches
+from .augmentation import kept_patches, kept_time_steps
 from .checkpoint import FineTuningCheckpoint, identity
 from .classifier import make_classifier, patch_grid, scores
 from .clips import Batch, FineTuningContext, augmented, log_mels_of_test_clips, training_batch
@@ -64,13 +64,15 @@ def finetune(
     continues it exactly, and removes it at the end. The file of another training is overwritten.
 
     Training clips are cropped at random in each epoch, test clips at their start. Shorter clips are padded with zeros
-    after normalisation. Without a unit, clips have the length of the longest training clip, at most LONGEST.
+    after normalisation. Without a unit, clips have the length of the longest training clip that the recipe covers, at
+    most LONGEST.
 
     Torch's global generators are used and then restored: two calls must not run in threads at the same time. Raises
     InputError if training diverges.
     """
-    front_end = FRONT_ENDS[encoder.height]
-    unit = task.unit or min(int(task.full_recordings.lengths[split.train].max()), LONGEST)
+    front_end, recipe = FRONT_ENDS[encoder.height], recipe.for_clips(len(split.train))
+    lengths = task.full_recordings.lengths[split.train]
+    unit = task.unit or min(int(np.quantile(lengths, recipe.covered, method="higher")), LONGEST)
     context = FineTuningContext(
         task=task,
         split=split,
@@ -85,6 +87,8 @@ def finetune(
     saved = FineTuningCheckpoint(checkpoint, identity(encoder, task, split, normalisation, recipe, seed))
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         model = make_classifier(encoder, len(task.classes), steps, recipe, seed).to(device)
+        patches = encoder.height // encoder.patch * min(steps, recipe.time_steps or steps)
+        choose_attention(model, fuses_attention(context.device, low_precision(context), patches + 1))
         train(model, context, saved)
     logits = predict_test_clips(model, context)
     if not np.isfinite(logits).all():
@@ -123,13 +127,11 @@ def update(
 ) -> Tensor:
     """Take one step; return the loss before it, on the device."""
     log_mels, targets = augmented(batch, context, rng)
-    recipe, kept = context.recipe, None
-    if recipe.patch_drop:
-        rows, columns = patch_grid(model, log_mels)
-        patches = kept_patches(len(log_mels), rows, columns, recipe.patch_drop, recipe.patch_drop_of, rng)
-        kept = to_device(patches, context.device)
+    recipe = context.recipe
+    patches = chosen_patches(len(log_mels), *patch_grid(model, log_mels), recipe, rng)
+    kept = None if patches is None else to_device(patches, context.device)
     torch.manual_seed(int(rng.integers(2**62)))  # for the drop path
-    with precision(context):
+    with autocast(context.device, low_precision(context)):
         logits = scores(model, log_mels, kept, recipe.pooling)
     batch_loss = loss(logits, targets, recipe, context.task.multi_label)
     optimizer.zero_grad()
@@ -138,10 +140,20 @@ def update(
     return batch_loss.detach()
 
 
-def precision(context: FineTuningContext) -> torch.autocast | nullcontext:
-    """Return the context for matrix products in bfloat16 on a GPU, if the recipe allows it."""
-    low = context.device.type == "cuda" and uses_bfloat16(context.recipe.precision, context.device)
-    return autocast(context.device, low)
+def chosen_patches(
+    clips: int, rows: int, columns: int, recipe: FineTuning, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Return the indices of the patches that an update uses, int64 [clips, K]; None for all."""
+    if recipe.patch_drop:
+        return kept_patches(clips, rows, columns, recipe.patch_drop, recipe.patch_drop_of, rng)
+    if recipe.time_steps is not None and recipe.time_steps < columns:
+        return kept_time_steps(clips, rows, columns, recipe.time_steps, rng)
+    return None
+
+
+def low_precision(context: FineTuningContext) -> bool:
+    """Return True if matrix products use bfloat16: if the recipe allows it and the hardware supports it."""
+    return uses_bfloat16(context.recipe.precision, context.device)
 
 
 def loss(logits: Tensor, targets: Tensor, recipe: FineTuning, multi_label: bool) -> Tensor:
@@ -174,8 +186,11 @@ def learning_rate_at(step: int, steps: int, recipe: FineTuning) -> float:
 def predict_test_clips(model: VisionTransformer, context: FineTuningContext) -> np.ndarray:
     """Return the logits of the test clips, float32 [tested, C]."""
     model.eval()
-    with torch.inference_mode(), precision(context):
-        parts = [scores(model, log_mels, None, context.recipe.pooling) for log_mels in log_mels_of_test_clips(context)]
+    parts = []
+    with torch.inference_mode():
+        for log_mels in log_mels_of_test_clips(context):
+            with autocast(context.device, low_precision(context)):
+                parts.append(scores(model, log_mels, None, context.recipe.pooling))
     return torch.cat(parts).cpu().numpy()
 
 

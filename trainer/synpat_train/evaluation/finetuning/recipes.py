@@ -1,4 +1,4 @@
-"""Published recipes of fine-tuning by task.
+"""Published recipes of fine-tuning by task, and one for all other tasks.
 
 M2D: Niizumi et al., "Masked Modeling Duo: Towards a Universal Audio Pre-training Framework", 2024, which fine-tunes
 with its benchmark EVAR. AudioMAE: Huang et al., "Masked Autoencoders that Listen", 2022, Table 3.
@@ -51,7 +51,7 @@ class FineTuning:
     """Stochastic depth: probability that the last block is skipped for a clip, decreasing linearly to zero at the first
     block (Huang et al., "Deep Networks with Stochastic Depth", 2016)."""
     precision: Literal["auto", "float32"]
-    """Precision of matrix products. auto uses bfloat16 on a GPU that supports it."""
+    """Precision of matrix products. auto uses bfloat16 where the hardware multiplies it faster."""
 
     loss: Literal["cross-entropy", "binary-cross-entropy"]
     """Loss for clips with one label. Clips with several labels always use binary cross-entropy."""
@@ -86,19 +86,34 @@ class FineTuning:
     of AudioMAE's recipe."""
     frequency_mask: NonNegativeInt
     """SpecAugment: the mask is narrower than this number of bands (Park et al., 2019); 0 for none."""
-    time_mask: NonNegativeInt
-    """SpecAugment: the mask is narrower than this number of frames; 0 for none."""
+    time_mask: NonNegativeInt | Share
+    """SpecAugment: the mask is narrower than this number of frames or, below 1, than this share of the frames; 0 for
+    none."""
     mask_shared: bool
     """Use one mask for all clips of a batch (EVAR) instead of one for each."""
     resize_crop: bool
     """Resize a random part of the log-mel, 0.6 to 1.5 times its size in each direction, to the full size (Niizumi et
     al., "BYOL for Audio", 2021)."""
 
+    covered: Annotated[float, Field(gt=0, le=1)] = 1
+    """Share of the training clips that are used in full, for tasks without a clip length. Longer clips are cropped to
+    the longest of these."""
+    time_steps: PositiveInt | None = None
+    """Maximum number of time steps of a clip that an update uses, drawn at random; None for all."""
+    updates: NonNegativeInt = 0
+    """Minimum number of updates. For fewer clips, the epochs and the warm-up are extended in proportion."""
+
     def __post_init__(self) -> None:
-        if self.pooling == "time steps" and self.patch_drop:
-            raise InputError(f"with pooling of time steps, patch_drop must be 0, got {self.patch_drop}")
+        if self.patch_drop and (self.pooling == "time steps" or self.time_steps is not None):
+            raise InputError(f"with pooling of time steps or time_steps, patch_drop must be 0, got {self.patch_drop}")
         if self.warmup >= self.epochs:
             raise InputError(f"warmup must be shorter than the {self.epochs} epochs, got {self.warmup}")
+
+    def for_clips(self, clips: int) -> "FineTuning":
+        """Return the recipe with the epochs and the warm-up for a number of training clips."""
+        steps = -(-clips // self.batch_size)
+        epochs = max(self.epochs, -(-self.updates // steps))
+        return replace(self, epochs=epochs, warmup=self.warmup * epochs / self.epochs)
 
 
 _EVAR = FineTuning(
@@ -132,6 +147,39 @@ _EVAR = FineTuning(
 
 _AS20K = replace(_EVAR, batch_size=64, time_mask=192, loss="binary-cross-entropy")
 
+# Masks and crops scale with the clips, and epochs with their number, for sets of any size and clips of any length.
+_OTHER = FineTuning(
+    epochs=5,
+    batch_size=16,
+    optimizer="adamw",
+    learning_rate=5e-4,
+    final_learning_rate=0,
+    warmup=0.5,
+    cosine_from="warmup",
+    weight_decay=0.05,
+    layer_decay=1,
+    drop_path=0,
+    precision="auto",
+    loss="cross-entropy",
+    loss_average="clips",
+    head_norm="batch",
+    pooling="time steps",
+    patch_embed_frozen=False,
+    patch_drop=0,
+    patch_drop_of="axis",
+    mixup=0,
+    mixup_alpha=0.3,
+    roll=False,
+    noise=None,
+    frequency_mask=10,
+    time_mask=0.15,
+    mask_shared=False,
+    resize_crop=False,
+    covered=0.95,
+    time_steps=16,
+    updates=240,
+)
+
 M2D: Mapping[str, FineTuning] = {
     "as20k": _AS20K,
     "esc50": replace(_EVAR, mixup=0, frequency_mask=15, patch_embed_frozen=True),
@@ -150,11 +198,9 @@ M2D: Mapping[str, FineTuning] = {
     ),
     # FSD50K also has several labels per clip, as AudioSet.
     "fsd50k": _AS20K,
-    # M2D has no recipe for other tasks. These are the settings of Speech Commands, with the learning rate of ESC-50 on
-    # the ordinary loss: with few classes, 0.5 on the loss averaged over classes would be a much higher rate.
-    "": replace(_EVAR, learning_rate=0.5 / 50, loss_average="clips"),
+    "": _OTHER,
 }
-"""Recipes by task; "" for any other task."""
+"""Recipes by task. M2D has no recipe for other tasks; "" is ours."""
 
 _AUDIOMAE = FineTuning(
     epochs=60,
