@@ -8,6 +8,7 @@ import platform
 import subprocess
 import wave
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def write_report(
     affordable = [name for name, model in FAMILIES.items() if not model.expensive]
     sections = (
         "<h1>synpat: from patterns to recorded sound</h1>",
-        f'<p class="verdict">{_verdict(patterns, read_config(demo / "run").batch_size, log, seconds, tasks)}</p>',
+        f'<p class="verdict">{_verdict(patterns, read_config(demo / "run").batch_size, log, tasks)}</p>',
         "<p>The encoder was pre-trained to reconstruct masked parts of rendered patterns. Then its weights were "
         "frozen, and a linear classifier was trained on recorded instruments. No recording was used for "
         "pre-training.</p>",
@@ -106,8 +107,8 @@ def write_report(
         _figure(
             _loss_curve(log),
             f"Loss over {log[-1]['step']:,} steps; {log[-1]['loss']:.3f} at the end. The loss is "
-            "the mean squared error of standardised masked patches. A loss of 1 is that of predicting the mean of "
-            "each patch.",
+            "the mean squared error of standardised patches: the masked ones and, with a quarter of the weight, the "
+            "visible ones. A loss of 1 is that of predicting the mean of each patch.",
         ),
         _picture(
             max((demo / "run" / "reconstructions").glob("*.png")).read_bytes(),
@@ -137,26 +138,31 @@ def write_report(
     return path
 
 
-def _verdict(
-    patterns: Patterns, batch_size: int, log: list[dict[str, Any]], seconds: Mapping[str, int], tasks: Mapping[str, Any]
-) -> str:
-    views, minutes = log[-1]["step"] * batch_size, round(seconds["pre-train"] / 60)
-    start = (
-        f"After {minutes} minute{'s' * (minutes != 1)} of pre-training on {views:,} views of "
-        f"{len(patterns):,} patterns, the encoder"
+def _verdict(patterns: Patterns, batch_size: int, log: list[dict[str, Any]], tasks: Mapping[str, Any]) -> str:
+    views, seconds = log[-1]["step"] * batch_size, training_seconds(log, batch_size)
+    time = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} seconds"
+    start = f"After {time} of pre-training on {views:,} views of {len(patterns):,} patterns, the encoder"
+    return f"{start} {' and '.join(lead(TITLES.get(name.split(' ')[0], name), task) for name, task in tasks.items())}."
+
+
+def training_seconds(log: list[dict[str, Any]], batch_size: int) -> float:
+    """Return the time of all steps, also of a run that was interrupted."""
+    steps = [0, *(line["step"] for line in log)]
+    return sum(
+        (end - start) * batch_size / line["samples_per_s"]
+        for (start, end), line in zip(pairwise(steps), log, strict=True)
     )
-    return f"{start} {' and '.join(_lead(TITLES.get(name.split(' ')[0], name), task) for name, task in tasks.items())}."
 
 
-def _lead(title: str, task: dict[str, Any]) -> str:
+def lead(title: str, task: dict[str, Any]) -> str:
     """Return how much better or worse the encoder is than a random one, honest in both directions."""
     result = task["scores"]["random-init"]["encoder_minus_this"]
     points = 100 * result["difference"]
     low, high = (100 * bound for bound in result["interval95"])
-    interval = f"{abs(points):.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
     if low <= 0 <= high:
-        return f"does not differ significantly from a random one on {title}: {points:+.1f} points ({low:+.1f} to "
-        f"{high:+.1f})"
+        interval = f"{points:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
+        return f"does not differ significantly from a random one on {title}: {interval}"
+    interval = f"{abs(points):.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
     return f"classifies {title} {'better' if points > 0 else 'worse'} than a random one by {interval}"
 
 
@@ -242,7 +248,7 @@ def _loss_curve(log: list[dict[str, Any]]) -> Figure:
     axes = figure.subplots()
     axes.plot([line["step"] for line in log], [line["loss"] for line in log], color=BLUE, label="loss")
     axes.axhline(1, color=GREY, linewidth=1, linestyle="--", label="predicting the mean of each patch")
-    axes.set(xlabel="step", ylabel="loss on masked patches")
+    axes.set(xlabel="step", ylabel="loss")
     axes.legend()
     return figure
 
@@ -282,7 +288,11 @@ def _task(name: str, task: dict[str, Any]) -> str:
 
 
 def _durations(seconds: Mapping[str, int]) -> str:
-    return "Seconds: " + ", ".join(f"{stage} {time}" for stage, time in seconds.items()) + "."
+    return (
+        "Seconds of the last start of each stage: "
+        + ", ".join(f"{stage} {time}" for stage, time in seconds.items())
+        + "."
+    )
 
 
 def _machine() -> str:

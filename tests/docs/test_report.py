@@ -18,7 +18,7 @@ from synpat_train.evaluation.tasks.task import Task, leave_one_fold_out
 
 sys.path.append(str(Path(__file__).parents[2] / "tools"))
 from demo_evidence import Evidence
-from report import write_report
+from report import lead, training_seconds, write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 COUNT_MISSING = """<script>
@@ -86,9 +86,29 @@ def test_it_needs_no_network_and_less_than_three_megabytes(report: Path):
 
 def test_it_opens_with_the_verdict_and_every_picture_has_a_text(report: Path):
     text = report.read_text()
-    assert '<p class="verdict">After 1 minute of pre-training on 16 views of 20 patterns, the encoder' in text
+    verdict = re.findall('<p class="verdict">(.*)</p>', text)[0]
+    assert re.match(r"After \d+ seconds of pre-training on 16 views of 20 patterns, the encoder", verdict)
     assert len(re.findall("<img alt=.[A-Z0-9]", text)) == text.count("<img ")
     assert len(re.findall("<audio controls aria-label=.[a-z]", text)) == text.count("<audio ") == 6
+
+
+@pytest.mark.parametrize(
+    ("difference", "low", "high", "words"),
+    [
+        (0.096, 0.059, 0.133, "classifies pitches better than a random one by 9.6 points (95 % interval +5.9 to +13.3)"),
+        (-0.04, -0.05, -0.03, "classifies pitches worse than a random one by 4.0 points (95 % interval -5.0 to -3.0)"),
+        (0.01, -0.01, 0.03, "does not differ significantly from a random one on pitches: +1.0 points (95 % interval -1.0 "
+                            "to +3.0)"),
+    ],
+)  # fmt: skip
+def test_the_verdict_says_what_the_interval_shows(difference: float, low: float, high: float, words: str):
+    result = {"difference": difference, "interval95": (low, high)}
+    assert lead("pitches", {"scores": {"random-init": {"encoder_minus_this": result}}}) == words
+
+
+def test_the_time_of_an_interrupted_training_is_that_of_all_steps():
+    log = [{"step": 20, "samples_per_s": 64.0}, {"step": 50, "samples_per_s": 32.0}]
+    assert training_seconds(log, batch_size=32) == 10 + 30
 
 
 def test_the_commands_do_not_contain_the_folder_of_this_machine(report: Path):
