@@ -353,7 +353,7 @@ def command_rate(
         check=True,
         capture_output=True,
     )
-    command = [sys.executable, "-c", START, "--out", run]
+    command = [sys.executable, "-c", START, "--out", run, "--preset", "msm-mae"]  # the default differs by checkout
     command += ["--shards", shards, "--cache", folder / f"cache-{shards.name}", "--steps", str(steps)]
     for name, value in {"log_every": max(steps // 8, 1), **settings}.items():
         command += ["--set", f"{name}={value}"]
