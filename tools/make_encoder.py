@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make encoders/tiny: render the patterns, pre-train, evaluate, and write the encoder in float16 with its model card.
 
-It takes about two hours on two cores. Finished stages are not repeated.
+It takes about 80 minutes on one core. Finished stages are not repeated.
 """
 
 import subprocess

@@ -541,6 +541,7 @@ def pretrain_model(job: Job, model: str, run: Path, seconds: float) -> None:
 
 def probes(job: Job) -> None:
     """Evaluate a run on each set of recordings by logistic regression, with lower priority than pre-training."""
+    from synpat_train.evaluation.results import percent
     from synpat_train.evaluation.run import evaluate
 
     assert job.run
@@ -556,10 +557,8 @@ def probes(job: Job) -> None:
             assert job.run
             result = evaluate(job.run, "folder", "logistic", data=data, split=split, cache=job.cache)[0]
             ours, random = result.scores["encoder"], result.scores["random-init"]
-            difference, (low, high) = ours.minus(random)
-            note = (
-                f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}; {ours.value:.1%}, random-init {random.value:.1%}"
-            )
+            difference, interval = ours.minus(random)
+            note = f"95 % interval {percent(interval, '+.1f')}; {ours.value:.1%}, random-init {random.value:.1%}"
             job.write(what, 100 * difference, "points", note=note)
 
         job.attempt(what, probe)

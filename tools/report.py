@@ -32,6 +32,7 @@ from synpat_shards import (
     write_atomically,
 )
 from synpat_train.audio import SAMPLE_RATE
+from synpat_train.evaluation.results import percent
 from synpat_train.pretraining.run_folder import read_config
 
 STYLE = """
@@ -69,10 +70,11 @@ def write_report(
     tasks = json.loads((demo / "evaluation" / "results.json").read_text())["tasks"]
     log = [json.loads(line) for line in (demo / "run" / "log.jsonl").read_text().splitlines()]
     patterns = Patterns(family, seed=0, n=read_manifest(demo / "sets" / family).spec.n)
+    config = read_config(demo / "run")
     affordable = [name for name, model in FAMILIES.items() if not model.expensive]
     sections = (
         "<h1>synpat: from patterns to recorded sound</h1>",
-        f'<p class="verdict">{_verdict(patterns, read_config(demo / "run").batch_size, log, tasks)}</p>',
+        f'<p class="verdict">{_verdict(patterns, config.batch_size, log, tasks)}</p>',
         "<p>The encoder was pre-trained to reconstruct masked parts of rendered patterns. Then its weights were "
         "frozen, and a linear classifier was trained on recorded instruments. No recording was used for "
         "pre-training.</p>",
@@ -80,8 +82,7 @@ def write_report(
         *(_task(name, task) for name, task in tasks.items()),
         '<p class="note">Accuracy on test clips by logistic regression; the short thick line is the 95 % confidence '
         "interval. random-init is the same encoder before pre-training, mean of three seeds; log-mel is the mean and "
-        "standard "
-        "deviation of each mel band. The bars start at 0, and the thin line marks chance.</p>",
+        "standard deviation of each mel band. The bars start at 0, and the thin line marks chance.</p>",
         "<h2>Patterns and recordings</h2>",
         _figure(
             _spectrograms(patterns, evidence),
@@ -107,14 +108,14 @@ def write_report(
         _figure(
             _loss_curve(log),
             f"Loss over {log[-1]['step']:,} steps; {log[-1]['loss']:.3f} at the end. The loss is "
-            "the mean squared error of standardised patches: the masked ones and, with a quarter of the weight, the "
-            "visible ones. A loss of 1 is that of predicting the mean of each patch.",
+            "the mean squared error of standardised patches: the masked ones and, with a weight of "
+            f"{config.visible_weight:g}, the visible ones. A loss of 1 is that of predicting the mean of each patch.",
         ),
         _picture(
             max((demo / "run" / "reconstructions").glob("*.png")).read_bytes(),
-            "Left: the input with 75 % of its patches masked (grey). Middle: what the decoder predicts for the masked "
-            "patches. Right: the original pattern. The decoder predicts standardised patches; their brightness and "
-            "contrast are taken from the original.",
+            f"Left: the input with {100 * config.mask_ratio:.0f} % of its patches masked (grey). Middle: what the "
+            "decoder predicts for the masked patches. Right: the original pattern. The decoder predicts standardised "
+            "patches; their brightness and contrast are taken from the original.",
         ),
         "<h2>How accuracy grows with training</h2>",
         _figure(
@@ -158,12 +159,11 @@ def lead(title: str, task: dict[str, Any]) -> str:
     """Return how much better or worse the encoder is than a random one, honest in both directions."""
     result = task["scores"]["random-init"]["encoder_minus_this"]
     points = 100 * result["difference"]
-    low, high = (100 * bound for bound in result["interval95"])
+    low, high = result["interval95"]
+    interval = f"points (95 % interval {percent((low, high), '+.1f')})"
     if low <= 0 <= high:
-        interval = f"{points:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
-        return f"does not differ significantly from a random one on {title}: {interval}"
-    interval = f"{abs(points):.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
-    return f"classifies {title} {'better' if points > 0 else 'worse'} than a random one by {interval}"
+        return f"does not differ significantly from a random one on {title}: {points:+.1f} {interval}"
+    return f"classifies {title} {'better' if points > 0 else 'worse'} than a random one by {abs(points):.1f} {interval}"
 
 
 def _picture(png: bytes, caption: str) -> str:
@@ -274,9 +274,9 @@ def _task(name: str, task: dict[str, Any]) -> str:
         bar = f'<div class="bar"><i style="width:{accuracy:.1f}%"></i>'
         bar += f'<u style="left:{100 / task["classes"]:.1f}%"></u>'
         bar += f'<b style="left:{low:.1f}%;width:{max(high - low, 0.3):.1f}%"></b></div>'
-        lead = score["encoder_minus_this"]
-        bounds = " to ".join(f"{100 * bound:+.1f}" for bound in lead["interval95"])
-        difference = "" if contestant == "encoder" else f"{100 * lead['difference']:+.1f} ({bounds})"
+        minus = score["encoder_minus_this"]
+        bounds = percent(minus["interval95"], "+.1f")
+        difference = "" if contestant == "encoder" else f"{100 * minus['difference']:+.1f} ({bounds})"
         rows.append(
             f"<tr{' class=ours' if contestant == 'encoder' else ''}><td>{html.escape(contestant)}</td>"
             f'<td class="number">{accuracy:.1f} %</td><td>{bar}</td><td class="number">{difference}</td></tr>'

@@ -18,7 +18,6 @@ from synpat_train.lock import exclusive_lock
 
 from .evaluate import ENCODER, RANDOM_INIT, RANDOM_SEEDS, Result
 from .protocols import protocol_name, suffix
-from .scoring.intervals import Interval
 from .scoring.score import Score
 from .tasks.task import label_names
 
@@ -179,7 +178,7 @@ def _row(result: Result, name: str, score: Score) -> tuple[str, ...]:
     )
 
 
-def percent(interval: Interval, form: str) -> str:
+def percent(interval: Sequence[float], form: str) -> str:
     """Return both bounds of an interval in percent."""
     return " to ".join(format(100 * bound, form) for bound in interval)
 

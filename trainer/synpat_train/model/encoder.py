@@ -11,7 +11,6 @@ Modeling using Masked Autoencoders for Learning General-purpose Audio Representa
 import copy
 import hashlib
 import json
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +23,7 @@ from synpat_shards import InputError, first_line, valid_content
 
 from .sharing import ENCODER_FILES, check_files, download, is_remote
 from .timm_compat import VisionTransformer, create_model, is_model, load_model_config_from_path
-from .vit import after_prefix, initialise, split_positions
+from .vit import after_prefix, initialise, project_patches, split_positions
 
 
 @dataclass(frozen=True)
@@ -84,9 +83,7 @@ class Encoder:
     def _encode(self, chunk: Tensor) -> Tensor:
         """Encode [batch, height, frames <= width] without a mask; return [batch, steps, features]."""
         # timm's own forward pass requires the full width.
-        # On a CPU the projection stays in float32: oneDNN's convolution in bfloat16 is wrong for a single time step.
-        with nullcontext() if chunk.is_cuda else torch.autocast("cpu", enabled=False):
-            patches = self.vit.patch_embed.proj(chunk.unsqueeze(1))  # [batch, channel, row, step]
+        patches = project_patches(self.vit, chunk)  # [batch, channel, row, step]
         rows, steps = patches.shape[2:]
         before, positions = split_positions(self.vit, rows * (self.width // self.patch))
         positions = positions.unflatten(1, (rows, -1))[:, :, :steps].flatten(1, 2)

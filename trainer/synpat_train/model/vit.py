@@ -4,6 +4,7 @@ He et al., "Masked Autoencoders Are Scalable Vision Learners", 2022. The height 
 time.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,15 @@ def sincos_positions(rows: int, columns: int, width: int, prefix: int) -> Tensor
     table = np.concatenate([wave(half) for half in halves for wave in (np.sin, np.cos)], axis=1)
     table = np.concatenate([np.zeros((prefix, width)), table])
     return torch.from_numpy(table).float().unsqueeze(0)
+
+
+def project_patches(vit: VisionTransformer, images: Tensor) -> Tensor:
+    """Return the patches, [batch, width of a token, rows, columns], of images [batch, height, width] of whole patches.
+
+    On a CPU the projection stays in float32: oneDNN's convolution in bfloat16 is wrong for a single column of patches.
+    """
+    with nullcontext() if images.is_cuda else torch.autocast("cpu", enabled=False):
+        return vit.patch_embed.proj(images.unsqueeze(1))
 
 
 def split_positions(vit: VisionTransformer, patches: int) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,6 @@ Axes in this file: B clips, L patches of a log-mel, K of them kept, D the width 
 """
 
 import copy
-from contextlib import nullcontext
 from typing import Literal
 
 import torch
@@ -14,7 +13,7 @@ from torch.nn import functional
 from synpat_train.model.encoder import Encoder
 from synpat_train.model.mae import gather_patches
 from synpat_train.model.timm_compat import DropPath, VisionTransformer, resample_abs_pos_embed
-from synpat_train.model.vit import after_prefix, split_positions
+from synpat_train.model.vit import after_prefix, project_patches, split_positions
 
 from .recipes import FineTuning
 
@@ -65,9 +64,7 @@ def scores(
     """
     rows, columns = patch_grid(vit, log_mels)
     missing = columns * vit.patch_embed.patch_size[1] - log_mels.shape[2]
-    # On a CPU the projection stays in float32: oneDNN's convolution in bfloat16 is wrong for a single time step.
-    with nullcontext() if log_mels.is_cuda else torch.autocast("cpu", enabled=False):
-        patches = vit.patch_embed.proj(functional.pad(log_mels, (0, missing))[:, None])
+    patches = project_patches(vit, functional.pad(log_mels, (0, missing)))
     before, positions = split_positions(vit, rows * columns)
     tokens = patches.flatten(2).transpose(1, 2) + positions
     if kept is not None:
