@@ -33,6 +33,8 @@ OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "hf", "az", "abfs"}
 """Protocols with atomic uploads. On other stores, files are written under a temporary name and renamed."""
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds to wait before each retry after a temporary error."""
+CLAIM_WAIT = 1.0
+"""Seconds that a writer waits after a claim, on stores that do not create files exclusively."""
 ONE_PUT = 16 << 20
 """Maximum size in bytes of a file that is uploaded in one piece. Larger files are uploaded in pieces of this size."""
 CHUNK = 1 << 20
@@ -223,7 +225,9 @@ class Store:
     def claim(self, name: str, content: bytes) -> bytes:
         """Write a small file unless it exists, and return the content of the file: `content` or that of another writer.
 
-        In a folder, over SFTP, and on stores that support If-None-Match, only one of several writers succeeds.
+        In a folder and on object stores that support If-None-Match, only one of several writers succeeds. Elsewhere,
+        writers that start at the same moment may all create the file, and the last one overwrites the others. So a
+        writer waits before it reads the file (Fischer's algorithm; Lamport, "A fast mutual exclusion algorithm", 1987).
         """
         if self.is_local:
             path = Path(self.root, name)
@@ -231,12 +235,16 @@ class Store:
             with suppress(FileExistsError), atomic_file(path, overwrite=False) as file:
                 file.write(content)
         elif not self.exists(name):
-            waits = () if self.protocol in OBJECT_STORES else None  # a store without If-None-Match fails at once
+            exclusive = self.protocol in OBJECT_STORES
+            waits = () if exclusive else None  # a store without If-None-Match fails at once
             try:
                 self._try(name, lambda files, path: self._create(files, path, content), waits)
             except (OSError, NotImplementedError, ValueError):  # the file exists, or If-None-Match is not supported
                 if not self.exists(name):
+                    exclusive = False
                     self.put(name, content)
+            if not exclusive:
+                time.sleep(CLAIM_WAIT)
         try:
             return self.read(name)
         except FileNotFoundError:  # the other writer has finished and removed the file

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,19 @@ def test_a_missing_file_is_reported(place: Store):
 def test_only_the_first_claim_succeeds(place: Store):
     assert place.claim("claim", b"first") == b"first"
     assert place.claim("claim", b"second") == b"first"
+
+
+def test_only_one_of_two_simultaneous_claims_succeeds(place: Store):
+    start = threading.Barrier(24)
+
+    def claim(name: str, content: bytes) -> bool:
+        place.exists(name)  # opens the connection of this thread
+        start.wait()
+        return place.claim(f"folder/{name}", content) == content
+
+    with ThreadPoolExecutor(24) as threads:
+        pairs = [[threads.submit(claim, str(name), writer * 9) for writer in (b"1", b"2")] for name in range(12)]
+        assert [[first.result(), second.result()].count(True) for first, second in pairs] == [1] * 12
 
 
 def test_fetch_rejects_a_wrong_size_or_checksum(place: Store, tmp_path: Path):
