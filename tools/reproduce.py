@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reproduce the paper's table (families x encoders x tasks) and write RESULTS.md, at one of four scales.
+"""Reproduce the paper's table (families x encoders x tasks) and write RESULTS.md, at one of five scales.
 
 The script runs the commands and computes the ranking at the end. Finished steps are not repeated, and interrupted ones
 are continued.
@@ -30,8 +30,8 @@ class Scale:
     families: Sequence[str]
     images: int
     """Number of images of each family."""
-    published: bool
-    """True to paint at the published size with the published parameters; False to paint at the size of the images."""
+    paintings: Sequence[str]
+    """native: paint at the size of the images. published: at the published size, with the published parameters."""
     training: str
     """Options of synpat-train."""
     protocols: Sequence[str]
@@ -39,34 +39,41 @@ class Scale:
 
 
 CHEAP = tuple(name for name, family in FAMILIES.items() if not family.expensive)
-SMALL_DECODER = "--set decoder_width=128 --set decoder_depth=2 --set decoder_heads=4"
+PAINTINGS = ("native", "published")
 SCALES: Mapping[str, Scale] = {
     "smoke": Scale(
-        families=("perlin", "white-noise"),
+        families=("perlin", "ifs"),
         images=64,
-        published=False,
-        training=f"--model tiny --batch-size 8 --steps 4 {SMALL_DECODER}",
+        paintings=PAINTINGS,
+        training="--model tiny --batch-size 8 --steps 4",
+        protocols=("logistic",),
+    ),
+    "short": Scale(
+        families=CHEAP,
+        images=10_000,
+        paintings=PAINTINGS,
+        training="--model tiny --batch-size 32 --steps 1500",
         protocols=("logistic",),
     ),
     "cpu": Scale(
         families=CHEAP,
-        images=10_000,
-        published=False,
-        training=f"--model tiny --batch-size 32 --steps 1250 --set base_lr=4e-3 {SMALL_DECODER}",
+        images=50_000,
+        paintings=PAINTINGS,
+        training="--model tiny --batch-size 32 --steps 9375",
         protocols=("logistic",),
     ),
     "gpu": Scale(
         families=("perlin", "dead-leaves-shapes", "shaders", "white-noise"),
         images=100_000,
-        published=True,
-        training="--model base --batch-size 1024 --epochs 200",
+        paintings=("published",),
+        training="--preset msm-mae --model base --batch-size 1024 --epochs 200",
         protocols=("linear", "logistic"),
     ),
     "paper": Scale(
         families=tuple(FAMILIES),
         images=100_000,
-        published=True,
-        training="--model base --batch-size 1024 --epochs 300",
+        paintings=("published",),
+        training="--preset msm-mae --model base --batch-size 1024 --epochs 300",
         protocols=(),
     ),
 }
@@ -110,36 +117,45 @@ STATISTICS = {
 def main(scale: str, families: tuple[str, ...], tasks: tuple[str, ...], out: Path) -> None:
     """Render, pre-train and evaluate one encoder for each family, then compare them.
 
-    smoke takes minutes and checks that all steps work. cpu takes half an hour per family on one core. gpu takes about
-    20 minutes per family on an H100. paper takes a day per family on an H100 and needs the data sets.
+    Families with a published size are painted at the size of the images, at the published size, or both, as two sets.
+
+    smoke takes minutes and checks that all steps work. short takes about 10 minutes per set on one core, cpu an hour.
+    gpu takes about 20 minutes per set on an H100. paper takes a day per set on an H100 and needs the data sets.
 
     \b
     Example:
-      tools/reproduce.py --scale cpu --family perlin --task gm-pitch --task folder=audio/fsdd:speaker_fold
+      tools/reproduce.py --scale short --family perlin --task gm-pitch --task folder=audio/fsdd:speaker_fold
     """
     chosen = SCALES[scale]
-    families = families or tuple(chosen.families)
-    for family in families:
-        painting = published_painting(family) if chosen.published else ()
-        run("synpat", "render", "--family", family, "--n", chosen.images, *painting, "--out", out / "sets" / family)
-    for family in families:
-        shards = ("--shards", out / "sets" / family, "--cache", out / "cache" / "decoded")
-        run("synpat-train", *shards, "--out", out / "runs" / family, *chosen.training.split())
+    sets = {
+        name: options
+        for family in families or chosen.families
+        for painting in chosen.paintings
+        for name, options in [painted(family, painting)]
+    }
+    for name, options in sets.items():
+        run("synpat", "render", "--n", chosen.images, *options, "--out", out / "sets" / name)
+    for name in sets:
+        shards = ("--shards", out / "sets" / name, "--cache", out / "cache" / "decoded")
+        run("synpat-train", *shards, "--out", out / "runs" / name, *chosen.training.split())
         for task in tasks:
             for protocol in chosen.protocols or published_protocols(task):
-                evaluate(out, family, task, protocol)
-    table = run("synpat-eval", "compare", *(out / "runs" / f for f in families), "--out", out / "comparison.png")
-    statistics = json.loads(run("synpat", "stats", *(out / "sets" / f for f in families), "--json"))
-    gains = {family: gain(out / "runs" / family) for family in families}
+                evaluate(out, name, task, protocol)
+    table = run("synpat-eval", "compare", *(out / "runs" / name for name in sets), "--out", out / "comparison.png")
+    statistics = json.loads(run("synpat", "stats", *(out / "sets" / name for name in sets), "--json"))
+    gains = {name: gain(out / "runs" / name) for name in sets}
     draw_transfer(list(statistics.values()), gains, out / "transfer.png")
     write_atomically(out / "RESULTS.md", report(table, gains).encode())
     click.echo((out / "RESULTS.md").read_text())
 
 
-def published_painting(family: str) -> Sequence[str]:
-    """Return the options of synpat render that give the published images of a family."""
-    given = [f"--param={name}={str(value).lower()}" for name, value in FAMILIES[family].published_parameters.items()]
-    return ["--render-size", "published", *given]
+def painted(family: str, painting: str) -> tuple[str, Sequence[str]]:
+    """Return the name of a set, and the options of synpat render that paint it."""
+    size = FAMILIES[family].published_size
+    if painting == "native" or size is None:
+        return family, ("--family", family)
+    given = [f"--param={key}={str(value).lower()}" for key, value in FAMILIES[family].published_parameters.items()]
+    return f"{family}-{size[0]}x{size[1]}", ("--family", family, "--render-size", "published", *given)
 
 
 def published_protocols(task: str) -> Sequence[str]:
@@ -148,16 +164,26 @@ def published_protocols(task: str) -> Sequence[str]:
     return benchmark.protocols if benchmark and benchmark.protocols else ("linear",)
 
 
-def evaluate(out: Path, family: str, task: str, protocol: str) -> None:
+def evaluate(out: Path, encoder: str, task: str, protocol: str) -> None:
     """Evaluate one encoder on one task with one protocol, unless this has already been done."""
-    done = out / "done" / "-".join((family, task.replace("/", "-"), protocol))
+    done = out / "done" / "-".join((encoder, task.replace("/", "-"), protocol))
     if done.exists():
         return
     name, _, place = task.partition("=")
     folder, _, split = place.partition(":")
     where = [*(["--data", folder] if folder else []), *(["--split", split] if split else [])]
-    encoder = ("--encoder", out / "runs" / family, "--cache", out / "cache")
-    run("synpat-eval", *encoder, "--task", name, "--protocol", protocol, *where)
+    run(
+        "synpat-eval",
+        "--encoder",
+        out / "runs" / encoder,
+        "--cache",
+        out / "cache",
+        "--task",
+        name,
+        "--protocol",
+        protocol,
+        *where,
+    )
     done.parent.mkdir(exist_ok=True)
     done.touch()
 
@@ -182,16 +208,16 @@ def gain(run: Path) -> tuple[float, float]:
 
 
 def report(table: str, gains: Mapping[str, tuple[float, float]]) -> str:
-    """Return the comparison and a ranking of the families by gain, as Markdown."""
+    """Return the comparison and a ranking of the sets by gain, as Markdown."""
     ranking = sorted(gains.items(), key=lambda item: -item[1][0])
     rows = [f"| {name} | {mean:+.1f} | {mean - half:+.1f} to {mean + half:+.1f} |" for name, (mean, half) in ranking]
     return "\n".join(
         [
-            f"# Encoders of {len(gains)} families\n",
+            f"# Encoders of {len(gains)} sets of patterns\n",
             table,
-            "## Families by gain of pre-training\n",
+            "## Sets by gain of pre-training\n",
             "Percentage points over random-init, mean over the tasks, with 95 % confidence intervals.\n",
-            "| family | gain | interval |\n|---|--:|--:|",
+            "| set | gain | interval |\n|---|--:|--:|",
             *rows,
             "\n![Figures with intervals](comparison.png)\n\n![Gain against statistics of the images](transfer.png)\n",
         ]
@@ -199,14 +225,14 @@ def report(table: str, gains: Mapping[str, tuple[float, float]]) -> str:
 
 
 def draw_transfer(described: Sequence[Mapping[str, Any]], gains: Mapping[str, tuple[float, float]], path: Path) -> None:
-    """Plot the gain of each family against the statistics of its images, with Spearman's rank correlation."""
+    """Plot the gain of each set against the statistics of its images, with Spearman's rank correlation."""
     figure = Figure(figsize=(3.2 * len(STATISTICS), 3.4), layout="constrained")
     means, halves = np.array(list(gains.values())).T
     for axes, (name, words) in zip(figure.subplots(1, len(STATISTICS), sharey=True), STATISTICS.items(), strict=True):
         values = [np.nan if each[name] is None else each[name] for each in described]
         axes.errorbar(values, means, yerr=halves, fmt="o", markersize=4)
-        for family, value, mean in zip(gains, values, means, strict=True):
-            axes.annotate(family, (value, mean), fontsize=7, xytext=(3, 3), textcoords="offset points")
+        for label, value, mean in zip(gains, values, means, strict=True):
+            axes.annotate(label, (value, mean), fontsize=7, xytext=(3, 3), textcoords="offset points")
         test = stats.spearmanr(values, means, nan_policy="omit") if len(gains) > 2 else None
         title = f"rank correlation {test.statistic:+.2f}, p = {test.pvalue:.2f}" if test else ""  # pyright: ignore
         axes.set(xlabel=words)

@@ -1,4 +1,4 @@
-"""tools/reproduce.py produces a ranking of families and does not repeat finished steps."""
+"""tools/reproduce.py produces a ranking of sets and does not repeat finished steps."""
 
 import subprocess
 import sys
@@ -9,15 +9,14 @@ from sounds import write_tones
 DRIVER = Path(__file__).parents[2] / "tools" / "reproduce.py"
 
 
-def test_the_smallest_scale_ends_in_a_ranking_of_families(tmp_path: Path):
+def test_the_smallest_scale_ends_in_a_ranking_of_sets(tmp_path: Path):
     write_tones(tmp_path / "tones")
     out = tmp_path / "out"
     command = [sys.executable, DRIVER, "--scale", "smoke", "--task", f"folder={tmp_path / 'tones'}", "--out", out]
     first = subprocess.run(command, capture_output=True, text=True)
     assert first.returncode == 0, first.stderr
-    ranking = first.stdout[first.stdout.index("## Families") :]
-    assert "| perlin | " in ranking
-    assert "| white-noise | " in ranking
+    ranking = first.stdout[first.stdout.index("## Sets") :]
+    assert all(f"| {name} | " in ranking for name in ("perlin", "ifs", "ifs-224x224"))
     assert "| folder:tones (logistic) | log-mel mean/std | 100.0 |" in first.stdout
     assert {path.name for path in out.glob("*.png")} == {"comparison.png", "transfer.png"}
     results = out / "runs" / "perlin" / "evaluation" / "results.json"
