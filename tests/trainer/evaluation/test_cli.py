@@ -52,7 +52,7 @@ def test_encoder_and_baselines_are_in_the_table_and_the_file(tones_arguments, tm
 
 def test_same_command_gives_the_same_results(tones_arguments, tmp_path):
     evaluate(*tones_arguments, *QUICK, "--out", tmp_path / "first")
-    evaluate(*tones_arguments, *QUICK, "--out", tmp_path / "second")
+    evaluate(*tones_arguments, *QUICK, "--out", tmp_path / "second", "--cache", tmp_path / "other cache")
     assert results_of(tmp_path / "first") == results_of(tmp_path / "second")
 
 
@@ -112,13 +112,30 @@ def test_killed_evaluation_resumes_with_its_finished_trials(tones_arguments, tmp
         return probe(*arguments)
 
     monkeypatch.setitem(PROBES, "logistic", counting)
+    killed = (*tones_arguments, *QUICK, "--cache", tmp_path / "killed cache", "--out", tmp_path / "killed")
     with pytest.raises(ChildProcessError):
-        evaluate(*tones_arguments, *QUICK, "--out", tmp_path / "killed")
+        evaluate(*killed)
     limit = 100
-    evaluate(*tones_arguments, *QUICK, "--out", tmp_path / "killed")
+    evaluate(*killed)
     assert len(calls) == 15  # five contestants and three folds
     assert results_of(tmp_path / "killed") == results_of(tmp_path / "uninterrupted")
     assert not (tmp_path / "killed" / "unfinished").exists()
+
+
+def test_baselines_are_trained_once_for_several_encoders(tones_arguments, tmp_path, monkeypatch):
+    calls: list[int] = []
+    probe = PROBES["logistic"]
+
+    def counting(*arguments):
+        calls.append(1)
+        return probe(*arguments)
+
+    monkeypatch.setitem(PROBES, "logistic", counting)
+    for name, trained in (("first", 15), ("second", 3)):
+        calls.clear()
+        evaluate(*tones_arguments, *QUICK, "--out", tmp_path / name)
+        assert len(calls) == trained
+    assert results_of(tmp_path / "first") == results_of(tmp_path / "second")
 
 
 def test_encoder_and_random_init_are_fine_tuned(tones_arguments, tmp_path, capsys):

@@ -72,7 +72,7 @@ from .tasks.registry import TASKS, check_tasks, tasks_json, tasks_table
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Folder for decoded audio and embeddings.  [default: ~/.cache/synpat]",
+    help="Folder for decoded audio, embeddings and scores of baselines.  [default: ~/.cache/synpat]",
 )
 @click.option(
     "--unreadable",

@@ -20,6 +20,7 @@ from .probes.embedding import (
     Normalisation,
     encoder_embedder,
     measure_normalisation,
+    processor,
     statistics_embedder,
 )
 from .probes.embedding_cache import embeddings
@@ -37,6 +38,8 @@ PROBES = {"linear": linear, "logistic": logistic, "knn": knn}
 """Functions of the probe protocols by name."""
 RANDOM_SEEDS = (0, 1, 2)
 """Seeds of the random-init encoders, whose scores are averaged."""
+VERSION = 1
+"""Increased when a protocol gives the same encoder other scores."""
 ENCODER, RANDOM_INIT, LOG_MEL = "encoder", "random-init", "log-mel mean/std"
 
 
@@ -48,6 +51,8 @@ class Contestant:
     embedder: Embedder
     encoder: Encoder | None
     """None for a baseline that cannot be trained."""
+    kept: Path
+    """Folder for the scores of its trials."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +77,13 @@ def evaluate_tasks(
     """Score the encoder and the baselines on each task, one after the other.
 
     batch_size: number of the encoder's inputs that are embedded at once. cache: folder of the user's cache, where
-    embeddings are kept. unfinished: folder for the trials of a task that is not finished. The encoder is moved to the
-    GPU if there is one.
+    embeddings and the scores of the baselines are kept. unfinished: folder for the encoder's trials of a task that is
+    not finished. The encoder is moved to the GPU if there is one.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder.vit.to(device)
     front_end = FRONT_ENDS[encoder.height]
-    competing = contestants(encoder)
+    competing = contestants(encoder, unfinished, cache / "baselines")
     for task in tasks:
         normalisation = measure_normalisation(
             task.recordings, task.training_clips, front_end, device=device, what=f"{task.name}: normalise"
@@ -89,19 +94,25 @@ def evaluate_tasks(
             trials = finetune_trials(task, competing, context, protocol, embed, unfinished)
         else:
             trials = probe_trials(task, competing, context, protocol, embed)
-        answers = list(run_trials(trials, unfinished, _threads(trials, device), f"{task.name}: {protocol.name}"))
+        answers = list(run_trials(trials, _threads(trials, device), f"{task.name}: {protocol.name}"))
         yield Result(task=task, protocol=protocol, normalisation=normalisation, scores=score(task, trials, answers))
         delete_trials(trials, unfinished)
 
 
-def contestants(encoder: Encoder) -> list[Contestant]:
-    """Return the encoder, random-init encoders of the same shape, and log-mel statistics."""
+def contestants(encoder: Encoder, unfinished: Path, baselines: Path) -> list[Contestant]:
+    """Return the encoder, random-init encoders of the same shape, and log-mel statistics.
+
+    unfinished, baselines: folders for the scores of the encoder and of the others.
+    """
     untrained = [random_encoder(encoder, seed) for seed in RANDOM_SEEDS]
     statistics = statistics_embedder(FRONT_ENDS[encoder.height])
     return [
-        Contestant(name=ENCODER, embedder=encoder_embedder(encoder), encoder=encoder),
-        *(Contestant(name=RANDOM_INIT, embedder=encoder_embedder(each), encoder=each) for each in untrained),
-        Contestant(name=LOG_MEL, embedder=statistics, encoder=None),
+        Contestant(name=ENCODER, embedder=encoder_embedder(encoder), encoder=encoder, kept=unfinished),
+        *(
+            Contestant(name=RANDOM_INIT, embedder=encoder_embedder(each), encoder=each, kept=baselines)
+            for each in untrained
+        ),
+        Contestant(name=LOG_MEL, embedder=statistics, encoder=None, kept=baselines),
     ]
 
 
@@ -120,7 +131,8 @@ def probe_trials(
             name=contestant.name,
             member=member,
             fold=fold,
-            key=_key(task, fold, contestant, protocol, seed),
+            key=_key(task, fold, contestant, protocol, seed, context.device),
+            folder=contestant.kept,
             scores=partial(probe, settings, features[member], task.targets, split, seed),
             memory=2 * features[member].nbytes,  # a standardised copy and a float64 copy
         )
@@ -150,7 +162,7 @@ def finetune_trials(
     for member, (contestant, seed) in enumerate(pairs):
         assert contestant.encoder is not None
         for fold, split in enumerate(task.splits):
-            key = _key(task, fold, contestant, protocol, seed)
+            key = _key(task, fold, contestant, protocol, seed, context.device)
             scores = partial(
                 finetune,
                 contestant.encoder,
@@ -162,16 +174,32 @@ def finetune_trials(
                 device=context.device,
                 checkpoint=unfinished / f"{key}.checkpoint",
             )
-            trial = Trial(name=contestant.name, member=member, fold=fold, key=key, scores=scores, memory=None)
+            trial = Trial(
+                name=contestant.name,
+                member=member,
+                fold=fold,
+                key=key,
+                folder=contestant.kept,
+                scores=scores,
+                memory=None,
+            )
             trials.append(trial)
     return [*trials, *probe_trials(task, frozen, context, LINEAR, embed)]
 
 
-def _key(task: Task, fold: int, contestant: Contestant, protocol: ProbeProtocol | FineTuningProtocol, seed: int) -> str:
+def _key(
+    task: Task,
+    fold: int,
+    contestant: Contestant,
+    protocol: ProbeProtocol | FineTuningProtocol,
+    seed: int,
+    device: str,
+) -> str:
     """Return a digest of everything that determines the scores of a trial."""
     split = task.splits[fold]
     data = digest_of(task.recordings.digest, task.targets, split.train, split.valid, split.test)
-    words = json.dumps([data, task.unit, contestant.embedder.digest, protocol_name(protocol, task.benchmark), seed])
+    recipe = protocol_name(protocol, task.benchmark)
+    words = json.dumps([VERSION, data, task.unit, contestant.embedder.digest, recipe, seed, processor(device)])
     return digest_of(words)[:32]
 
 

@@ -39,12 +39,12 @@ def evaluate(
 
     encoder: run folder, folder of an encoder, URL, or hf-hub:USER/NAME. tasks: names from `synpat-eval tasks`.
     protocol: linear, logistic, knn, finetune or finetune-audiomae. data: folder of the data set or of several data
-    sets; for the task folder, the folder with metadata.csv. label, split: columns of metadata.csv; by default the split
-    is in `fold` or `split`. out: folder of results.json, where results of other tasks are kept; by default `evaluation`
-    in the run folder, or in the encoder folder if there is no run; required for a URL. cache: folder for decoded audio
-    and embeddings. skip_unreadable: skip and count corrupt, empty and silent files instead of stopping. embed_batch:
-    number of encoder inputs that are embedded at once. settings: settings of the protocol that differ from its
-    defaults.
+    sets; for the task folder, the folder with metadata.csv. label, split: columns of metadata.csv; by default the
+    split is in `fold` or `split`. out: folder of results.json, where results of other tasks are kept; by default
+    `evaluation` in the run folder, or in the encoder folder if there is no run; required for a URL. cache: folder
+    for decoded audio, embeddings and scores of baselines. skip_unreadable: skip and count corrupt, empty and silent
+    files instead of stopping. embed_batch: number of encoder inputs that are embedded at once. settings: settings
+    of the protocol that differ from its defaults.
 
     Return a result per task, whose `scores` are those of "encoder", "random-init" and "log-mel mean/std": each has a
     `value` between 0 and 1, a 95 % confidence `interval`, and `minus(other)`. Each result is written as soon as it is

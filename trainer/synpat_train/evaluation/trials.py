@@ -1,4 +1,7 @@
-"""Trials: one training and test for each encoder, fold and seed. Finished trials of a killed evaluation are kept."""
+"""Trials: one training and test for each encoder, fold and seed. Their scores are kept in files.
+
+Those of the encoder are deleted at the end of an evaluation, and those of the baselines serve the next one.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,19 +26,21 @@ class Trial:
     fold: int
     key: str
     """Digest of everything that determines the scores."""
+    folder: Path
+    """Folder where the scores are kept."""
     memory: int | None
     """Bytes of memory that it needs; None if it cannot run in parallel with others."""
     scores: Callable[[], np.ndarray]
     """Function that returns the scores of the test clips, float [tested, classes]."""
 
 
-def run_trials(trials: Sequence[Trial], folder: Path, threads: int, what: str) -> Iterator[np.ndarray]:
-    """Yield the scores of every trial in order. They are kept in the folder until `delete_trials` is called."""
-    folder.mkdir(parents=True, exist_ok=True)
+def run_trials(trials: Sequence[Trial], threads: int, what: str) -> Iterator[np.ndarray]:
+    """Yield the scores of every trial in order."""
 
     def scores(each: Trial) -> np.ndarray:
-        file = _file(folder, each)
+        file = _file(each)
         if not file.exists():
+            each.folder.mkdir(parents=True, exist_ok=True)
             computed = each.scores().astype(np.float32)
             with atomic_file(file) as opened:
                 np.save(opened, computed)
@@ -56,12 +61,13 @@ def run_trials(trials: Sequence[Trial], folder: Path, threads: int, what: str) -
 
 
 def delete_trials(trials: Sequence[Trial], folder: Path) -> None:
-    """Delete the kept scores of these trials, and the folder if it is empty."""
+    """Delete the scores that are kept in this folder, and the folder if it is empty."""
     for each in trials:
-        _file(folder, each).unlink(missing_ok=True)
+        if each.folder == folder:
+            _file(each).unlink(missing_ok=True)
     if folder.exists() and not any(folder.iterdir()):
         folder.rmdir()
 
 
-def _file(folder: Path, each: Trial) -> Path:
-    return folder / f"{each.key}.npy"
+def _file(each: Trial) -> Path:
+    return each.folder / f"{each.key}.npy"

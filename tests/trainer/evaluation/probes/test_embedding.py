@@ -139,9 +139,8 @@ def test_killed_embedding_resumes_and_embeds_no_clip_twice(recordings, encoder, 
 
 def test_features_in_bfloat16_and_float32_are_cached_separately(recordings, encoder, tmp_path, monkeypatch):
     for low_precision in (False, True):
-        for module in ("embedding", "embedding_cache"):
-            name = f"synpat_train.evaluation.probes.{module}.embeds_in_bfloat16"
-            monkeypatch.setattr(name, lambda device, low_precision=low_precision: low_precision)
+        name = "synpat_train.evaluation.probes.embedding.embeds_in_bfloat16"
+        monkeypatch.setattr(name, lambda device, low_precision=low_precision: low_precision)
         computed = embeddings(
             recordings,
             [encoder_embedder(encoder)],

@@ -240,7 +240,7 @@ def test_every_benchmark_is_probed_and_scored_by_its_metric(name: str, tmp_path:
     context = EmbeddingContext(front_end=front_end, normalisation=normalisation, unit=task.unit, device="cpu")
     embedded = embed(task.recordings, [statistics], context, batches, "")
     features = np.concatenate([features_of_clip for (features_of_clip,) in embedded])
-    contestant = Contestant(name="statistics", embedder=statistics, encoder=None)
+    contestant = Contestant(name="statistics", embedder=statistics, encoder=None, kept=tmp_path)
     trials = probe_trials(task, [contestant], context, KNN, lambda *_: [features])
     scores = score(task, trials, [each.scores() for each in trials])["statistics"]
     assert scores.metric == BENCHMARKS[name].metric

@@ -204,7 +204,7 @@ def test_accuracy_of_log_mel_statistics_on_recorded_sounds_is_unchanged(name, sp
     context = EmbeddingContext(front_end=front_end, normalisation=normalisation, unit=task.unit, device="cpu")
     embedded = embed(task.recordings, [statistics], context, [np.array([clip]) for clip in range(len(task.files))], "")
     features = np.concatenate([features_of_clip for (features_of_clip,) in embedded])
-    contestant = Contestant(name="statistics", embedder=statistics, encoder=None)
+    contestant = Contestant(name="statistics", embedder=statistics, encoder=None, kept=tmp_path)
     probe = PROTOCOLS["logistic"]
     assert isinstance(probe, ProbeProtocol)
     trials = probe_trials(task, [contestant], context, probe, lambda *_: [features])

@@ -135,6 +135,12 @@ def embeds_in_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" or uses_bfloat16("auto", device)
 
 
+def processor(device: str) -> str:
+    """Return the device and the precision of embeddings, for the keys of a cache that several machines may share."""
+    in_bfloat16 = device == "cpu" and embeds_in_bfloat16(torch.device(device))
+    return "cpu, bfloat16" if in_bfloat16 else device
+
+
 def encoder_embedder(encoder: Encoder) -> Embedder:
     """Return the embedder of an encoder: the mean of its patch features over time."""
 

@@ -8,14 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from synpat_shards import valid_content, write_atomically
 from synpat_train.evaluation.tasks.recordings import Recordings, digest_of
 from synpat_train.lock import exclusive_lock
 from synpat_train.model.encoder import Encoder
 
-from .embedding import Embedder, EmbeddingContext, batches_of_equal_steps, embed, embeds_in_bfloat16
+from .embedding import Embedder, EmbeddingContext, batches_of_equal_steps, embed, processor
 
 VERSION = 1
 """Increased when the embedding of the same clip by the same encoder changes."""
@@ -36,15 +35,13 @@ def embeddings(
 
     encoder: its time steps determine the batches. batch_size: number of its inputs that are embedded at once.
     """
-    # Features in bfloat16 and in float32 differ, and a cache may be shared by CPUs with and without bfloat16.
-    in_bfloat16 = context.device == "cpu" and embeds_in_bfloat16(torch.device(context.device))
     setting = [
         VERSION,
         recordings.digest,
         context.front_end.name,
         asdict(context.normalisation),
         context.unit,
-        "cpu, bfloat16" if in_bfloat16 else context.device,
+        processor(context.device),
         encoder.width,
     ]
     folder = cache / "embeddings" / _key(setting)
