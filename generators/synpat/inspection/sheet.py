@@ -1,6 +1,7 @@
 """Contact sheet: a labelled row of samples for each family."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 from PIL import Image as Picture
@@ -8,12 +9,17 @@ from PIL import ImageDraw, ImageFont
 
 from synpat.families import Image
 from synpat.family import Size
+from synpat.rendering.local_engine import local_engine
 from synpat.rendering.sampling import paint
+from synpat_shards import Sample, available_cores
 
 GAP = 6
 """Pixels between two patterns."""
 LABEL = 18
 """Pixels above a row, for the name of the family."""
+
+Row = tuple[str, Size | None]
+"""A family, and the size at which it is painted before it is resized."""
 
 
 def contact_sheet(
@@ -32,11 +38,17 @@ def contact_sheet(
     row_height, column_width = LABEL + height + GAP, width + GAP
     sheet = Picture.new("L", (GAP + columns * column_width, GAP + len(render_sizes) * row_height), 255)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for row, (family, render_size) in enumerate(render_sizes.items()):
-        top = GAP + row * row_height
-        painted = f", painted at {render_size[0]}x{render_size[1]}" if render_size else ""
-        pen.text((GAP, top), family + painted, fill=0, font=font)
-        for column in range(columns):
-            sample = paint(family, seed, column, height, width, render_size=render_size, resize_filter=resize_filter)
-            sheet.paste(Picture.fromarray(sample.image), (GAP + column * column_width, top + LABEL))
+    sample = partial(paint, seed=seed, height=height, width=width, resize_filter=resize_filter)
+    with local_engine(min(available_cores(), len(render_sizes))) as engine:  # the first samples of a family compile it
+        for (family, render_size), images in engine(partial(_row, sample, columns), list(render_sizes.items())):
+            top = GAP + list(render_sizes).index(family) * row_height
+            painted = f", painted at {render_size[0]}x{render_size[1]}" if render_size else ""
+            pen.text((GAP, top), family + painted, fill=0, font=font)
+            for column, image in enumerate(images):
+                sheet.paste(Picture.fromarray(image), (GAP + column * column_width, top + LABEL))
     return np.asarray(sheet)
+
+
+def _row(sample: Callable[..., Sample], columns: int, row: Row) -> tuple[Row, list[Image]]:
+    family, render_size = row
+    return row, [sample(family, index=column, render_size=render_size).image for column in range(columns)]
