@@ -32,7 +32,7 @@ from synpat_shards import (
     write_atomically,
 )
 from synpat_train.audio import SAMPLE_RATE
-from synpat_train.evaluation.results import percent
+from synpat_train.evaluation.results import percent, points
 from synpat_train.pretraining.run_folder import read_config
 
 STYLE = """
@@ -158,12 +158,13 @@ def training_seconds(log: list[dict[str, Any]], batch_size: int) -> float:
 def lead(title: str, task: dict[str, Any]) -> str:
     """Return how much better or worse the encoder is than a random one, honest in both directions."""
     result = task["scores"]["random-init"]["encoder_minus_this"]
-    points = 100 * result["difference"]
+    difference = 100 * result["difference"]
     low, high = result["interval95"]
     interval = f"points (95 % interval {percent((low, high), '+.1f')})"
     if low <= 0 <= high:
-        return f"does not differ significantly from a random one on {title}: {points:+.1f} {interval}"
-    return f"classifies {title} {'better' if points > 0 else 'worse'} than a random one by {abs(points):.1f} {interval}"
+        return f"does not differ significantly from a random one on {title}: {difference:+.1f} {interval}"
+    comparison = "better" if difference > 0 else "worse"
+    return f"classifies {title} {comparison} than a random one by {abs(difference):.1f} {interval}"
 
 
 def _picture(png: bytes, caption: str) -> str:
@@ -275,8 +276,7 @@ def _task(name: str, task: dict[str, Any]) -> str:
         bar += f'<u style="left:{100 / task["classes"]:.1f}%"></u>'
         bar += f'<b style="left:{low:.1f}%;width:{max(high - low, 0.3):.1f}%"></b></div>'
         minus = score["encoder_minus_this"]
-        bounds = percent(minus["interval95"], "+.1f")
-        difference = "" if contestant == "encoder" else f"{100 * minus['difference']:+.1f} ({bounds})"
+        difference = "" if contestant == "encoder" else points(minus["difference"], minus["interval95"])
         rows.append(
             f"<tr{' class=ours' if contestant == 'encoder' else ''}><td>{html.escape(contestant)}</td>"
             f'<td class="number">{accuracy:.1f} %</td><td>{bar}</td><td class="number">{difference}</td></tr>'

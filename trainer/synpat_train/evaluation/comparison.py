@@ -13,7 +13,7 @@ from synpat_shards import PLOT_STYLE, InputError, atomic_file
 
 from .evaluate import ENCODER, LOG_MEL, RANDOM_INIT
 from .reference_results import ReferenceResults
-from .results import RESULTS, percent, printed_table, read_results, read_score
+from .results import RESULTS, percent, points, printed_table, read_results, read_score
 from .scoring.score import Score
 
 
@@ -77,7 +77,14 @@ def _rows(task: str, encoders: Sequence[Evaluated], reference: ReferenceResults 
         score, untrained = each.score(task), each.score(task, RANDOM_INIT)
         paired = _paired(task, each, encoders[0]) if each is not encoders[0] else ""
         rows.append(
-            (task, each.name, *_figures(score), _minus(score, untrained), paired, _gap(score, untrained, published))
+            (
+                task,
+                each.name,
+                *_figures(score),
+                points(*score.minus(untrained)),
+                paired,
+                _gap(score, untrained, published),
+            )
         )
     for baseline in (RANDOM_INIT, LOG_MEL):
         rows.append((task, baseline, *_figures(evaluated[0].score(task, baseline)), "", "", ""))
@@ -133,11 +140,6 @@ def _figures(score: Score) -> tuple[str, str]:
     return f"{100 * score.value:.1f}", percent(score.interval, ".1f")
 
 
-def _minus(score: Score, other: Score) -> str:
-    difference, interval = score.minus(other)
-    return f"{100 * difference:+.1f} ({percent(interval, '+.1f')})"
-
-
 def _paired(task: str, each: Evaluated, first: Evaluated) -> str:
     """Return the difference to the first encoder as text. Scores on different clips are not compared."""
     if task not in first.tasks:
@@ -145,7 +147,7 @@ def _paired(task: str, each: Evaluated, first: Evaluated) -> str:
     clips, first_clips = each.clips(task), first.clips(task)
     if len(clips) != len(first_clips) or any(not np.array_equal(a, b) for a, b in zip(clips, first_clips, strict=True)):
         return "other clips"
-    return _minus(each.score(task), first.score(task))
+    return points(*each.score(task).minus(first.score(task)))
 
 
 def _gap(score: Score, untrained: Score, published: float | None) -> str:

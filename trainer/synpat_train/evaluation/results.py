@@ -163,8 +163,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _row(result: Result, name: str, score: Score) -> tuple[str, ...]:
     difference = ""
     if name != ENCODER:
-        mean, interval = result.scores[ENCODER].minus(score)
-        difference = f"{100 * mean:+.1f} ({percent(interval, '+.1f')})"
+        difference = points(*result.scores[ENCODER].minus(score))
     seeds = f" ({len(RANDOM_SEEDS)} seeds)" if name == RANDOM_INIT else ""
     return (
         title(result),
@@ -181,6 +180,11 @@ def _row(result: Result, name: str, score: Score) -> tuple[str, ...]:
 def percent(interval: Sequence[float], form: str) -> str:
     """Return both bounds of an interval in percent."""
     return " to ".join(format(100 * bound, form) for bound in interval)
+
+
+def points(difference: float, interval: Sequence[float]) -> str:
+    """Return a difference in percentage points, with the bounds of its interval."""
+    return f"{100 * difference:+.1f} ({percent(interval, '+.1f')})"
 
 
 def _score(score: Score, encoder: Score) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def read_encoder(path: Path, config: Config) -> tuple[VisionTransformer, float, 
     """
     state = read_tensors(path)
     try:
-        weights = state["average"] or after_dot("encoder", state["model"])
+        weights = state["average"] or _after_dot("encoder", state["model"])
         with torch.random.fork_rng(devices=[]):
             encoder = build_vit(config.model, config.height, config.width, config.patch)
         encoder.load_state_dict(weights)
@@ -139,7 +139,7 @@ def read_encoder(path: Path, config: Config) -> tuple[VisionTransformer, float, 
         raise InputError(f"{path} is corrupt: {first_line(error)}") from None
 
 
-def after_dot(part: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _after_dot(part: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors of one part of a model, by their names inside that part."""
     return {name.removeprefix(f"{part}."): tensor for name, tensor in state.items() if name.startswith(f"{part}.")}
 
