@@ -18,6 +18,7 @@ def test_equals_the_samples_of_a_shard_set(tmp_path):
         np.testing.assert_array_equal(image, rendered)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on one core
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_data_loader_reads_it_in_processes(start, workers):
