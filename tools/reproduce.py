@@ -210,14 +210,17 @@ def gain(run: Path) -> tuple[float, float]:
 def report(table: str, gains: Mapping[str, tuple[float, float]]) -> str:
     """Return the comparison and a ranking of the sets by gain, as Markdown."""
     ranking = sorted(gains.items(), key=lambda item: -item[1][0])
-    rows = [f"| {name} | {mean:+.1f} | {mean - half:+.1f} to {mean + half:+.1f} |" for name, (mean, half) in ranking]
+    rows = [
+        f"| {rank} | {name} | {mean:+.1f} | {mean - half:+.1f} to {mean + half:+.1f} |"
+        for rank, (name, (mean, half)) in enumerate(ranking, 1)
+    ]
     return "\n".join(
         [
             f"# Encoders of {len(gains)} sets of patterns\n",
             table,
             "## Sets by gain of pre-training\n",
             "Percentage points over random-init, mean over the tasks, with 95 % confidence intervals.\n",
-            "| set | gain | interval |\n|---|--:|--:|",
+            "| rank | set | gain | interval |\n|--:|---|--:|--:|",
             *rows,
             "\n![Figures with intervals](comparison.png)\n\n![Gain against statistics of the images](transfer.png)\n",
         ]
@@ -225,14 +228,18 @@ def report(table: str, gains: Mapping[str, tuple[float, float]]) -> str:
 
 
 def draw_transfer(described: Sequence[Mapping[str, Any]], gains: Mapping[str, tuple[float, float]], path: Path) -> None:
-    """Plot the gain of each set against the statistics of its images, with Spearman's rank correlation."""
+    """Plot the gain of each set against the statistics of its images, with Spearman's rank correlation.
+
+    The numbers are the ranks of the sets.
+    """
     figure = Figure(figsize=(3.2 * len(STATISTICS), 3.4), layout="constrained")
     means, halves = np.array(list(gains.values())).T
+    ranks = stats.rankdata(-means, method="ordinal")
     for axes, (name, words) in zip(figure.subplots(1, len(STATISTICS), sharey=True), STATISTICS.items(), strict=True):
         values = [np.nan if each[name] is None else each[name] for each in described]
         axes.errorbar(values, means, yerr=halves, fmt="o", markersize=4)
-        for label, value, mean in zip(gains, values, means, strict=True):
-            axes.annotate(label, (value, mean), fontsize=7, xytext=(3, 3), textcoords="offset points")
+        for rank, value, mean in zip(ranks, values, means, strict=True):
+            axes.annotate(str(rank), (value, mean), fontsize=7, xytext=(3, 3), textcoords="offset points")
         test = stats.spearmanr(values, means, nan_policy="omit") if len(gains) > 2 else None
         title = f"rank correlation {test.statistic:+.2f}, p = {test.pvalue:.2f}" if test else ""  # pyright: ignore
         axes.set(xlabel=words)
