@@ -40,12 +40,13 @@ def contact_sheet(
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     sample = partial(paint, seed=seed, height=height, width=width, resize_filter=resize_filter)
     with local_engine(min(available_cores(), len(render_sizes))) as engine:  # the first samples of a family compile it
-        for (family, render_size), images in engine(partial(_row, sample, columns), list(render_sizes.items())):
-            top = GAP + list(render_sizes).index(family) * row_height
-            painted = f", painted at {render_size[0]}x{render_size[1]}" if render_size else ""
-            pen.text((GAP, top), family + painted, fill=0, font=font)
-            for column, image in enumerate(images):
-                sheet.paste(Picture.fromarray(image), (GAP + column * column_width, top + LABEL))
+        images = dict(engine(partial(_row, sample, columns), list(render_sizes.items())))
+    for row, (family, render_size) in enumerate(render_sizes.items()):
+        top = GAP + row * row_height
+        painted = f", painted at {render_size[0]}x{render_size[1]}" if render_size else ""
+        pen.text((GAP, top), family + painted, fill=0, font=font)
+        for column, image in enumerate(images[family, render_size]):
+            sheet.paste(Picture.fromarray(image), (GAP + column * column_width, top + LABEL))
     return np.asarray(sheet)
 
 
