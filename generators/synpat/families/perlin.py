@@ -135,13 +135,17 @@ def _place(pixel, cells, pixels):
 @njit(cache=True)
 def _stretched(noise):
     """Stretch float32 [height, width] to an image, uint8, from 0 for its smallest to 255 for its largest value."""
-    low, high = noise[0, 0], noise[0, 0]
-    for y in range(noise.shape[0]):
-        for x in range(noise.shape[1]):
-            low, high = min(low, noise[y, x]), max(high, noise[y, x])
+    height, width = noise.shape
+    lows, highs = noise[0].copy(), noise[0].copy()
+    for y in range(1, height):
+        for x in range(width):  # by column, because one minimum of all would be compared pixel after pixel
+            value = noise[y, x]
+            lows[x] = value if value < lows[x] else lows[x]
+            highs[x] = value if value > highs[x] else highs[x]
+    low, high = lows.min(), highs.max()
     scale = np.float32(255) / max(high - low, np.float32(1e-20))
     image = np.empty(noise.shape, np.uint8)
-    for y in range(noise.shape[0]):
-        for x in range(noise.shape[1]):
+    for y in range(height):
+        for x in range(width):
             image[y, x] = np.uint8(np.int32((noise[y, x] - low) * scale + np.float32(0.5)))
     return image
