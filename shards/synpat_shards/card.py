@@ -7,6 +7,11 @@ from .manifest import Manifest
 _SIZES = [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M")]
 
 
+_FROM_SEED = "Rendered by synpat from a seed. The images contain no recordings, photographs or personal data."
+_FROM_FILES = """Rendered by synpat from a seed and from files whose SHA-256 is among the parameters below. The
+licence of those files may apply to the images."""
+
+
 def title(manifest: Manifest) -> str:
     """Return a title for a set, such as "perlin: 100,000 synthetic patterns"."""
     return f"{manifest.spec.family}: {manifest.spec.n:,} synthetic patterns"
@@ -42,7 +47,7 @@ def card(manifest: Manifest) -> str:
     category = next((name for most, name in _SIZES if spec.n < most), "10M<n<100M")
     rows = "\n".join(f"| {name} | {text} |" for name, text in facts(manifest).items())
     return f"""---
-license: cc0-1.0
+license: {"other" if spec.uses_files else "cc0-1.0"}
 pretty_name: synpat {spec.family}, {spec.n} samples
 size_categories: [{category}]
 source_datasets: [original]
@@ -59,7 +64,7 @@ dataset_info:
 
 # {title(manifest)}
 
-Rendered by synpat from a seed. The images contain no recordings, photographs or personal data.
+{_FROM_FILES if spec.uses_files else _FROM_SEED}
 
 | | |
 |---|---|

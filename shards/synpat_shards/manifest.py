@@ -101,6 +101,11 @@ class SetSpec:
             )
 
     @property
+    def uses_files(self) -> bool:
+        """True if the images depend on files of the user. The parameters then include their SHA-256."""
+        return "sha256" in self.parameters
+
+    @property
     def shard_count(self) -> int:
         bounds = (0, *self.extended_at, self.n)
         return sum(math.ceil((high - low) / self.samples_per_shard) for low, high in pairwise(bounds))

@@ -107,7 +107,7 @@ def _croissant(manifest: Manifest) -> Json:
         "name": f"synpat-{spec.family}-{spec.n}",
         "description": f"{title(manifest)} of {spec.height}x{spec.width} pixels, rendered with seed {spec.seed}",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "license": "https://creativecommons.org/publicdomain/zero/1.0/",
+        **({} if spec.uses_files else {"license": "https://creativecommons.org/publicdomain/zero/1.0/"}),
         "url": "https://pypi.org/project/synpat/",
         "creator": {"@type": "sc:Organization", "name": "synpat"},
         "citeAs": f"@misc{{synpat, title={{synpat {title(manifest)}}}}}",

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from webdataset import WebDataset  # pyright: ignore[reportAttributeAccessIssue]
 
 from synpat.rendering.sampling import sample
 from synpat_shards import read_manifest
+from synpat_shards.sidecars import sidecars
 
 
 @pytest.mark.filterwarnings("ignore")  # warnings of these libraries
@@ -43,6 +45,15 @@ def test_the_card_has_the_shards_and_the_right_counts(perlin_set: Path):
     assert header["configs"] == [{"config_name": "default", "data_files": [{"split": "train", "path": "*.tar"}]}]
     size = sum(path.stat().st_size for path in perlin_set.glob("*.tar"))
     assert header["dataset_info"]["splits"] == [{"name": "train", "num_bytes": size, "num_examples": 100}]
+
+
+def test_the_licence_is_cc0_only_for_images_that_depend_on_no_files_of_the_user(perlin_set: Path):
+    manifest = read_manifest(perlin_set)
+    own = replace(manifest, spec=replace(manifest.spec, parameters={"folder": "shaders", "sha256": "0" * 64}))
+    licences = [yaml.safe_load(sidecars(each)["README.md"].split(b"---")[1])["license"] for each in (manifest, own)]
+    assert licences == ["cc0-1.0", "other"]
+    croissants = [json.loads(sidecars(each)[".synpat/croissant.json"]) for each in (manifest, own)]
+    assert ["license" in croissant for croissant in croissants] == [True, False]
 
 
 @pytest.mark.filterwarnings("ignore")
