@@ -23,6 +23,18 @@ def test_tone_is_unchanged_by_resampling(tmp_path, rate, channels):
     np.testing.assert_allclose(waveform[1000:-1000], tone(440, 1, 16000)[1000:-1000, 0], atol=2e-3)
 
 
+@pytest.mark.parametrize("format", ["mp3", "opus", "ogg"])
+def test_compressed_audio_is_read_at_16_khz(tmp_path, format):
+    path = tmp_path / f"a.{format}"
+    container = {"opus": {"format": "OGG", "subtype": "OPUS"}}.get(format, {"format": format})
+    soundfile.write(path, tone(440, 1, 48000, 2), 48000, **container)
+    waveform = read_audio(path)
+    assert abs(len(waveform) - 16000) < 1600  # MP3 adds up to two frames of 1152 samples
+    spectrum = np.abs(np.fft.rfft(waveform[4000:12000]))
+    assert spectrum.argmax() * 2 == 440  # 2 Hz a bin
+    assert np.abs(waveform[4000:12000]).max() == pytest.approx(0.5, abs=0.05)
+
+
 def test_channels_are_averaged(tmp_path):
     left, right = tone(440, 0.1, 16000), tone(900, 0.1, 16000)
     soundfile.write(tmp_path / "a.wav", np.hstack([left, right]), 16000, subtype="FLOAT")
