@@ -143,8 +143,8 @@ def main(scale: str, families: tuple[str, ...], tasks: tuple[str, ...], out: Pat
                 evaluate(out, name, task, protocol)
     table = run("synpat-eval", "compare", *(out / "runs" / name for name in sets), "--out", out / "comparison.png")
     statistics = json.loads(run("synpat", "stats", *(out / "sets" / name for name in sets), "--json"))
-    gains = {name: gain(out / "runs" / name) for name in sets}
-    draw_transfer(list(statistics.values()), gains, out / "transfer.png")
+    gains = dict(sorted(((name, gain(out / "runs" / name)) for name in sets), key=lambda item: -item[1][0]))
+    draw_transfer([statistics[str(out / "sets" / name)] for name in gains], gains, out / "transfer.png")
     write_atomically(out / "RESULTS.md", report(table, gains).encode())
     click.echo((out / "RESULTS.md").read_text())
 
@@ -208,11 +208,10 @@ def gain(run: Path) -> tuple[float, float]:
 
 
 def report(table: str, gains: Mapping[str, tuple[float, float]]) -> str:
-    """Return the comparison and a ranking of the sets by gain, as Markdown."""
-    ranking = sorted(gains.items(), key=lambda item: -item[1][0])
+    """Return the comparison and a ranking of the sets, as Markdown. gains: by set, the largest first."""
     rows = [
         f"| {rank} | {name} | {mean:+.1f} | {mean - half:+.1f} to {mean + half:+.1f} |"
-        for rank, (name, (mean, half)) in enumerate(ranking, 1)
+        for rank, (name, (mean, half)) in enumerate(gains.items(), 1)
     ]
     return "\n".join(
         [
@@ -230,15 +229,14 @@ def report(table: str, gains: Mapping[str, tuple[float, float]]) -> str:
 def draw_transfer(described: Sequence[Mapping[str, Any]], gains: Mapping[str, tuple[float, float]], path: Path) -> None:
     """Plot the gain of each set against the statistics of its images, with Spearman's rank correlation.
 
-    The numbers are the ranks of the sets.
+    described, gains: by set, the largest gain first. The numbers in the plot are these ranks.
     """
     figure = Figure(figsize=(3.2 * len(STATISTICS), 3.4), layout="constrained")
     means, halves = np.array(list(gains.values())).T
-    ranks = stats.rankdata(-means, method="ordinal")
     for axes, (name, words) in zip(figure.subplots(1, len(STATISTICS), sharey=True), STATISTICS.items(), strict=True):
         values = [np.nan if each[name] is None else each[name] for each in described]
         axes.errorbar(values, means, yerr=halves, fmt="o", markersize=4)
-        for rank, value, mean in zip(ranks, values, means, strict=True):
+        for rank, (value, mean) in enumerate(zip(values, means, strict=True), 1):
             axes.annotate(str(rank), (value, mean), fontsize=7, xytext=(3, 3), textcoords="offset points")
         test = stats.spearmanr(values, means, nan_policy="omit") if len(gains) > 2 else None
         title = f"rank correlation {test.statistic:+.2f}, p = {test.pvalue:.2f}" if test else ""  # pyright: ignore

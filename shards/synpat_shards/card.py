@@ -5,8 +5,6 @@ import json
 from .manifest import Manifest
 
 _SIZES = [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M")]
-
-
 _FROM_SEED = "Rendered by synpat from a seed. The images contain no recordings, photographs or personal data."
 _FROM_FILES = """Rendered by synpat from a seed and from files whose SHA-256 is among the parameters below. The
 licence of those files may apply to the images."""
