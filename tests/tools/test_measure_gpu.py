@@ -83,7 +83,7 @@ def test_pretraining_takes_its_time_and_is_probed(tool: Any, tmp_path: Path):
     (tmp_path / "audio").mkdir()
     write_tones(tmp_path / "audio" / "esc10")
     tool.images(job(tool, tmp_path, "images"))
-    until = time.time() + 60  # a busy machine needs 10 s for the trials
+    until = time.time() + 40  # longer runs may overrun by more, shorter ones end in the trials
     tool.pretraining(job(tool, tmp_path, "pretraining", audio=tmp_path / "audio", until=until))
     found = rows(tmp_path)
     assert not [row for row in found if row["note"].startswith("failed")]
