@@ -252,12 +252,14 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def pictures() -> Iterator[tuple[Path, bytes]]:
-    """Yield a picture of each family that is not expensive: four samples painted at their size, and as published."""
-    for name, family in FAMILIES.items():
-        if not family.expensive:
-            sizes = dict.fromkeys((None, family.published_size))
-            rows = [contact_sheet({name: size}, 4, 80, 208, seed=0) for size in sizes]
-            yield DOCS / "families" / f"{name}.png", encode_png(np.concatenate(rows))
+    """Yield the contact sheet of all families that are not expensive, and a picture of each of them: four samples
+    painted at their size, and as published."""
+    affordable = [name for name, family in FAMILIES.items() if not family.expensive]
+    yield DOCS / "families.png", encode_png(contact_sheet(dict.fromkeys(affordable), 4, 80, 208, seed=0))
+    for name in affordable:
+        sizes = dict.fromkeys((None, FAMILIES[name].published_size))
+        rows = [contact_sheet({name: size}, 4, 80, 208, seed=0) for size in sizes]
+        yield DOCS / "families" / f"{name}.png", encode_png(np.concatenate(rows))
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

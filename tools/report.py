@@ -19,15 +19,12 @@ from matplotlib.figure import Figure
 
 import synpat
 from synpat import Patterns
-from synpat.families import FAMILIES
-from synpat.inspection.sheet import contact_sheet
 from synpat_shards import (
     BLUE,
     GREY,
     PAGE_STYLE,
     PLOT_STYLE,
     available_cores,
-    encode_png,
     read_manifest,
     write_atomically,
 )
@@ -43,14 +40,14 @@ td.number, th.number { text-align: right; white-space: nowrap }
 .ours .bar i { background: var(--ours) }
 .bar u { position: absolute; top: 0; bottom: 0; width: 1px; background: var(--text); opacity: .5 }
 .bar b { position: absolute; top: 35%; bottom: 35%; background: var(--text) }
-@media (max-width: 34rem) { th:nth-child(3), td:nth-child(3) { display: none } }
+@media (max-width: 34rem) { th:nth-child(3), td:nth-child(3), .note span { display: none } }
 .ours td { font-weight: 600 } .note { color: var(--note); font-size: .9rem } figure { margin: 0 0 1.5rem }
 .notes { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 0 1rem }
 audio { width: 100% } .right span { color: #1a7f37 } .wrong span { color: #cf222e }
 pre { background: var(--soft); padding: .8rem; overflow-x: auto }
 """
-GROWTH = Path(__file__).parents[1] / "docs" / "growth.json"
-"""Measured gains by the number of patterns, from RESULTS.md."""
+DOCS = Path(__file__).parents[1] / "docs"
+"""Has the contact sheet of all families, and the measured gains by the number of patterns from RESULTS.md."""
 GO_ON = (
     "",
     "# a better encoder, about 40 minutes on two cores",
@@ -71,7 +68,6 @@ def write_report(
     log = [json.loads(line) for line in (demo / "run" / "log.jsonl").read_text().splitlines()]
     patterns = Patterns(family, seed=0, n=read_manifest(demo / "sets" / family).spec.n)
     config = read_config(demo / "run")
-    affordable = [name for name, model in FAMILIES.items() if not model.expensive]
     sections = (
         "<h1>synpat: from patterns to recorded sound</h1>",
         f'<p class="verdict">{_verdict(patterns, config.batch_size, log, tasks)}</p>',
@@ -80,9 +76,10 @@ def write_report(
         "pre-training.</p>",
         "<h2>Results on recorded instruments</h2>",
         *(_task(name, task) for name, task in tasks.items()),
-        '<p class="note">Accuracy on test clips by logistic regression; the short thick line is the 95 % confidence '
-        "interval. random-init is the same encoder before pre-training, mean of three seeds; log-mel is the mean and "
-        "standard deviation of each mel band. The bars start at 0, and the thin line marks chance.</p>",
+        '<p class="note">Accuracy on test clips by logistic regression. random-init is the same encoder before '
+        "pre-training, mean of three seeds; log-mel is the mean and standard deviation of each mel band. <span>The "
+        "bars start at 0, the short thick line is the 95 % confidence interval, and the thin line marks "
+        "chance.</span></p>",
         "<h2>Patterns and recordings</h2>",
         _figure(
             _spectrograms(patterns, evidence),
@@ -125,7 +122,7 @@ def write_report(
         ),
         "<h2>All families</h2>",
         _picture(
-            encode_png(contact_sheet(dict.fromkeys(affordable), 4, 80, 208, seed=0)),
+            (DOCS / "families.png").read_bytes(),
             "Four samples of each family of synpat. Only soundscape is used in this demo.",
         ),
         "<h2>Repeat it and go on</h2>",
@@ -255,7 +252,7 @@ def _loss_curve(log: list[dict[str, Any]]) -> Figure:
 
 
 def _growth() -> Figure:
-    points = json.loads(GROWTH.read_text())["points"]
+    points = json.loads((DOCS / "growth.json").read_text())["points"]
     figure = Figure(figsize=(9, 3.2))
     axes = figure.subplots()
     views, gains, intervals = zip(*((p["views"], p["gain"], p["interval"]) for p in points), strict=True)
@@ -296,6 +293,6 @@ def _durations(seconds: Mapping[str, int]) -> str:
 
 
 def _machine() -> str:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=GROWTH.parent, capture_output=True, text=True)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=DOCS, capture_output=True, text=True)
     version = f"synpat {synpat.__version__}" + (f", commit {commit.stdout.strip()}" if commit.returncode == 0 else "")
     return f"{version}, {platform.machine()}, {available_cores()} cores, Python {platform.python_version()}"
