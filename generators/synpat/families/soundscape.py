@@ -16,7 +16,7 @@ formants, decay times, and the resolution of a window of 25 ms).
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numba import njit
@@ -89,6 +89,12 @@ def _grain_table() -> NDArray[np.float32]:
     return table.astype(np.float32)
 
 
+def _grain_means(grain: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean of the logarithms of each row of the table of the grain."""
+    scores = (np.arange(_SCORES) + 0.5) / _SCORES * 8 - 4
+    return np.average(grain, axis=1, weights=np.exp(-0.5 * scores**2)).astype(np.float32)
+
+
 def _line_table() -> NDArray[np.float32]:
     """Power of a line in the bands around it: [width, fraction of a band, band]."""
     distance = np.arange(TAPS) - 5 - ((np.arange(FRACTIONS) + 0.5) / FRACTIONS)[:, None]
@@ -100,6 +106,7 @@ _LINE_WIDTHS = 0.4 + 0.07 * np.arange(16)
 _NARROW = 6
 """The first so many of them, up to 0.75, need only eight taps."""
 _NORMAL, _GRAIN, _LINE = _normal_table(), _grain_table(), _line_table()
+_GRAIN_MEAN = _grain_means(_GRAIN)
 _COSINE = np.cos(np.arange(4096) * (2 * np.pi / 4096)).astype(np.float32)
 _LN = np.log(1 + (np.arange(4096) + 0.5) / 4096).astype(np.float32)
 _LN_NUMBER = np.log(np.maximum(np.arange(PARTIALS + 1), 1)).astype(np.float32)
@@ -147,6 +154,9 @@ class Soundscape(Family):
     """Reverberation time (RT60) of the lowest band in seconds, 0 to 10; 0 for none."""
     dynamic_range: float = 200.0
     """Dynamic range in decibels, 10 to 200: values further below the largest value are clipped."""
+    smooth: bool = False
+    """Replace the random fluctuation of noise by its mean logarithm. Everything else is the scene that the same seed
+    paints without it, in the same grey levels: a target for training without what cannot be predicted."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, category: int) -> Self:
@@ -165,7 +175,16 @@ class Soundscape(Family):
 
     def render(self, rng: np.random.Generator, height: int, width: int) -> Image:
         state = rng.integers(0, 1 << 63, 1, np.uint64)
-        scene = np.array([self.floor, self.tilt, self.grain, self.repetition, self.wander])
+        levels, low, high = self._levels(state.copy() if self.smooth else state, False, height, width)
+        if self.smooth:
+            levels, _, _ = self._levels(state, True, height, width)
+        return _image(levels, low, high, height)
+
+    def _levels(
+        self, state: NDArray[np.uint64], smooth: bool, height: int, width: int
+    ) -> tuple[NDArray[np.float32], Any, Any]:
+        """Return what `_develop` returns."""
+        scene = np.array([self.floor, self.tilt, self.grain, self.repetition, self.wander, smooth])
         power, background, table = _compose(
             state, self.kind, self.register, self.events, scene, np.array(SHARES), height, width
         )
@@ -291,14 +310,14 @@ def _spacing(row, height):
 def _compose(state, kind, register, events, scene, shares, height, width):
     """Paint the power of all events, and choose the background.
 
-    state: uint64 [1], the random numbers, advanced. scene: floor, tilt, grain, repetition and wander of `Soundscape`.
-    shares: see SHARES. Returns the power [width, height + 2 PAD] of the events, the mean power [height] of the
-    background, both float32, and the table of the grain, see `_grain_rows`.
+    state: uint64 [1], the random numbers, advanced. scene: floor, tilt, grain, repetition, wander and smooth of
+    `Soundscape`. shares: see SHARES. Returns the power [width, height + 2 PAD] of the events, the mean power [height]
+    of the background, both float32, and the table of the grain, see `_grain_rows`.
     """
     power = np.zeros((width, height + 2 * PAD), np.float32)
     background = _background(state, scene[0], scene[1], height)
     rows = _grain_rows(height)
-    table = _grain_powers(scene[2])
+    table = _grain_powers(scene[2], scene[5] > 0)
     lines = np.empty(height, np.int64)
     resolution = _uniform(state, 18.0, 34.0)  # Hz: the standard deviation of the main lobe of a window of 18 to 34 ms
     for y in range(height):
@@ -707,12 +726,12 @@ def _grain_rows(height):
 
 
 @njit(cache=True, error_model="numpy")
-def _grain_powers(exponent):
-    """Return the table of the grain to a power."""
+def _grain_powers(exponent, smooth):
+    """Return the table of the grain to a power; if it is smooth, of its geometric mean."""
     table = np.empty((len(_DEGREES), _SCORES), np.float32)
     for k in range(len(_DEGREES)):
         for n in range(_SCORES):
-            table[k, n] = _exp(exponent * _GRAIN[k, n])
+            table[k, n] = _exp(exponent * (_GRAIN_MEAN[k] if smooth else _GRAIN[k, n]))
     return table
 
 
@@ -757,9 +776,10 @@ def _fill_normal(state, numbers, low, high):
 
 @njit(cache=True, error_model="numpy")
 def _develop(state, power, background, table, reverberation, dynamic_range, height):
-    """Return the uint8 image of the power of events: add reverberation and background, and take the logarithm.
+    """Add reverberation and background to the power of events.
 
-    The other arguments are those of `Soundscape` and the results of `_compose`.
+    Returns the total power, float32 [width, height], and the logarithms that are painted as 0 and as 255. The other
+    arguments are those of `Soundscape` and the results of `_compose`.
     """
     width = len(power)
     rows = _grain_rows(height)
@@ -787,6 +807,17 @@ def _develop(state, power, background, table, reverberation, dynamic_range, heig
             least, most = min(least, line[y]), max(most, line[y])
     high = _quick_log(most)
     low = max(_quick_log(least), high - np.float32(dynamic_range * 0.2302585))
+    return levels, low, high
+
+
+@njit(cache=True, error_model="numpy")
+def _image(levels, low, high, height):
+    """Return the uint8 image [height, width] of the logarithm of a power.
+
+    levels, low, high: results of `_develop`. levels is overwritten.
+    """
+    width, low, high = len(levels), np.float32(low), np.float32(high)
+    bits, places = levels.view(np.int32), np.empty(height, np.int32)
     scale = np.float32(255) / max(high - low, np.float32(1e-20))
     image, greys = np.empty((height, width), np.uint8), np.empty((width, height), np.uint8)
     for x in range(width):
@@ -796,7 +827,7 @@ def _develop(state, power, background, table, reverberation, dynamic_range, heig
             level[y] = np.float32((line[y] >> 23) - 127) * np.float32(0.6931472) - low
         for y in range(height):
             value = (level[y] + _LN[np.uint32(places[y])]) * scale + np.float32(0.5)
-            grey[y] = np.uint8(np.int32(max(value, np.float32(0.5))))
+            grey[y] = np.uint8(np.int32(min(max(value, np.float32(0.5)), np.float32(255.5))))
     for left in range(0, width, 16):
         for y in range(height):
             for x in range(np.uint64(left), np.uint64(min(left + 16, width))):

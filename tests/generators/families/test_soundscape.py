@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from synpat import paint
 from synpat.families import soundscape
@@ -37,6 +37,14 @@ def tone(hertz: np.ndarray, ratios: np.ndarray, gain: float = 0.0, height: int =
     since = np.arange(frames, dtype=float)
     soundscape._add_partials(power, 0, frames, envelope, since, np.log(hertz), timbre, flat, background, lines)
     return power[:, PAD:-PAD]
+
+
+def developed(
+    power: np.ndarray, background: np.ndarray, table: np.ndarray, reverberation: float, dynamic_range: float
+) -> np.ndarray:
+    """Image of the power of events."""
+    levels = soundscape._develop(state(), power, background, table, reverberation, dynamic_range, HEIGHT)
+    return soundscape._image(*levels, HEIGHT)
 
 
 def peaks(frame: np.ndarray) -> list[float]:
@@ -97,7 +105,7 @@ def test_attack_decay_and_release_are_straight_lines_in_the_logarithm(decay: flo
 
 def grains(exponent: float, frames: int = 4000) -> np.ndarray:
     """The grain of noise, [frames, HEIGHT]."""
-    rows, table = soundscape._grain_rows(HEIGHT), soundscape._grain_powers(exponent)
+    rows, table = soundscape._grain_rows(HEIGHT), soundscape._grain_powers(exponent, False)
     scores, mixed = np.zeros((2, HEIGHT + 1), np.float32), np.empty(HEIGHT + 1, np.float32)
     places, grain = np.empty(HEIGHT, np.int32), np.empty((frames, HEIGHT), np.float32)
     random = state(7)
@@ -133,14 +141,42 @@ def test_the_exponent_flattens_the_grain():
     assert np.log(grains(0.5, 50)) == pytest.approx(0.5 * np.log(grains(1.0, 50)), abs=1e-5)
 
 
+def test_the_mean_logarithm_of_the_grain_is_that_of_the_gamma_law():
+    k = np.array(soundscape._DEGREES)
+    assert np.allclose(soundscape._GRAIN_MEAN, special.digamma(k) - np.log(k), atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", range(len(KINDS)))
+def test_smooth_is_the_mean_of_the_scene_without_its_fluctuation(kind: int):
+    scene = {"kind": kind, "register": 1, "events": 4, "floor": -9, "tilt": -2, "grain": 1}
+
+    def painted(seed: int, smooth: bool) -> np.ndarray:
+        pattern = Soundscape(**scene, smooth=smooth, reverberation=0.8)
+        return pattern.render(np.random.default_rng(seed), HEIGHT, WIDTH).astype(float)
+
+    pairs = [(painted(seed, False), painted(seed, True)) for seed in range(20)]
+    assert np.mean([rough - smooth for rough, smooth in pairs]) == pytest.approx(0, abs=3)  # sums of noise vary less
+    assert np.median([np.corrcoef(rough.ravel(), smooth.ravel())[0, 1] for rough, smooth in pairs]) > 0.9
+    roughness, smoothness = (np.median([abs(np.diff(pair[n])) for pair in pairs]) for n in (0, 1))
+    assert smoothness < 0.5 * roughness
+
+
+def test_smooth_changes_nothing_without_grain():
+    scene = {"kind": 3, "register": 0, "events": 5, "floor": -9, "tilt": 0, "grain": 0}
+    rough, smooth = (
+        Soundscape(**scene, smooth=smooth).render(np.random.default_rng(3), HEIGHT, WIDTH) for smooth in (False, True)
+    )
+    assert np.array_equal(rough, smooth)
+
+
 def test_powers_of_events_add_up():
     first, second = tone(np.full(4, 400.0), np.array([1, 2])), tone(np.full(4, 430.0), np.array([1, 2]), gain=1.0)
     power = np.zeros((4, HEIGHT + 2 * PAD), np.float32)
     for hertz, gain in ((400.0, 0.0), (430.0, 1.0)):
         power[:, PAD:-PAD] += tone(np.full(4, hertz), np.array([1, 2]), gain)
     assert power[:, PAD:-PAD] == pytest.approx(first + second)
-    background, table = np.full(HEIGHT, 1e-4, np.float32), soundscape._grain_powers(0.0)
-    image = soundscape._develop(state(), power, background, table, 0.0, 200.0, HEIGHT)
+    background, table = np.full(HEIGHT, 1e-4, np.float32), soundscape._grain_powers(0.0, False)
+    image = developed(power, background, table, 0.0, 200.0)
     log = np.log(first + second + np.float32(1e-4)).T
     expected = (log - log.min()) / (log.max() - log.min()) * 255
     assert image == pytest.approx(expected, abs=0.51)
@@ -149,8 +185,8 @@ def test_powers_of_events_add_up():
 def test_reverberation_falls_by_60_decibels_in_its_time():
     power = np.zeros((150, HEIGHT + 2 * PAD), np.float32)
     power[10] = 1e6
-    background, table = np.full(HEIGHT, 1e-6, np.float32), soundscape._grain_powers(0.0)
-    image = soundscape._develop(state(), power, background, table, 1.0, 200.0, HEIGHT)
+    background, table = np.full(HEIGHT, 1e-6, np.float32), soundscape._grain_powers(0.0, False)
+    image = developed(power, background, table, 1.0, 200.0)
     nepers = image[0].astype(float) * (math.log(1e6) - math.log(1e-6 + 2.0**-23)) / 255
     assert nepers[20] - nepers[120] == pytest.approx(13.8, abs=0.2)
     assert np.diff(nepers[20:120]) == pytest.approx(-0.138, abs=0.12)  # of whole grey levels
@@ -159,8 +195,8 @@ def test_reverberation_falls_by_60_decibels_in_its_time():
 def test_the_dynamic_range_clips_at_a_floor():
     power = np.zeros((20, HEIGHT + 2 * PAD), np.float32)
     power[:, PAD:-PAD] = np.exp(np.linspace(-14, 0, HEIGHT))
-    background, table = np.full(HEIGHT, 1e-9, np.float32), soundscape._grain_powers(0.0)
-    image = soundscape._develop(state(), power, background, table, 0.0, 30.0, HEIGHT)
+    background, table = np.full(HEIGHT, 1e-9, np.float32), soundscape._grain_powers(0.0, False)
+    image = developed(power, background, table, 0.0, 30.0)
     level = np.linspace(-14, 0, HEIGHT)
     expected = np.clip(255 * (1 + level / (30 * math.log(10) / 10)), 0, 255)
     assert image[:, 5] == pytest.approx(expected, abs=1)

@@ -48,9 +48,9 @@ def test_loss_does_not_depend_on_the_brightness_of_an_image(images: torch.Tensor
     config = make_config("synpat", SETTINGS | {"norm_pix": False})
     model, noise = MaskedAutoencoder(config), torch.rand(1, config.patches)
     brighter = images[:1] + 50
-    losses = [Objective(model, "image", 10.0, 3.0)(each, noise).item() for each in (images[:1], brighter)]
+    losses = [Objective(model, "image", 10.0, 3.0)(each[:, None], noise).item() for each in (images[:1], brighter)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    other = [Objective(model, "set", 10.0, 3.0)(each, noise).item() for each in (images[:1], brighter)]
+    other = [Objective(model, "set", 10.0, 3.0)(each[:, None], noise).item() for each in (images[:1], brighter)]
     assert abs(other[0] - other[1]) > 0.1
 
 
@@ -58,7 +58,7 @@ def test_loss_does_not_depend_on_the_brightness_of_an_image(images: torch.Tensor
 def test_pictures_keep_grey_levels_and_hide_patches(normalise: Normalise, images: torch.Tensor):
     config = make_config("synpat", SETTINGS | {"normalise": normalise})
     sheet = reconstructions(
-        MaskedAutoencoder(config), images.numpy(), torch.rand(3, config.patches), normalise, 100.0, 50.0
+        MaskedAutoencoder(config), images[:, None].numpy(), torch.rand(3, config.patches), normalise, 100.0, 50.0
     )
     assert np.array_equal(sheet[84 : 84 + 80, 424 : 424 + 208], images[1].numpy())
     hidden = sheet[84 : 84 + 80, :208]

@@ -1,5 +1,6 @@
 """The images and the masks of a step, as a function of configuration, shard sets and step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,21 +20,22 @@ class Batch:
     """This rank's share of a batch."""
 
     images: Tensor
-    """uint8 [batch, height, width]."""
+    """uint8 [batch, 1 or 2, height, width]: the images, and their targets if they have any."""
     noise: Tensor
     """Uniform [batch, patches]. The patches with the lowest noise are visible."""
 
 
-def make_batch(step: int, config: Config, order: SampleOrder, images: Images, group: ProcessGroup) -> Batch:
+def make_batch(step: int, config: Config, order: SampleOrder, channels: Sequence[Images], group: ProcessGroup) -> Batch:
     """Return this rank's share of the batch of a step. On a GPU it is in pinned memory.
 
-    The ranks split the same batch into equal shares.
+    The ranks split the same batch into equal shares. channels: the images, and their targets if they have any.
     """
     share = config.batch_size // group.count
     own = slice(group.rank * share, (group.rank + 1) * share)
-    images.prepare(batch_samples(step + config.window // config.batch_size, config, order))
-    shifts = _shifts(config, step)[own]
-    pixels = torch.from_numpy(images.read(batch_samples(step, config, order)[own], shifts))
+    for images in channels:
+        images.prepare(batch_samples(step + config.window // config.batch_size, config, order))
+    shifts, samples = _shifts(config, step)[own], batch_samples(step, config, order)[own]
+    pixels = torch.stack([torch.from_numpy(images.read(samples, shifts)) for images in channels], dim=1)
     noise = mask_noise(config, step)[own]
     if group.device.type == "cuda":
         torch.cuda.set_device(group.device)  # for this thread

@@ -52,6 +52,30 @@ def fit_in_time(image: NDArray[np.uint8], out: NDArray[np.uint8], shift: float, 
         out[:, start : start + wide] = image
 
 
+def check_targets(sets: Sequence[ShardSet], targets: Sequence[ShardSet], width: int) -> None:
+    """Check that target sets can be paired with the sets of the images, sample by sample.
+
+    Raises InputError if they differ in number, in the number or the size of their images, in family or seed, or if an
+    image is narrower than the width of the model.
+    """
+    if len(targets) != len(sets):
+        raise InputError(f"{len(sets)} shard sets and {len(targets)} of targets: give one set of targets for each")
+    for images, target in zip(sets, targets, strict=True):
+        pair = f"the targets {target.name} do not belong to {images.name}"
+        if len(target) != len(images):
+            raise InputError(f"{pair}: they have {len(target):,} images instead of {len(images):,}")
+        if not np.array_equal(target.widths, images.widths):
+            raise InputError(f"{pair}: their images have other widths. Render both with the same --size")
+        scenes = [(each.family, each.seed) for each in (images, target)]
+        if None not in scenes[0] + scenes[1] and scenes[0] != scenes[1]:
+            scene, other = (f"{family} with seed {seed}" for family, seed in scenes)
+            raise InputError(f"{pair}: they are {other}, not {scene}. Render both with the same --seed")
+        if images.widths.min() < width:
+            raise InputError(
+                f"{images.name}: images narrower than {width} columns cannot have targets. Train with a smaller --size"
+            )
+
+
 def describe_widths(shard_set: ShardSet, width: int) -> str:
     """Return how many images of a set are cropped, padded or unusable for a model of this width; empty if none are."""
     counts = {

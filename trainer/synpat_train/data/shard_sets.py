@@ -69,6 +69,8 @@ class ShardSet:
     """Path or URL as given by the user."""
     family: str | None
     """Family of a set of synpat; RECORDINGS for a folder of audio files; None for any other set."""
+    seed: int | None = None
+    """Seed of a set of synpat."""
     weight: float
     """How often an epoch contains each sample."""
     digest: str
@@ -177,6 +179,7 @@ def _open_synpat_set(source: Source, manifest: Manifest, height: int, folder: Pa
     return ShardSet(
         name=store.url if is_url(location) else location,
         family=spec.family,
+        seed=spec.seed,
         weight=source.weight,
         digest=hashlib.sha256("".join(shard.pixels_sha256 for shard in manifest.shards).encode()).hexdigest(),
         height=spec.height,

@@ -44,21 +44,19 @@ class MaskedAutoencoder(nn.Module):
 
         With a visible_weight w it is (masked + w * visible) / (1 + w), with the same error of the visible patches.
 
-        images: [B, 1, height, width], normalised. noise: [B, L], uniform; the K patches with the lowest noise are
+        images: [B, 1 or 2, height, width], normalised: the images and the targets of their reconstruction, which are
+        the images themselves if there is one channel. noise: [B, L], uniform; the K patches with the lowest noise are
         visible.
         """
-        patches = patchify(images, self.patch)  # [B, L, P * P]
+        patches, targets = patchify(images[:, :1], self.patch), patchify(images[:, -1:], self.patch)  # [B, L, P * P]
+        if self.norm_pix:
+            targets = standardise(targets) if images.shape[1] == 1 else standardise_as(targets, patches)
         kept, masked = split_patches(noise, self.kept)
         encoded, weight = self.encode(patches, kept), self.visible_weight
         if not weight:
-            return self._error(self.decode(encoded, kept, masked), patches, masked)
+            return _error(self.decode(encoded, kept, masked), targets, masked)
         seen, predictions = self.decode(encoded, kept, masked, visible=True).split([kept.shape[1], masked.shape[1]], 1)
-        return (self._error(predictions, patches, masked) + weight * self._error(seen, patches, kept)) / (1 + weight)
-
-    def _error(self, predictions: Tensor, patches: Tensor, indices: Tensor) -> Tensor:
-        """Return the mean squared error of predictions [B, n, P * P] of the patches at indices [B, n]."""
-        targets = gather_patches(patches, indices).float()
-        return F.mse_loss(predictions.float(), standardise(targets) if self.norm_pix else targets)
+        return (_error(predictions, targets, masked) + weight * _error(seen, targets, kept)) / (1 + weight)
 
     def encode(self, patches: Tensor, kept: Tensor) -> Tensor:
         """Return [B, 1 + K, D] from patches [B, L, P * P] and the indices of the visible ones [B, K]."""
@@ -83,6 +81,11 @@ class MaskedAutoencoder(nn.Module):
         tokens = [first + positions[:, :1], seen + positions[0, 1:][kept], self.mask_token + positions[0, 1:][masked]]
         tokens = self.decoder_blocks(torch.cat(tokens, dim=1))
         return self.decoder_predict(self.decoder_norm(tokens[:, 1:] if visible else tokens[:, -masked.shape[1] :]))
+
+
+def _error(predictions: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
+    """Return the mean squared error of predictions [B, n, P * P] of the targets at indices [B, n]."""
+    return F.mse_loss(predictions.float(), gather_patches(targets, indices).float())
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:
@@ -113,3 +116,11 @@ def gather_patches(patches: Tensor, indices: Tensor) -> Tensor:
 def standardise(patches: Tensor) -> Tensor:
     """Subtract the mean of each patch and divide by the root of its unbiased variance plus 1e-6."""
     return (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
+
+
+def standardise_as(targets: Tensor, patches: Tensor) -> Tensor:
+    """Subtract the mean of each patch of another image from its target, and divide by the root of its variance.
+
+    1e-4 is added to the variance, so that a target of a constant patch is not amplified.
+    """
+    return (targets - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-4).sqrt()

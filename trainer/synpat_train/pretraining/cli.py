@@ -28,6 +28,14 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
     f"as patterns such as 'x-{{000..099}}.tar' or 'sets/*'. WEIGHT is how often an epoch contains each sample. "
     f"{SEVERAL}",
 )
+@click.option(
+    "--targets",
+    multiple=True,
+    metavar="PATH...",
+    shell_complete=lambda context, option, incomplete: [CompletionItem(incomplete, type="file")],
+    help="One set for each of --shards: its images are reconstructed from those of the same number in --shards.  "
+    "[default: the images themselves]",
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", help="Folder of the run.")
 @click.option(
     "--preset",
@@ -76,6 +84,7 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
 def main(
     context: click.Context,
     shards: tuple[str, ...],
+    targets: tuple[str, ...],
     out: Path | None,
     preset: str,
     file: Path | None,
@@ -119,7 +128,7 @@ def main(
     from .train import pretrain  # imports torch: --help and usage errors are fast
 
     try:
-        pretrain(shards, out, config, cache=cache, workers=workers)
+        pretrain(shards, out, config, targets=targets, cache=cache, workers=workers)
     except Stopped as stop:
         sys.exit(128 + stop.number)  # as shells report a signal
     print_message(_where(out))

@@ -33,8 +33,9 @@ def card(run: Path) -> str:
     """Return the card as Markdown, with the YAML header of the Hugging Face Hub."""
     config, data = read_config(run), read_data(run)
     sets = "\n".join(
-        f"| {Path(s.path).name} | {s.family or 'unknown'} | {s.samples:,} | {s.weight:g} | `{s.digest}` |"
-        for s in data.sets
+        f"| {Path(s.path).name} | {use} | {s.family or 'unknown'} | {s.samples:,} | {s.weight:g} | `{s.digest}` |"
+        for use, records in (("images", data.sets), ("targets", data.targets))
+        for s in records
     )
     return f"""---
 license: {"other" if _names(data, None) or _names(data, RECORDINGS) else "apache-2.0"}
@@ -61,8 +62,8 @@ embedding = load_encoder("path/to/this/folder").clip_embedding(log_mel)
 
 ## Trained on
 
-| shard set | family | samples | weight | digest |
-|---|---|--:|--:|---|
+| shard set | used as | family | samples | weight | digest |
+|---|---|---|--:|--:|---|
 {sets}
 
 {_throughput(run, data.device)}
@@ -81,12 +82,14 @@ embedding = load_encoder("path/to/this/folder").clip_embedding(log_mel)
 
 def _names(data: TrainingData, family: str | None) -> list[str]:
     """Return the names of the sets of a family; None for sets without a manifest of synpat."""
-    return [Path(record.path).name for record in data.sets if record.family == family]
+    return [Path(record.path).name for record in (*data.sets, *data.targets) if record.family == family]
 
 
 def _origin(data: TrainingData) -> str:
     """Return what the manifests of the sets prove about the training images."""
-    families = ", ".join(dict.fromkeys(s.family for s in data.sets if s.family not in (None, RECORDINGS)))
+    families = ", ".join(
+        dict.fromkeys(s.family for s in (*data.sets, *data.targets) if s.family not in (None, RECORDINGS))
+    )
     unknown, recordings = _names(data, None), _names(data, RECORDINGS)
     sentences = []
     if families:

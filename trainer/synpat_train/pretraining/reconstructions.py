@@ -20,10 +20,12 @@ def reconstructions(
 ) -> NDArray[np.uint8]:
     """Return masked, reconstructed and original images side by side, uint8 [rows, columns].
 
-    images: uint8 [batch, height, width]. noise: as in MaskedAutoencoder. normalise, mean, std: as in `moments`. With
-    norm_pix a prediction does not include the mean and the contrast of a patch: these are taken from the original.
+    images: uint8 [batch, 1 or 2, height, width]; a second channel has the targets, which are shown as the original.
+    noise: as in MaskedAutoencoder. normalise, mean, std: as in `moments`. With norm_pix a prediction does not include
+    the mean and the contrast of a patch: these are taken from the image.
     """
-    original = torch.from_numpy(images).float().unsqueeze(1)
+    grey = torch.from_numpy(images).float()
+    original, target = grey[:, :1], grey[:, -1:]
     device = next(model.parameters()).device
     centre, scale = moments(original, normalise, mean, std)
     patches = patchify(((original - centre) / scale).to(device), model.patch)
@@ -34,10 +36,10 @@ def reconstructions(
         targets = patches.gather(1, index)
         predictions = predictions * (targets.var(-1, keepdim=True) + 1e-6).sqrt() + targets.mean(-1, keepdim=True)
     reconstructed = patches.scatter(1, index, predictions)
-    grey = patchify(((HIDDEN - centre) / scale + torch.zeros_like(original)).to(device), model.patch)
-    hidden = patches.scatter(1, index, grey.gather(1, index))
-    _, height, width = images.shape
-    columns = [unpatchify(part, height, width).cpu() * scale + centre for part in (hidden, reconstructed)] + [original]
+    hiding = patchify(((HIDDEN - centre) / scale + torch.zeros_like(original)).to(device), model.patch)
+    hidden = patches.scatter(1, index, hiding.gather(1, index))
+    height, width = images.shape[2:]
+    columns = [unpatchify(part, height, width).cpu() * scale + centre for part in (hidden, reconstructed)] + [target]
     framed = [torch.nn.functional.pad(column, (0, GAP, 0, GAP), value=255.0) for column in columns]
     sheet = torch.cat([column.reshape(-1, width + GAP) for column in framed], dim=1)
     return sheet.round().clamp(0, 255).byte().numpy()

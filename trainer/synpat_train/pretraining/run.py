@@ -8,7 +8,7 @@ from pathlib import Path
 from synpat_shards import InputError, available_cores
 from synpat_train.config import Config
 from synpat_train.data.decoded_cache import CachedImages, room_for_cache
-from synpat_train.data.images import Images, describe_widths, pixel_statistics
+from synpat_train.data.images import Images, check_targets, describe_widths, pixel_statistics
 from synpat_train.data.shard_sets import ShardSet, open_sets
 from synpat_train.data.shuffle import SampleOrder
 from synpat_train.data.streaming import StreamedImages
@@ -34,7 +34,10 @@ class Run:
     config: Config
     group: ProcessGroup
     sets: tuple[ShardSet, ...]
-    images: Images
+    targets: tuple[ShardSet, ...]
+    """One for each set; empty if the images are their own targets."""
+    channels: tuple[Images, ...]
+    """The images, and their targets if they have any."""
     order: SampleOrder
     mean: float
     """Mean of the pixels in grey levels 0..255."""
@@ -45,7 +48,7 @@ class Run:
     @property
     def digests(self) -> list[str]:
         """Digests that identify the shard sets."""
-        return [shard_set.digest for shard_set in self.sets]
+        return [shard_set.digest for shard_set in (*self.sets, *self.targets)]
 
 
 def default_workers() -> int:
@@ -55,17 +58,28 @@ def default_workers() -> int:
 
 @contextmanager
 def open_run(
-    folder: Path, shards: Sequence[str], config: Config, cache: Path, workers: int, group: ProcessGroup
+    folder: Path,
+    shards: Sequence[str],
+    targets: Sequence[str],
+    config: Config,
+    cache: Path,
+    workers: int,
+    group: ProcessGroup,
 ) -> Iterator[Run]:
     """Open the sets and the folder of a run, and lock the folder. The first time, decode the sets and claim the folder.
 
     Arguments as for `pretrain`. Raises InputError if the sets or the folder cannot be used.
     """
     sets = open_sets(shards, config.height, cache, config.skip_damaged)
+    target_sets = open_sets(targets, config.height, cache)
+    if target_sets:
+        check_targets(sets, target_sets, config.width)
+        if config.skip_damaged:
+            raise InputError("skip_damaged replaces images, but not their targets: leave out one of the two")
     for shard_set in sets:
         if group.first and (widths := describe_widths(shard_set, config.width)):
             print_message(f"{shard_set.name}: {widths}")
-    stream = _streams(folder, sets, config, cache)
+    stream = _streams(folder, [*sets, *target_sets], config, cache)
     order = SampleOrder(
         seed=config.seed,
         counts=tuple(shard.count for shard_set in sets for shard in shard_set.shards),
@@ -73,14 +87,16 @@ def open_run(
         window=config.window if stream else None,
     )
     total = _steps(len(order), config, group)
-    data = describe_data(sets, stream, len(order), f"{group.count} x {device_name(group.device)}")
+    data = describe_data(sets, target_sets, stream, len(order), f"{group.count} x {device_name(group.device)}")
     check_run_folder(folder, config, data)
     group.wait()  # all ranks check before one of them writes
     with lock_run(folder) if group.first else nullcontext():
-        images = (
-            StreamedImages(sets, config.width, workers, config.skip_damaged)
+        channels = tuple(
+            StreamedImages(each, config.width, workers, config.skip_damaged)
             if stream
-            else CachedImages(sets, config.width, cache)
+            else CachedImages(each, config.width, cache)
+            for each in (sets, target_sets)
+            if each
         )
         if group.first:
             claim(folder, config, data)
@@ -91,7 +107,8 @@ def open_run(
             config=config,
             group=group,
             sets=sets,
-            images=images,
+            targets=target_sets,
+            channels=channels,
             order=order,
             mean=mean,
             std=std,

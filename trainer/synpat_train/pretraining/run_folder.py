@@ -35,17 +35,31 @@ class TrainingData:
     """The shard sets that a run is trained on, and how they are read."""
 
     sets: tuple[SetRecord, ...]
+    targets: tuple[SetRecord, ...] = ()
+    """One for each set; empty if the images are their own targets."""
     stream: bool
     """True if images are decoded from the shards in every epoch."""
     samples_per_epoch: int
     device: str
     """Device of the last training."""
 
+    @property
+    def images(self) -> list[tuple[str, float]]:
+        """Digests and weights of all sets, which determine what is learned."""
+        return [(record.digest, record.weight) for record in (*self.sets, *self.targets)]
 
-def describe_data(sets: Sequence[ShardSet], stream: bool, samples_per_epoch: int, device: str) -> TrainingData:
+
+def describe_data(
+    sets: Sequence[ShardSet], targets: Sequence[ShardSet], stream: bool, samples_per_epoch: int, device: str
+) -> TrainingData:
     """Return the description of the data that is stored in the run folder."""
-    records = (SetRecord(path=s.name, digest=s.digest, samples=len(s), weight=s.weight, family=s.family) for s in sets)
-    return TrainingData(sets=tuple(records), stream=stream, samples_per_epoch=samples_per_epoch, device=device)
+    records, target_records = (
+        tuple(SetRecord(path=s.name, digest=s.digest, samples=len(s), weight=s.weight, family=s.family) for s in each)
+        for each in (sets, targets)
+    )
+    return TrainingData(
+        sets=records, targets=target_records, stream=stream, samples_per_epoch=samples_per_epoch, device=device
+    )
 
 
 def read_config(run: Path) -> Config:
@@ -66,7 +80,9 @@ def read_data(run: Path) -> TrainingData:
     """Read the description of the data of a run."""
     try:
         content = json.loads((run / SETS).read_bytes())
-        return TrainingData(**content | {"sets": tuple(SetRecord(**record) for record in content["sets"])})
+        given = {"sets": content["sets"], "targets": content.get("targets", [])}
+        records = {name: tuple(SetRecord(**record) for record in sets) for name, sets in given.items()}
+        return TrainingData(**content | records)
     except (ValueError, TypeError, KeyError) as fault:
         raise InputError(
             f"{run / SETS} is corrupt, or was written by another version of synpat: {fault}. Choose another --out"
@@ -88,7 +104,7 @@ def check_run_folder(run: Path, config: Config, data: TrainingData) -> None:
         if not has_progress(run):  # for example after running out of memory: another configuration is allowed
             return
         faults = [text] if (text := differences(read_config(run), config)) else []
-        if [(s.digest, s.weight) for s in read_data(run).sets] != [(s.digest, s.weight) for s in data.sets]:
+        if read_data(run).images != data.images:
             faults.append("it learned from other shard sets, or from the same in another order or with other weights")
         if faults:
             raise InputError(f"{run} contains another run: {', '.join(faults)}. Choose another --out")

@@ -57,6 +57,7 @@ def pretrain(
     out: str | Path,
     config: Config | None = None,
     *,
+    targets: str | Sequence[str] = (),
     cache: str | Path | None = None,
     workers: int | None = None,
 ) -> Encoder:
@@ -66,9 +67,10 @@ def pretrain(
 
     shards: shard sets of synpat, folders or URLs with WebDataset tars of images, single tars, or folders of audio
     files; "PATH=WEIGHT" sets how often an epoch contains each sample. out: folder of the run; the encoder is exported
-    to its subfolder `encoder`. config: see `make_config`; by default the preset `synpat`. cache: folder of the decoded
-    sets; by default a subfolder of the user's cache. workers: number of threads that decode images while streaming; by
-    default the number of available cores, at most 8.
+    to its subfolder `encoder`. config: see `make_config`; by default the preset `synpat`. targets: one set for each
+    shard set, whose images are reconstructed from those of the same number in the shard set; by default the images
+    themselves. cache: folder of the decoded sets; by default a subfolder of the user's cache. workers: number of
+    threads that decode images while streaming; by default the number of available cores, at most 8.
 
     On SIGTERM, SIGINT, SIGUSR1 and SIGHUP the run stops after the current step, writes a checkpoint and raises Stopped,
     a KeyboardInterrupt. Raises InputError if the sets or the folder cannot be used, if the loss becomes NaN or
@@ -76,12 +78,12 @@ def pretrain(
     """
     folder, config = Path(out), config or make_config()
     cache = Path(cache) if cache else default_cache() / "decoded"
-    shards = [shards] if isinstance(shards, str) else shards
+    shards, targets = ([given] if isinstance(given, str) else given for given in (shards, targets))
     with (
         cache_errors(cache),
         process_group() as group,
         StopSignals() as stop,
-        open_run(folder, shards, config, cache, workers or default_workers(), group) as run,
+        open_run(folder, shards, targets, config, cache, workers or default_workers(), group) as run,
     ):
         training = _begin(run)
         load_checkpoint(folder, training, config, run.digests)
@@ -113,9 +115,9 @@ class Objective(nn.Module):
         self.normalise: Normalise = normalise
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
-        """Return the loss. images: uint8 [batch, height, width]. noise: as in MaskedAutoencoder."""
-        grey = images.unsqueeze(1).float()
-        mean, std = moments(grey, self.normalise, self.mean, self.std)
+        """Return the loss. images: uint8 [batch, 1 or 2, height, width]. noise: as in MaskedAutoencoder."""
+        grey = images.float()
+        mean, std = moments(grey[:, :1], self.normalise, self.mean, self.std)
         return self.model((grey - mean) / std, noise)
 
 
@@ -146,7 +148,7 @@ def _train(run: Run, training: Training, log: RunLog | NullLog, stop: StopSignal
     )
     learner = _learner(run, training, low_precision, log)
     batches = prefetch(
-        lambda step: make_batch(step, config, run.order, run.images, group), range(start, total), BATCHES_AHEAD
+        lambda step: make_batch(step, config, run.order, run.channels, group), range(start, total), BATCHES_AHEAD
     )
     idle = DeviceMarker(group.device)
     fault, waited, since, logged = None, 0.0, time.monotonic(), start
@@ -180,7 +182,7 @@ def _train(run: Run, training: Training, log: RunLog | NullLog, stop: StopSignal
                 mfu=rate * peak_seconds,
                 data_wait=waited / seconds,
                 memory_gb=peak_memory(group.device) / 1e9,
-                skipped=run.images.skipped,
+                skipped=run.channels[0].skipped,
             )
             training.losses.clear()
             waited, since, logged = 0.0, time.monotonic(), done
@@ -232,7 +234,7 @@ def _blank(run: Run) -> tuple[Tensor, Tensor]:
     """Return images and noise of the shapes that the model receives in one pass."""
     config, device = run.config, run.group.device
     size = config.batch_size // run.group.count // config.accumulate
-    images = torch.zeros(size, config.height, config.width, dtype=torch.uint8, device=device)
+    images = torch.zeros(size, len(run.channels), config.height, config.width, dtype=torch.uint8, device=device)
     return images, torch.rand(size, config.patches, device=device)
 
 
@@ -325,7 +327,8 @@ def _draw_pictures(run: Run, training: Training) -> None:
     folder = run.folder / "reconstructions"
     folder.mkdir(exist_ok=True)
     samples = np.linspace(0, sum(map(len, run.sets)) - 1, min(PICTURES, run.config.batch_size), dtype=np.int64)
-    images, noise = run.images.read(samples, np.zeros(len(samples))), mask_noise(run.config, step=0)[: len(samples)]
+    images = np.stack([channel.read(samples, np.zeros(len(samples))) for channel in run.channels], axis=1)
+    noise = mask_noise(run.config, step=0)[: len(samples)]
     training.model.eval()
     sheet = reconstructions(training.model, images, noise, run.config.normalise, run.mean, run.std)
     training.model.train()
