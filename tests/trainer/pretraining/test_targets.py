@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors.torch import load_file
 
 from synpat.rendering.render import make_spec, render_set
 from synpat_shards import InputError
@@ -54,8 +55,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def train(run: Path, pair: tuple[Path, Path], config: Config = CONFIG) -> torch.Tensor:
     """Return a weight of the encoder."""
     shards, targets = map(str, pair)
-    encoder = pretrain(shards, run, config, targets=targets, cache=run.parent / "cache", workers=1)
-    return encoder.vit.blocks[0].attn.qkv.weight
+    pretrain(shards, run, config, targets=targets, cache=run.parent / "cache", workers=1)
+    return load_file(run / "encoder" / "model.safetensors")["blocks.0.attn.qkv.weight"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
