@@ -33,8 +33,8 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
     multiple=True,
     metavar="PATH...",
     shell_complete=lambda context, option, incomplete: [CompletionItem(incomplete, type="file")],
-    help="One set for each of --shards: its images are reconstructed from those of the same number in --shards.  "
-    "[default: the images themselves]",
+    help="One set for each of --shards: its images are reconstructed from those of the same number in --shards. "
+    f"{SEVERAL}  [default: the images themselves]",
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", help="Folder of the run.")
 @click.option(
