@@ -11,7 +11,7 @@ from torch import Tensor
 from synpat_train.config import Config
 from synpat_train.distributed import ProcessGroup
 
-from .images import Images
+from .images import Images, read_channels
 from .shuffle import SampleOrder
 
 
@@ -35,7 +35,7 @@ def make_batch(step: int, config: Config, order: SampleOrder, channels: Sequence
     for images in channels:
         images.prepare(batch_samples(step + config.window // config.batch_size, config, order))
     shifts, samples = _shifts(config, step)[own], batch_samples(step, config, order)[own]
-    pixels = torch.stack([torch.from_numpy(images.read(samples, shifts)) for images in channels], dim=1)
+    pixels = torch.from_numpy(read_channels(channels, samples, shifts))
     noise = mask_noise(config, step)[own]
     if group.device.type == "cuda":
         torch.cuda.set_device(group.device)  # for this thread

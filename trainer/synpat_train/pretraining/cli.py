@@ -18,12 +18,17 @@ from synpat_train.progress import print_message
 from synpat_train.settings import describe_settings, parse_settings, read_settings
 
 
+def _complete_path(context: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete files and folders."""
+    return [CompletionItem(incomplete, type="file")]
+
+
 @click.group(cls=Program, invoke_without_command=True)
 @click.option(
     "--shards",
     multiple=True,
     metavar="PATH[=WEIGHT]...",
-    shell_complete=lambda context, option, incomplete: [CompletionItem(incomplete, type="file")],
+    shell_complete=_complete_path,
     help="Shard sets of synpat, folders or URLs with WebDataset tars of images, tars, or folders of audio files, also "
     f"as patterns such as 'x-{{000..099}}.tar' or 'sets/*'. WEIGHT is how often an epoch contains each sample. "
     f"{SEVERAL}",
@@ -32,7 +37,7 @@ from synpat_train.settings import describe_settings, parse_settings, read_settin
     "--targets",
     multiple=True,
     metavar="PATH...",
-    shell_complete=lambda context, option, incomplete: [CompletionItem(incomplete, type="file")],
+    shell_complete=_complete_path,
     help="One set for each of --shards: its images are reconstructed from those of the same number in --shards. "
     f"{SEVERAL}  [default: the images themselves]",
 )

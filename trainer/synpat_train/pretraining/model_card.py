@@ -82,14 +82,12 @@ embedding = load_encoder("path/to/this/folder").clip_embedding(log_mel)
 
 def _names(data: TrainingData, family: str | None) -> list[str]:
     """Return the names of the sets of a family; None for sets without a manifest of synpat."""
-    return [Path(record.path).name for record in (*data.sets, *data.targets) if record.family == family]
+    return [Path(record.path).name for record in data.records if record.family == family]
 
 
 def _origin(data: TrainingData) -> str:
     """Return what the manifests of the sets prove about the training images."""
-    families = ", ".join(
-        dict.fromkeys(s.family for s in (*data.sets, *data.targets) if s.family not in (None, RECORDINGS))
-    )
+    families = ", ".join(dict.fromkeys(s.family for s in data.records if s.family not in (None, RECORDINGS)))
     unknown, recordings = _names(data, None), _names(data, RECORDINGS)
     sentences = []
     if families:

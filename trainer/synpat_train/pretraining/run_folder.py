@@ -44,9 +44,9 @@ class TrainingData:
     """Device of the last training."""
 
     @property
-    def images(self) -> list[tuple[str, float]]:
-        """Digests and weights of all sets, which determine what is learned."""
-        return [(record.digest, record.weight) for record in (*self.sets, *self.targets)]
+    def records(self) -> tuple[SetRecord, ...]:
+        """All sets, those of the targets last."""
+        return *self.sets, *self.targets
 
 
 def describe_data(
@@ -104,7 +104,7 @@ def check_run_folder(run: Path, config: Config, data: TrainingData) -> None:
         if not has_progress(run):  # for example after running out of memory: another configuration is allowed
             return
         faults = [text] if (text := differences(read_config(run), config)) else []
-        if read_data(run).images != data.images:
+        if [(s.digest, s.weight) for s in read_data(run).records] != [(s.digest, s.weight) for s in data.records]:
             faults.append("it learned from other shard sets, or from the same in another order or with other weights")
         if faults:
             raise InputError(f"{run} contains another run: {', '.join(faults)}. Choose another --out")

@@ -17,7 +17,7 @@ from synpat_shards import InputError, encode_png, write_atomically
 from synpat_train.cache import cache_errors, default_cache
 from synpat_train.config import Config, make_config
 from synpat_train.data.batches import Batch, batch_samples, make_batch, mask_noise
-from synpat_train.data.images import key_of
+from synpat_train.data.images import key_of, read_channels
 from synpat_train.device import (
     DeviceMarker,
     autocast,
@@ -327,7 +327,7 @@ def _draw_pictures(run: Run, training: Training) -> None:
     folder = run.folder / "reconstructions"
     folder.mkdir(exist_ok=True)
     samples = np.linspace(0, sum(map(len, run.sets)) - 1, min(PICTURES, run.config.batch_size), dtype=np.int64)
-    images = np.stack([channel.read(samples, np.zeros(len(samples))) for channel in run.channels], axis=1)
+    images = read_channels(run.channels, samples, np.zeros(len(samples)))
     noise = mask_noise(run.config, step=0)[: len(samples)]
     training.model.eval()
     sheet = reconstructions(training.model, images, noise, run.config.normalise, run.mean, run.std)
