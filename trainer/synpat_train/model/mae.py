@@ -115,12 +115,12 @@ def gather_patches(patches: Tensor, indices: Tensor) -> Tensor:
 
 def standardise(patches: Tensor) -> Tensor:
     """Subtract the mean of each patch and divide by the root of its unbiased variance plus 1e-6."""
-    return (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
+    return standardise_as(patches, patches, softening=1e-6)
 
 
-def standardise_as(targets: Tensor, patches: Tensor) -> Tensor:
+def standardise_as(targets: Tensor, patches: Tensor, softening: float = 1e-4) -> Tensor:
     """Subtract the mean of each patch of another image from its target, and divide by the root of its variance.
 
-    1e-4 is added to the variance, so that a target of a constant patch is not amplified.
+    softening is added to the variance, so that a target of a constant patch is not amplified.
     """
-    return (targets - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-4).sqrt()
+    return (targets - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + softening).sqrt()
