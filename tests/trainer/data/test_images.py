@@ -305,6 +305,16 @@ def test_least_recently_used_shard_is_deleted_to_free_space(url: str, tmp_path: 
     assert sorted(last.parent.glob("*.tar")) == [paths[0], paths[2], last]
 
 
+def test_full_disk_does_not_delete_the_shards_that_other_threads_read(
+    url: str, perlin_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    expected = read(cached(perlin_set, tmp_path / "local"), 99, 0, 37)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage._replace(free=0))
+    stream = StreamedImages(open_sets([url], 80, tmp_path), 208, 4, skip_damaged=False)
+    assert np.array_equal(read(stream, 99, 0, 37), expected)
+
+
 def test_error_for_corrupt_shard_behind_a_url_names_it(url: str, tmp_path: Path):
     sets = open_sets([url], 80, tmp_path)
     files = fsspec.filesystem("memory")

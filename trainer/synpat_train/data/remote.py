@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from synpat_shards import Store, atomic_file
 
 SPARE = 1 << 30
 """Bytes of disk space that downloaded shards must leave free."""
+IN_USE = 60
+"""Seconds after its last use during which a shard is not deleted, because another thread may be about to open it."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,14 @@ class Remote:
 
 
 def _longest_unused(folder: Path) -> Path | None:
-    """Return the least recently used shard of a folder, if there is one. Other threads may delete shards at the same
-    time."""
+    """Return the least recently used shard of a folder, if one is not in use. Other threads may delete shards at the
+    same time."""
     used: dict[Path, float] = {}
     for path in folder.glob("*.tar"):
         with suppress(FileNotFoundError):
             used[path] = path.stat().st_mtime
-    return min(used, key=used.__getitem__, default=None)
+    path = min(used, key=used.__getitem__, default=None)
+    return path if path and used[path] < time.time() - IN_USE else None
 
 
 def fetch_tar(store: Store, name: str, to: Path) -> Path:
