@@ -76,10 +76,14 @@ def _normal_table() -> NDArray[np.float32]:
     return np.interp((np.arange(4096) + 0.5) / 4096, below, x).astype(np.float32)
 
 
+def _normal_scores() -> NDArray[np.float64]:
+    """Values of a standard normal variable at which the grain is tabulated: [score]."""
+    return (np.arange(_SCORES) + 0.5) / _SCORES * 8 - 4
+
+
 def _grain_table() -> NDArray[np.float32]:
     """Logarithms of the mean of k unit exponentials at the normal scores: [k in _DEGREES, score]."""
-    scores = (np.arange(_SCORES) + 0.5) / _SCORES * 8 - 4
-    below = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in scores])
+    below = np.array([0.5 * math.erfc(-score / math.sqrt(2)) for score in _normal_scores()])
     logs = np.linspace(-16, 4, 20001)
     table = np.empty((len(_DEGREES), _SCORES))
     for row, k in enumerate(_DEGREES):
@@ -91,8 +95,7 @@ def _grain_table() -> NDArray[np.float32]:
 
 def _grain_means(grain: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean of the logarithms of each row of the table of the grain."""
-    scores = (np.arange(_SCORES) + 0.5) / _SCORES * 8 - 4
-    return np.average(grain, axis=1, weights=np.exp(-0.5 * scores**2)).astype(np.float32)
+    return np.average(grain, axis=1, weights=np.exp(-0.5 * _normal_scores() ** 2)).astype(np.float32)
 
 
 def _line_table() -> NDArray[np.float32]:
