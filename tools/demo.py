@@ -18,7 +18,8 @@ DEMO = Path(__file__).parents[1] / "demo"
 FAMILY = "soundscape"
 COMMANDS = {
     "render": f"synpat render --family {FAMILY} --n 20000 --out {DEMO}/sets/{FAMILY}",
-    "pre-train": f"synpat-train --steps 3000 --shards {DEMO}/sets/{FAMILY} --out {DEMO}/run --cache {DEMO}/cache",
+    "pre-train": f"synpat-train --steps 3000 --set decoder_depth=1 --shards {DEMO}/sets/{FAMILY} --out {DEMO}/run "
+    f"--cache {DEMO}/cache",
     "evaluate": f"synpat-eval --encoder {DEMO}/run --task gm-instrument gm-pitch --protocol logistic "
     f"--out {DEMO}/evaluation --cache {DEMO}/cache",
 }
