@@ -11,7 +11,7 @@ from synpat_shards import Store, atomic_file
 
 SPARE = 1 << 30
 """Bytes of disk space that downloaded shards must leave free."""
-IN_USE = 60
+IN_USE = 5
 """Seconds after its last use during which a shard is not deleted, because another thread may be about to open it."""
 
 
