@@ -89,7 +89,7 @@ def test_pretraining_takes_its_time_and_is_probed(tool: Any, tmp_path: Path):
     assert not [row for row in found if row["note"].startswith("failed")]
     assert [row["what"] for row in found if row["unit"] == "points"] == ["tiny on esc10: gain"]
     assert sum(row["note"].startswith("skipped: no ") for row in found) == 2
-    assert time.time() < until + 30  # a busy machine slows down after the trials
+    assert time.time() < until + 10
 
 
 def test_a_part_that_fails_is_a_row_with_one_line(tool: Any, tmp_path: Path):
