@@ -1,4 +1,5 @@
-"""Real stores that tests start on this machine: SeaweedFS for S3, rclone for SFTP, and a proxy that injects errors."""
+"""Real stores that tests start on this machine: SeaweedFS for S3, rclone for SFTP, a web server, and a proxy that
+injects errors."""
 
 import base64
 import http.client
@@ -7,6 +8,7 @@ import os
 import random
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,7 +16,8 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -136,7 +139,7 @@ class _LoopbackServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(self, handler: Callable[..., BaseHTTPRequestHandler]) -> None:
         super().__init__(("127.0.0.1", 0), handler)
 
     def start(self) -> None:
@@ -149,6 +152,36 @@ class _LoopbackServer(ThreadingHTTPServer):
     def __exit__(self, *_: object) -> None:
         self.shutdown()
         self.server_close()
+
+
+class WebServer(_LoopbackServer):
+    """A web server of the files in a folder. It sends files only as a whole."""
+
+    def __init__(self, folder: Path, lists_folders: bool = True) -> None:
+        super().__init__(partial(_Files, directory=str(folder)))
+        self.lists_folders = lists_folders
+        self.start()
+
+    def use_tls(self, certificate: Any) -> None:
+        """Use https with a certificate of trustme for `localhost`."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(context)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass  # clients that reject the certificate close the connection
+
+
+class _Files(SimpleHTTPRequestHandler):
+    server: WebServer  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def list_directory(self, path: Any) -> Any:
+        if self.server.lists_folders:
+            return super().list_directory(path)
+        self.send_error(403)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 class Proxy(_LoopbackServer):

@@ -38,14 +38,12 @@ from .manifest import (
 from .moments import mean_and_std, sums
 from .png import encode_png
 from .sidecars import INDEX_HEADER, index_line, index_name, sidecars
-from .store import Location, Store, open_store
+from .store import REQUESTS, Location, Store, open_store
 from .system import available_cores
 from .tar import write_end, write_sample
 
 RECORDS = f"{FOLDER}/shards"
 LOCK = f"{FOLDER}/lock"
-REQUESTS = 16
-"""Number of simultaneous requests for small files from a store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +262,8 @@ def open_set(location: Location) -> Manifest:
     Raises InputError, with the name of the shard, if one is missing or has another size.
     """
     store = open_store(location)
-    manifest, sizes = read_manifest(store), store.sizes()
+    manifest = read_manifest(store)
+    sizes = store.sizes(shard.file for shard in manifest.shards)
     for shard in manifest.shards:
         if (size := sizes.get(shard.file)) != shard.bytes:
             fault = "is missing" if size is None else f"has {size} bytes instead of {shard.bytes}"

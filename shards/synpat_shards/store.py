@@ -14,7 +14,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -28,11 +29,16 @@ from .errors import InputError, MissingDependencyError
 from .files import atomic_file, partial_name, walk_files
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "sftp": "sftp", "ssh": "sftp"}
+EXTRAS |= {"https": "http", "http": "http"}
 """Extra of synpat that installs the library for a protocol."""
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "hf", "az", "abfs"}
 """Protocols with atomic uploads. On other stores, files are written under a temporary name and renamed."""
+WEB = {"https", "http"}
+"""Protocols of web servers. They can only be read, may not list folders, and may not send parts of files."""
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds to wait before each retry after a temporary error."""
+REQUESTS = 16
+"""Number of simultaneous requests for small files from a store."""
 CLAIM_WAIT = 1.0
 """Seconds that a writer waits after a claim, on stores that do not create files exclusively."""
 ONE_PUT = 16 << 20
@@ -93,20 +99,30 @@ class Store:
 
     def read_part(self, name: str, start: int, size: int) -> bytes:
         """Return `size` bytes of a file, starting at a position; fewer at the end of the file."""
-        return self._try(name, lambda files, path: files.cat_file(path, start=start, end=start + size))
+        data = self._try(name, lambda files, path: files.cat_file(path, start=start, end=start + size))
+        return data if len(data) <= size else data[start : start + size]  # a web server has sent the whole file
 
     def exists(self, name: str) -> bool:
-        try:
-            return self._try(name, lambda files, path: files.info(path))["type"] == "file"
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+        return self._size_of_file(name) is not None
 
     def size(self, name: str) -> int:
         """Return the size of a file in bytes. Raises FileNotFoundError if it does not exist."""
         return self._try(name, lambda files, path: files.info(path)["size"] or 0)
 
-    def sizes(self) -> dict[str, int]:
-        """Return the sizes of all files in bytes, by name; empty if the folder does not exist."""
+    def _size_of_file(self, name: str) -> int | None:
+        """Return the size of a file in bytes; None if there is no file of this name."""
+        try:
+            info = self._try(name, lambda files, path: files.info(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        is_page = self.protocol in WEB and info.get("mimetype") == "text/html"  # the list of a folder, or an error page
+        return info["size"] or 0 if info["type"] == "file" and not is_page else None
+
+    def sizes(self, names: Iterable[str] = ()) -> dict[str, int]:
+        """Return the sizes of all files in bytes, by name; empty if the folder does not exist.
+
+        names: files that a web server is asked for, because it may not list its folders.
+        """
 
         if self.is_local:
             root = Path(self.root)
@@ -124,7 +140,14 @@ class Store:
                 if location != path
             }
 
-        return dict(sorted(self._try("", listed).items()))
+        if self.protocol not in WEB:
+            return dict(sorted(self._try("", listed).items()))
+        wanted = set(names)
+        with suppress(StoreError):  # the server does not list the folder
+            wanted |= {name for name in self._try("", listed) if _is_name(name)}
+        with ThreadPoolExecutor(REQUESTS) as threads:
+            sizes = zip(sorted(wanted), threads.map(self._size_of_file, sorted(wanted)), strict=True)
+            return {name: size for name, size in sizes if size is not None}
 
     def entries(self) -> dict[str, bool] | None:
         """Return the names in the folder, without those in its subfolders, and True for each subfolder; None if the
@@ -140,13 +163,14 @@ class Store:
             except (FileNotFoundError, NotADirectoryError):
                 return None
             kinds = {info["name"].rstrip("/"): info["type"] == "directory" for info in details}
-            return {name.rpartition("/")[2]: is_folder for name, is_folder in kinds.items() if name != path}
+            names = {name.rpartition("/")[2]: is_folder for name, is_folder in kinds.items() if name != path}
+            return {name: kind for name, kind in names.items() if self.protocol not in WEB or _is_name(name)}
 
         return self._try("", listed)
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """Yield the content of a file in pieces. Errors after the first piece are not retried."""
-        with self._try(name, _stream) as file:
+        with self._try(name, self._stream) as file:
             while piece := self._once(name, lambda: file.read(CHUNK)):
                 yield piece
 
@@ -154,7 +178,7 @@ class Store:
         """Read a file and return its SHA-256 in hexadecimal."""
 
         def digest(files: Any, path: str) -> str:
-            with _stream(files, path) as file:
+            with self._stream(files, path) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
 
         return self._try(name, digest)
@@ -207,6 +231,8 @@ class Store:
                 self.put(name, file)
 
     def _upload(self, files: Any, path: str, source: BinaryIO) -> None:
+        if self.protocol in WEB:
+            raise InputError(f"{self.url} can only be read: write to a folder, or to s3://, gs://, hf:// or sftp://")
         source.seek(0)
         if self.protocol in OBJECT_STORES:
             _send(files, path, source)
@@ -269,6 +295,14 @@ class Store:
         with suppress(FileNotFoundError):
             self._try(name, lambda files, path: files.rm_file(path))
 
+    def _stream(self, files: Any, path: str) -> Any:
+        """Open a file for sequential reading."""
+        whole = {"block_size": 0} if self.protocol in WEB else {}  # one request instead of one for each block
+        file = files.open(path, "rb", **whole)
+        if hasattr(file, "prefetch"):  # otherwise paramiko waits for the response to each 32 kB
+            file.prefetch()
+        return file
+
     def _try(
         self,
         name: str,
@@ -283,7 +317,8 @@ class Store:
                 files = fsspec.filesystem(self.protocol, **self.options)
                 files.invalidate_cache()
                 return action(files, path)
-            except Exception as fault:
+            except Exception as error:
+                fault = _failed_request(error) if self.protocol in WEB else error
                 if self.is_local or isinstance(fault, InputError) or _is_local_disk_error(fault):
                     raise
                 if wait is None or not _is_temporary(fault):
@@ -320,14 +355,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:  # a link to nothing, or a file that has just been removed
         return 0
-
-
-def _stream(files: Any, path: str) -> Any:
-    """Open a file for sequential reading."""
-    file = files.open(path, "rb")
-    if hasattr(file, "prefetch"):  # otherwise paramiko waits for the response to each 32 kB
-        file.prefetch()
-    return file
 
 
 def _sha256(path: Path) -> str:
@@ -409,8 +436,24 @@ def is_url(location: str | Path) -> bool:
     return "://" in str(location)
 
 
+def _is_name(link: str) -> bool:
+    """Return False for links of a web server that only sort a list, such as "?C=M;O=A"."""
+    return "?" not in link
+
+
+def _failed_request(fault: Exception) -> Exception:
+    """Return the cause of an error of a web server. fsspec reports every failed request as a missing file.
+
+    Buckets that do not list their files answer 403 for a missing file.
+    """
+    cause = fault.__cause__
+    if not isinstance(fault, FileNotFoundError) or not isinstance(cause, Exception):
+        return fault
+    return fault if getattr(cause, "status", None) in (403, 404, 410) else cause
+
+
 def _is_temporary(fault: Exception) -> bool:
-    status = getattr(getattr(fault, "response", None), "status_code", None)
+    status = getattr(getattr(fault, "response", None), "status_code", None) or getattr(fault, "status", None)
     is_refused = isinstance(status, int) and 400 <= status < 500 and status not in (408, 425, 429)
     return not (isinstance(fault, PERMANENT) or is_refused or _is_about_credentials(fault))
 

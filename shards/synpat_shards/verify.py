@@ -81,10 +81,11 @@ def verify(
         return Report(
             location=store.url, manifest=None, checked={"manifest": 1}, faults=(Fault("manifest", MANIFEST, words),)
         )
-    sizes = store.sizes()
+    expected = _expected_sizes(manifest)
+    sizes = store.sizes(expected)
     report = Report(location=store.url, manifest=manifest, checked={})
     report = report.plus("manifest", 1, list(_manifest_faults(manifest)))
-    report = report.plus("files", len(sizes), list(_file_faults(manifest, sizes)))
+    report = report.plus("files", len(sizes), list(_file_faults(expected, sizes)))
     if quick:
         return report
     existing = {name: data for name, data in sidecars(manifest).items() if name in sizes}
@@ -114,12 +115,16 @@ def _manifest_faults(manifest: Manifest) -> Iterator[Fault]:
         yield Fault("manifest", MANIFEST, "its mean and std differ from those of its shards")
 
 
-def _file_faults(manifest: Manifest, sizes: dict[str, int]) -> Iterator[Fault]:
+def _expected_sizes(manifest: Manifest) -> dict[str, int | None]:
+    """Return the sizes of all files of a set in bytes, by name; None if the manifest does not determine it."""
+    sizes: dict[str, int | None] = {MANIFEST: None}
+    sizes |= {name: len(data) for name, data in sidecars(manifest).items()}
+    sizes |= {index_name(shard.file): None for shard in manifest.shards}
+    return sizes | {shard.file: shard.bytes for shard in manifest.shards}
+
+
+def _file_faults(expected: dict[str, int | None], sizes: dict[str, int]) -> Iterator[Fault]:
     """Yield a fault for each file that is missing, has another size, or is not part of the set."""
-    expected: dict[str, int | None] = {MANIFEST: None}
-    expected |= {name: len(data) for name, data in sidecars(manifest).items()}
-    expected |= {index_name(shard.file): None for shard in manifest.shards}
-    expected |= {shard.file: shard.bytes for shard in manifest.shards}
     for name, size in expected.items():
         if name not in sizes:
             yield Fault("files", name, "is missing")

@@ -9,7 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from click.testing import CliRunner
-from servers import Hub
+from servers import Hub, WebServer
 
 from synpat_shards import InputError, open_store
 from synpat_train import evaluate, load_encoder, make_config
@@ -71,6 +71,11 @@ def test_an_encoder_is_published_to_the_hub_and_loaded_by_its_name(run: Path, tm
         assert done.returncode == 0, done.stderr
         assert done.stdout.split() == [load_encoder(run).digest]
         assert list(hub.files)[-1] == "config.json"
+
+
+def test_an_encoder_is_loaded_from_a_web_server(run: Path):
+    with WebServer(run, lists_folders=False) as server:
+        assert load_encoder(server.endpoint).digest == load_encoder(run).digest
 
 
 def test_an_updated_card_is_published_again(run: Path):
