@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import fsspec
@@ -89,11 +90,11 @@ def test_a_set_published_during_the_check_of_the_target_is_detected(
 ):
     target, sizes = str(tmp_path / "copy"), store.Store.sizes
 
-    def publish_before_sizes(self: store.Store) -> dict[str, int]:
+    def publish_before_sizes(self: store.Store, names: Iterable[str] = ()) -> dict[str, int]:
         if self.url == target:
             monkeypatch.setattr(store.Store, "sizes", sizes)
             publish(other_set, target)
-        return sizes(self)
+        return sizes(self, names)
 
     monkeypatch.setattr(store.Store, "sizes", publish_before_sizes)
     with pytest.raises(ValueError, match="contains another set"):
