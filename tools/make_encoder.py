@@ -15,7 +15,7 @@ from synpat_train.model.sharing import DESCRIPTION, SUMS, WEIGHTS, checksums
 from synpat_train.pretraining.model_card import card
 
 ROOT = Path(__file__).parents[1]
-SET, TARGETS, RUN = "sets/soundscape", "sets/smooth", "runs/tiny"
+SET, TARGETS, RUN = "sets/soundscape-300k", "sets/smooth-300k", "runs/tiny"
 COMMANDS = (
     f"synpat render --family soundscape --n 300k --seed 100 --out {SET}",
     f"synpat render --family soundscape --n 300k --seed 100 --param smooth=true --out {TARGETS}",
