@@ -44,7 +44,8 @@ from .shard_set import (
     read_spec,
     write_shard,
 )
-from .store import Location, Store, StoreError, is_url, match_url, open_store
+from .store import Location, Store, is_url, match_url, open_store
+from .store_errors import StoreError
 from .system import available_cores, memory_limit, reserve_space
 from .tar import BLOCK, Member, read_members, scan, ustar_size
 from .user_cache import is_writable, private_folder, user_cache

@@ -6,11 +6,9 @@ store from its usual locations (AWS_* and ~/.aws, GOOGLE_APPLICATION_CREDENTIALS
 ~/.config/fsspec). They never appear in messages.
 """
 
-import errno
 import hashlib
 import io
 import logging
-import os
 import re
 import shutil
 import time
@@ -27,6 +25,7 @@ from fsspec.core import split_protocol
 
 from .errors import InputError, MissingDependencyError
 from .files import atomic_file, partial_name, walk_files
+from .store_errors import StoreError, described, failed_request, is_local_disk_error, is_temporary, without_secrets
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "sftp": "sftp", "ssh": "sftp"}
 EXTRAS |= {"https": "http", "http": "http"}
@@ -48,14 +47,8 @@ CHUNK = 1 << 20
 LARGEST_SMALL_FILE = 64 << 20
 """Default limit of the size of a file in `read`, in bytes."""
 
-PERMANENT = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
-PERMANENT += (ImportError, NotImplementedError, TypeError, ValueError)
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
-
-
-class StoreError(OSError):
-    """A store is unreachable, denies access or sends an invalid response. The message is one line, without secrets."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +73,8 @@ class Store:
         return replace(self, url=f"{self.url}/{name}", root=f"{self.root}/{name}")
 
     def name(self, name: str) -> str:
-        """Return the path or URL of a file, for messages."""
-        return f"{self.url}/{name}"
+        """Return the path or URL of a file, or of the store for "", for messages."""
+        return f"{self.url}/{name}".rstrip("/")
 
     def read(self, name: str, most: int = LARGEST_SMALL_FILE) -> bytes:
         """Return the content of a small file of at most `most` bytes.
@@ -107,7 +100,10 @@ class Store:
 
     def size(self, name: str) -> int:
         """Return the size of a file in bytes. Raises FileNotFoundError if it does not exist."""
-        return self._try(name, lambda files, path: files.info(path)["size"] or 0)
+        size = self._size_of_file(name)
+        if size is None:
+            raise described(FileNotFoundError(), self.name(name))
+        return size
 
     def _size_of_file(self, name: str) -> int | None:
         """Return the size of a file in bytes; None if there is no file of this name."""
@@ -318,12 +314,13 @@ class Store:
                 files.invalidate_cache()
                 return action(files, path)
             except Exception as error:
-                fault = _failed_request(error) if self.protocol in WEB else error
-                if self.is_local or isinstance(fault, InputError) or _is_local_disk_error(fault):
+                fault = failed_request(error) if self.protocol in WEB else error
+                if self.is_local or isinstance(fault, InputError) or is_local_disk_error(fault):
                     raise
-                if wait is None or not _is_temporary(fault):
-                    raise self._error(name, fault) from None
-                log.warning("%s; trying again in %g s (%d of %d)", self._error(name, fault), wait, attempt, len(waits))
+                reason = described(fault, self.name(name))
+                if wait is None or not is_temporary(fault):
+                    raise reason from None
+                log.warning("%s; trying again in %g s (%d of %d)", reason, wait, attempt, len(waits))
                 if not fsspec.get_filesystem_class(self.protocol).async_impl:
                     fsspec.get_filesystem_class(self.protocol).clear_instance_cache()  # the connection is closed
                 time.sleep(wait)
@@ -335,19 +332,7 @@ class Store:
         except Exception as fault:
             if self.is_local:
                 raise
-            raise self._error(name, fault) from None
-
-    def _error(self, name: str, fault: Exception) -> OSError:
-        """Return an error whose message is one line, with the path or URL and without credentials."""
-        where = self.name(name).rstrip("/")
-        if isinstance(fault, FileNotFoundError):
-            return FileNotFoundError(f"{where} does not exist, or its bucket or folder does not exist")
-        if isinstance(fault, FileExistsError):
-            return FileExistsError(f"{where} already exists")
-        text = without_secrets((str(fault).strip() or type(fault).__name__).splitlines()[0])
-        if isinstance(fault, PermissionError) or _is_about_credentials(fault):
-            return StoreError(f"{where}: access denied ({text}): check the credentials and their permissions")
-        return StoreError(f"{where}: {text}")
+            raise described(fault, self.name(name)) from None
 
 
 def _size(path: Path) -> int:
@@ -439,44 +424,3 @@ def is_url(location: str | Path) -> bool:
 def _is_name(link: str) -> bool:
     """Return False for links of a web server that only sort a list, such as "?C=M;O=A"."""
     return "?" not in link
-
-
-def _failed_request(fault: Exception) -> Exception:
-    """Return the cause of an error of a web server. fsspec reports every failed request as a missing file.
-
-    Buckets that do not list their files answer 403 for a missing file.
-    """
-    cause = fault.__cause__
-    if not isinstance(fault, FileNotFoundError) or not isinstance(cause, Exception):
-        return fault
-    return fault if getattr(cause, "status", None) in (403, 404, 410) else cause
-
-
-def _is_temporary(fault: Exception) -> bool:
-    status = getattr(getattr(fault, "response", None), "status_code", None) or getattr(fault, "status", None)
-    is_refused = isinstance(status, int) and 400 <= status < 500 and status not in (408, 425, 429)
-    return not (isinstance(fault, PERMANENT) or is_refused or _is_about_credentials(fault))
-
-
-def _is_local_disk_error(fault: Exception) -> bool:
-    """Return True if an error is about the disk of this machine, to which a file is copied."""
-    return isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-def _is_about_credentials(fault: Exception) -> bool:
-    # By name, because the libraries that raise them are not imported here: NoCredentialsError and ProfileNotFound of
-    # botocore, AuthenticationException of paramiko, DefaultCredentialsError of google-auth.
-    return bool(re.search("Credential|Authenti|ProfileNotFound|TokenRetrieval", type(fault).__name__))
-
-
-_SECRET_NAME = re.compile("SECRET|TOKEN|PASSWORD|CREDENTIAL|ACCESS_KEY|API_KEY", re.IGNORECASE)
-
-
-def without_secrets(text: str) -> str:
-    """Remove passwords in URLs, signatures, and the values of secret environment variables from a text."""
-    text = re.sub(r"(://[^/\s:@]*):[^/\s]*@", r"\1@", text)
-    text = re.sub(r"(?i)((?:signature|credential|token|secret|password)[\w-]*=)[^&\s]+", r"\1***", text)
-    for name, value in os.environ.items():
-        if len(value) >= 6 and _SECRET_NAME.search(name):
-            text = text.replace(value, "***")
-    return text

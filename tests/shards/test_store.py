@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from servers import KEY, PASSWORD, SECRET, ObjectStore, Proxy
 
-from synpat_shards import Store, StoreError, open_store, store
+from synpat_shards import Store, StoreError, open_store, store, store_errors
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -234,4 +234,4 @@ def test_an_invalid_url_is_rejected(url: str, error: type[Exception], words: str
 def test_secrets_are_removed_from_texts(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SOME_API_KEY", "abcdef123")
     text = "GET s3://user:hunter2@host/a?X-Amz-Signature=77aa&x=1 with abcdef123 refused"
-    assert store.without_secrets(text) == "GET s3://user@host/a?X-Amz-Signature=***&x=1 with *** refused"
+    assert store_errors.without_secrets(text) == "GET s3://user@host/a?X-Amz-Signature=***&x=1 with *** refused"

@@ -23,7 +23,7 @@ from synpat_shards import InputError, first_line, valid_content
 
 from .sharing import ENCODER_FILES, check_files, download, is_remote
 from .timm_compat import VisionTransformer, create_model, is_model, load_model_config_from_path
-from .vit import after_prefix, initialise, project_patches, split_positions
+from .vit import after_prefix, fit_positions, initialise, project_patches, split_positions
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,10 @@ class Encoder:
         # timm's own forward pass requires the full width.
         patches = project_patches(self.vit, chunk)  # [batch, channel, row, step]
         rows, steps = patches.shape[2:]
-        before, positions = split_positions(self.vit, rows * (self.width // self.patch))
-        positions = positions.unflatten(1, (rows, -1))[:, :, :steps].flatten(1, 2)
-        tokens = after_prefix(self.vit, patches.flatten(2).transpose(1, 2) + positions, before)
+        columns = self.width // self.patch
+        before, table = split_positions(self.vit, rows * columns)
+        tokens = patches.flatten(2).transpose(1, 2) + fit_positions(table, rows, columns, steps)
+        tokens = after_prefix(self.vit, tokens, before)
         tokens = self.vit.norm(self.vit.blocks(self.vit.norm_pre(tokens)))[:, self.vit.num_prefix_tokens :]
         return tokens.unflatten(1, (rows, steps)).transpose(1, 2).flatten(2).float()
 

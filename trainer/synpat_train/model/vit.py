@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from synpat_shards import InputError
 
-from .timm_compat import VisionTransformer, create_model
+from .timm_compat import VisionTransformer, create_model, resample_abs_pos_embed
 
 ARCHITECTURES = {
     "tiny": "vit_tiny_patch16_224",
@@ -74,6 +74,17 @@ def split_positions(vit: VisionTransformer, patches: int) -> tuple[Tensor, Tenso
     assert vit.pos_embed is not None
     before, table = vit.pos_embed.split([vit.pos_embed.shape[1] - patches, patches], dim=1)
     return before, table
+
+
+def fit_positions(table: Tensor, rows: int, columns: int, steps: int) -> Tensor:
+    """Adapt the positions of an encoder's patches [1, rows * columns, D] to another number of time steps.
+
+    For fewer steps the first columns are used, which keeps the distance between steps. For more, the table is
+    interpolated, as in M2D.
+    """
+    if steps > columns:
+        return resample_abs_pos_embed(table, [rows, steps], [rows, columns], num_prefix_tokens=0, antialias=False)
+    return table.unflatten(1, (rows, columns))[:, :, :steps].flatten(1, 2)
 
 
 def after_prefix(vit: VisionTransformer, tokens: Tensor, positions: Tensor) -> Tensor:

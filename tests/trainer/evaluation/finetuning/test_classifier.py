@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
-from synpat_train.evaluation.finetuning.classifier import fit_positions, make_classifier, scores
+from synpat_train.evaluation.finetuning.classifier import make_classifier, scores
 from synpat_train.evaluation.finetuning.recipes import AUDIOMAE, M2D
 from synpat_train.model.encoder import Encoder, load_encoder
 from synpat_train.model.timm_compat import DropPath, VisionTransformer, create_model
@@ -37,17 +36,6 @@ def test_dropped_patches_do_not_affect_the_scores(encoder):
         )
         assert torch.equal(scores(vit, log_mels, some, "patches"), scores(vit, changed, some, "patches"))
         assert not torch.equal(scores(vit, log_mels, None, "patches"), scores(vit, changed, None, "patches"))
-
-
-def test_positions_are_kept_truncated_or_interpolated():
-    positions = torch.randn(1, 5 * 6, 8, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(fit_positions(positions, 5, 6, 6), positions)
-    table = positions.reshape(5, 6, 8)
-    truncated = fit_positions(positions, 5, 6, 4)
-    assert torch.equal(truncated.reshape(5, 4, 8), table[:, :4])
-    longer = fit_positions(positions, 5, 6, 11)
-    expected = functional.interpolate(table.permute(2, 0, 1)[None], (5, 11), mode="bicubic")[0].permute(1, 2, 0)
-    torch.testing.assert_close(longer.reshape(5, 11, 8), expected)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from synpat_train.model.encoder import Encoder
 from synpat_train.model.mae import gather_patches
-from synpat_train.model.timm_compat import DropPath, VisionTransformer, resample_abs_pos_embed
-from synpat_train.model.vit import after_prefix, project_patches, split_positions
+from synpat_train.model.timm_compat import DropPath, VisionTransformer
+from synpat_train.model.vit import after_prefix, fit_positions, project_patches, split_positions
 
 from .recipes import FineTuning
 
@@ -42,17 +42,6 @@ def make_classifier(encoder: Encoder, classes: int, steps: int, recipe: FineTuni
         vit.norm, vit.fc_norm = nn.Identity(), nn.LayerNorm(features, eps=1e-6)
         nn.init.trunc_normal_(vit.head.weight, std=2e-5, a=-4e-5, b=4e-5)
     return vit.to(encoder.vit.patch_embed.proj.weight.device)
-
-
-def fit_positions(table: Tensor, rows: int, columns: int, steps: int) -> Tensor:
-    """Adapt the positions of an encoder's patches [1, rows * columns, D] to another number of time steps.
-
-    For fewer steps the first columns are used, which keeps the distance between steps. For more, the table is
-    interpolated, as in M2D.
-    """
-    if steps > columns:
-        return resample_abs_pos_embed(table, [rows, steps], [rows, columns], num_prefix_tokens=0, antialias=False)
-    return table.unflatten(1, (rows, columns))[:, :, :steps].flatten(1, 2)
 
 
 def scores(
