@@ -23,8 +23,9 @@ def run_status(run: Path) -> str:
     config, data, log = read_config(run), read_data(run), read_log(run)
     samples = data.samples_per_epoch
     total = config.steps or (config.epochs or 0) * (samples // config.batch_size)
+    sets = f"{len(data.sets)} shard set{'s' * (len(data.sets) > 1)}{' with targets' if data.targets else ''}"
     lines = [
-        f"{run}: ViT-{config.model} on {config.height}x{config.width}, {len(data.sets)} shard sets, "
+        f"{run}: ViT-{config.model} on {config.height}x{config.width}, {sets}, "
         f"{samples:,} samples per epoch{', streamed' if data.stream else ''}, last on {data.device}"
     ]
     if log:
