@@ -118,8 +118,8 @@ def write_report(
         _figure(
             _growth(),
             "From RESULTS.md, not from this run: the mean gain over random weights on five tasks, by the "
-            "number of patterns that were seen in training. Bars are 95 % intervals over clips. The last training had "
-            "targets without noise.",
+            "number of patterns that were seen in training. Bars are 95 % intervals over clips and random weights. "
+            "These trainings had targets without noise.",
         ),
         "<h2>All families</h2>",
         _picture(
