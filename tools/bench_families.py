@@ -197,7 +197,7 @@ def images_per_second(family: str, total_ms: float) -> float:
     with tempfile.TemporaryDirectory() as folder:
         command = [Path(sys.executable).with_name("synpat"), "render", *options.split(), "--out", folder]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    rate = re.search(r"([\d,.]+) images/s, [\d.]+ MB/s\n*$", output)
+    rate = re.search(r"^Rendered .* ([\d,.]+) images/s", output, re.MULTILINE)
     assert rate, output
     return float(rate[1].replace(",", ""))
 
