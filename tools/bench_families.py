@@ -31,7 +31,7 @@ import cv2
 from synpat.families import FAMILIES
 from synpat.rendering.render import make_spec, render_set
 from synpat.rendering.sampling import paint
-from synpat_shards import decode_png, encode_png, shard_set
+from synpat_shards import decode_png, encode_png, shard_set, write_atomically
 
 REPORT = Path(__file__).parents[1] / "docs" / "bench_families.json"
 SMALL, LARGE = (80, 208), (128, 1024)
@@ -73,7 +73,8 @@ UNPUBLISHED_SIDE = 256
 @click.option("--out", type=click.Path(path_type=Path), default=REPORT, show_default=True, help="JSON file to write.")
 @click.option("--table", is_flag=True, help="Do not measure: print the JSON file as a Markdown table.")
 def main(family: tuple[str, ...], out: Path, table: bool) -> None:
-    """Measure families and write docs/bench_families.json. With --family, results of other families are kept.
+    """Measure families and write docs/bench_families.json, after each family. With --family, results of other families
+    are kept.
 
     \b
     Example:
@@ -87,15 +88,16 @@ def main(family: tuple[str, ...], out: Path, table: bool) -> None:
             "machine": f"{processor()}, {cores()} cores",
             "versions": {p: version(p) for p in ("synpat", "numpy", "numba", "isal", "opencv-python-headless")},
         }
+        out.parent.mkdir(exist_ok=True)
         for name in family or FAMILIES:
             click.echo(f"measuring {name}", err=True)
             try:
-                report["families"][name] = measure(name)
+                measured = {**report["families"], name: measure(name)}
             except (ValueError, ImportError, OSError) as error:
                 click.echo(f"skipped: {name}: {error}", err=True)
-        report["families"] = {name: report["families"][name] for name in FAMILIES if name in report["families"]}
-        out.parent.mkdir(exist_ok=True)
-        out.write_text(json.dumps(report, indent=1) + "\n")
+                continue
+            report["families"] = {each: measured[each] for each in FAMILIES if each in measured}
+            write_atomically(out, (json.dumps(report, indent=1) + "\n").encode())
     click.echo(markdown(report))
 
 
