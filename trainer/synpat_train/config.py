@@ -13,6 +13,8 @@ from synpat_shards import InputError, describe_differences
 from .presets import DEFAULT_PRESET, PRESETS
 from .settings import build_settings, reject_unknown_keys
 
+HOG_CELLS = 4
+"""Number of cells of a patch in which gradients are counted, from its first row to its last."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -41,6 +43,9 @@ class Config:
     visible_weight: Annotated[float, Field(ge=0)]
     """Weight of the loss of the visible patches relative to that of the masked ones; 0 predicts only masked patches,
     as MAE does."""
+    hog_weight: Annotated[float, Field(ge=0)]
+    """Weight of the loss of histograms of oriented gradients (Wei et al., "Masked feature prediction for
+    self-supervised visual pre-training", 2022) relative to that of the pixels; 0 predicts only pixels."""
     normalise: Literal["set", "image"]
     """Normalise images by the mean and standard deviation of all sets (set) or of each image (image)."""
     epochs: PositiveInt | None
@@ -107,6 +112,8 @@ class Config:
             raise InputError(
                 f"mask_ratio {self.mask_ratio} of {self.patches} patches leaves no visible or no masked patch"
             )
+        if self.hog_weight and self.patch % HOG_CELLS:
+            raise InputError(f"with hog_weight the patch must be a multiple of {HOG_CELLS} pixels, got {self.patch}")
         if self.batch_size % self.accumulate:
             raise InputError(
                 f"batch_size must be a multiple of accumulate, got {self.batch_size} and {self.accumulate}"

@@ -8,6 +8,7 @@ DEFAULT_PRESET = "synpat"
 _OURS: Mapping[str, Any] = {
     "patch": 16,
     "visible_weight": 0.0,
+    "hog_weight": 0.0,
     "normalise": "set",
     "steps": None,
     "accumulate": 1,

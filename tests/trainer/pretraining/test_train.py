@@ -301,6 +301,13 @@ def test_pictures_show_the_originals_in_the_last_column(run: Path, perlin_set: P
     assert np.array_equal(sheet[:80, 424 : 424 + 208], sample("perlin", 0, 0, 80, 208))
 
 
+def test_run_with_histograms_as_targets_is_reproducible_and_draws_pixels(perlin_set: Path, tmp_path: Path):
+    config = make_config("synpat", SETTINGS | {"steps": 6, "hog_weight": 1.0})
+    first, second = (train(tmp_path / name, perlin_set, config) for name in ("first", "second"))
+    assert all(torch.equal(weights(first)[name], weight) for name, weight in weights(second).items())
+    assert decode_png((first / "reconstructions" / "step-000000006.png").read_bytes()).shape == (8 * 84, 3 * 212)
+
+
 def test_masks_are_a_pure_function_of_seed_and_step():
     assert torch.equal(mask_noise(CONFIG, 3), mask_noise(CONFIG, 3))
     assert not torch.equal(mask_noise(CONFIG, 3), mask_noise(CONFIG, 4))

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from synpat_train.config import Config
 
+from .hog import NUMBERS, oriented_gradients
 from .timm_compat import Block, PatchEmbed
 from .vit import build_vit, initialise, sincos_positions
 
@@ -25,7 +26,7 @@ class MaskedAutoencoder(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.patch, self.kept, self.norm_pix = config.patch, config.kept, config.norm_pix
-        self.visible_weight = config.visible_weight
+        self.visible_weight, self.hog_weight = config.visible_weight, config.hog_weight
         self.encoder = build_vit(config.model, config.height, config.width, config.patch)
         rows, columns = config.height // config.patch, config.width // config.patch
         width, norm = config.decoder_width, cast(type[nn.Module], partial(nn.LayerNorm, eps=1e-6))
@@ -36,13 +37,15 @@ class MaskedAutoencoder(nn.Module):
             *(Block(width, config.decoder_heads, qkv_bias=True, norm_layer=norm) for _ in range(config.decoder_depth))
         )
         self.decoder_norm = nn.LayerNorm(width, eps=1e-6)
-        self.decoder_predict = nn.Linear(width, config.patch**2)
+        self.decoder_predict = nn.Linear(width, config.patch**2 + (NUMBERS if config.hog_weight else 0))
         initialise(self)
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
         """Return the loss: the mean squared error over the pixels of the masked patches.
 
-        With a visible_weight w it is (masked + w * visible) / (1 + w), with the same error of the visible patches.
+        With a visible_weight w it is (masked + w * visible) / (1 + w), with the same error of the visible patches. With
+        a hog_weight h each error is (pixels + h * histograms) / (1 + h), with that of the histograms of oriented
+        gradients.
 
         images: [B, 1 or 2, height, width], normalised: the images and the targets of their reconstruction, which are
         the images themselves if there is one channel. noise: [B, L], uniform; the K patches with the lowest noise are
@@ -51,12 +54,15 @@ class MaskedAutoencoder(nn.Module):
         patches, targets = patchify(images[:, :1], self.patch), patchify(images[:, -1:], self.patch)  # [B, L, P * P]
         if self.norm_pix:
             targets = standardise(targets) if images.shape[1] == 1 else standardise_as(targets, patches)
+        if self.hog_weight:
+            targets = torch.cat([targets, oriented_gradients(images[:, -1:], self.patch)], dim=-1)
         kept, masked = split_patches(noise, self.kept)
-        encoded, weight = self.encode(patches, kept), self.visible_weight
-        if not weight:
-            return _error(self.decode(encoded, kept, masked), targets, masked)
+        encoded = self.encode(patches, kept)
+        if not self.visible_weight:
+            return self._error(self.decode(encoded, kept, masked), targets, masked)
         seen, predictions = self.decode(encoded, kept, masked, visible=True).split([kept.shape[1], masked.shape[1]], 1)
-        return (_error(predictions, targets, masked) + weight * _error(seen, targets, kept)) / (1 + weight)
+        visible, hidden = self._error(seen, targets, kept), self._error(predictions, targets, masked)
+        return _weighted(hidden, visible, self.visible_weight)
 
     def encode(self, patches: Tensor, kept: Tensor) -> Tensor:
         """Return [B, 1 + K, D] from patches [B, L, P * P] and the indices of the visible ones [B, K]."""
@@ -70,9 +76,10 @@ class MaskedAutoencoder(nn.Module):
         return self.encoder.norm(self.encoder.blocks(torch.cat([first, tokens], dim=1)))
 
     def decode(self, encoded: Tensor, kept: Tensor, masked: Tensor, visible: bool = False) -> Tensor:
-        """Return predictions [B, M, P * P] of the masked patches, in the order of their indices [B, M].
+        """Return predictions [B, M, V] of the masked patches, in the order of their indices [B, M].
 
-        With `visible`, predictions of the visible patches come first: [B, K + M, P * P].
+        V is P * P, and with a hog_weight NUMBERS more. With `visible`, predictions of the visible patches come first:
+        [B, K + M, V].
 
         The patches need not be sorted: each token includes its position, and attention does not depend on the order.
         """
@@ -82,10 +89,19 @@ class MaskedAutoencoder(nn.Module):
         tokens = self.decoder_blocks(torch.cat(tokens, dim=1))
         return self.decoder_predict(self.decoder_norm(tokens[:, 1:] if visible else tokens[:, -masked.shape[1] :]))
 
+    def _error(self, predictions: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
+        """Return the error of predictions [B, n, V] of the targets at indices [B, n], of targets [B, L, V]."""
+        predictions, chosen = predictions.float(), gather_patches(targets, indices).float()
+        pixels = self.patch**2
+        error = F.mse_loss(predictions[..., :pixels], chosen[..., :pixels])
+        if not self.hog_weight:
+            return error
+        return _weighted(error, F.mse_loss(predictions[..., pixels:], chosen[..., pixels:]), self.hog_weight)
 
-def _error(predictions: Tensor, targets: Tensor, indices: Tensor) -> Tensor:
-    """Return the mean squared error of predictions [B, n, P * P] of the targets at indices [B, n]."""
-    return F.mse_loss(predictions.float(), gather_patches(targets, indices).float())
+
+def _weighted(first: Tensor, second: Tensor, weight: float) -> Tensor:
+    """Return the mean of two errors, of which the second has a weight relative to the first."""
+    return (first + weight * second) / (1 + weight)
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:

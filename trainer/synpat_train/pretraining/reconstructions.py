@@ -30,7 +30,7 @@ def reconstructions(
     centre, scale = moments(original, normalise, mean, std)
     patches = patchify(((original - centre) / scale).to(device), model.patch)
     kept, masked = (indices.to(device) for indices in split_patches(noise, model.kept))
-    predictions = model.decode(model.encode(patches, kept), kept, masked).float()
+    predictions = model.decode(model.encode(patches, kept), kept, masked)[..., : model.patch**2].float()
     index = masked.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
     if model.norm_pix:
         targets = patches.gather(1, index)
