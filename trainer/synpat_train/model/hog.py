@@ -30,12 +30,12 @@ def oriented_gradients(images: Tensor, patch: int) -> Tensor:
     """
     padded = F.pad(images.float(), (1, 1, 1, 1), mode="replicate").squeeze(1)
     over_time, over_frequency = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2], padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
-    magnitude = torch.hypot(over_time, over_frequency)
     turned = torch.atan2(over_frequency, over_time) % math.pi
-    orientation = (turned * (ORIENTATIONS / math.pi)).floor().clamp(max=ORIENTATIONS - 1)
-    batch, height, width = magnitude.shape
-    rows, columns, tall = height // patch, width // patch, patch // HOG_CELLS
-    counted = torch.stack([magnitude * (orientation == number) for number in range(ORIENTATIONS)], dim=1)
-    cells = counted.reshape(batch, ORIENTATIONS, rows, HOG_CELLS, tall, columns, patch).sum(dim=(4, 6))
-    histograms = cells.permute(0, 2, 4, 3, 1).reshape(batch, rows * columns, NUMBERS) / (tall * patch)
+    batch, height, width = turned.shape
+    cells = batch, height // patch, HOG_CELLS, patch // HOG_CELLS, width // patch, patch
+    orientation = (turned * (ORIENTATIONS / math.pi)).floor().clamp(max=ORIENTATIONS - 1).reshape(cells)
+    magnitude = torch.hypot(over_time, over_frequency).reshape(cells)
+    counted = [(magnitude * (orientation == number)).mean(dim=(3, 5)) for number in range(ORIENTATIONS)]
+    by_patch = torch.stack(counted, dim=-1).transpose(2, 3)  # [B, rows, columns, cells, orientations]
+    histograms = by_patch.reshape(batch, -1, NUMBERS)
     return math.sqrt(NUMBERS) * histograms / (histograms.norm(dim=-1, keepdim=True) + SOFTENING)
