@@ -12,7 +12,7 @@ import torch
 
 from synpat_train.config import Config
 
-from .hog import NUMBERS
+from .hog import predicted_values
 from .vit import BLOCKS, WIDTHS
 
 PEAKS = {
@@ -40,14 +40,13 @@ MEASURED_SECONDS = 0.3
 def flops_per_sample(config: Config) -> float:
     """Return the floating-point operations of one training sample, forward and backward."""
     width, pixels = WIDTHS[config.model], config.patch**2
-    values = pixels + (NUMBERS if config.hog_weight else 0)
     predicted = config.patches if config.visible_weight else config.patches - config.kept
     embed = 2 * config.kept * pixels * width
     encode = _blocks(config.kept + 1, width, BLOCKS[config.model])
     decode = (
         2 * (config.kept + 1) * width * config.decoder_width
         + _blocks(config.patches + 1, config.decoder_width, config.decoder_depth)
-        + 2 * predicted * config.decoder_width * values
+        + 2 * predicted * config.decoder_width * predicted_values(config)
     )
     return 3 * (encode + decode) + 2 * embed  # the gradient of the pixels is not computed
 

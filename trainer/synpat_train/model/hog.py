@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from synpat_train.config import HOG_CELLS
+from synpat_train.config import HOG_CELLS, Config
 
 ORIENTATIONS = 9
 """Number of bins of the orientations from 0 to pi."""
@@ -19,6 +19,11 @@ NUMBERS = HOG_CELLS * ORIENTATIONS
 """Number of values of a patch."""
 SOFTENING = 1e-3
 """Added to the norm of the histograms of a patch, so that a patch without gradients has zeros."""
+
+
+def predicted_values(config: Config) -> int:
+    """Return how many values of a patch are predicted: its pixels and, with a hog_weight, its histograms."""
+    return config.patch**2 + (NUMBERS if config.hog_weight else 0)
 
 
 def oriented_gradients(images: Tensor, patch: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from synpat_train.config import Config
 
-from .hog import NUMBERS, oriented_gradients
+from .hog import oriented_gradients, predicted_values
 from .timm_compat import Block, PatchEmbed
 from .vit import build_vit, initialise, sincos_positions
 
@@ -37,7 +37,7 @@ class MaskedAutoencoder(nn.Module):
             *(Block(width, config.decoder_heads, qkv_bias=True, norm_layer=norm) for _ in range(config.decoder_depth))
         )
         self.decoder_norm = nn.LayerNorm(width, eps=1e-6)
-        self.decoder_predict = nn.Linear(width, config.patch**2 + (NUMBERS if config.hog_weight else 0))
+        self.decoder_predict = nn.Linear(width, predicted_values(config))
         initialise(self)
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
@@ -78,8 +78,7 @@ class MaskedAutoencoder(nn.Module):
     def decode(self, encoded: Tensor, kept: Tensor, masked: Tensor, visible: bool = False) -> Tensor:
         """Return predictions [B, M, V] of the masked patches, in the order of their indices [B, M].
 
-        V is P * P, and with a hog_weight NUMBERS more. With `visible`, predictions of the visible patches come first:
-        [B, K + M, V].
+        V is as in `predicted_values`. With `visible`, predictions of the visible patches come first: [B, K + M, V].
 
         The patches need not be sorted: each token includes its position, and attention does not depend on the order.
         """
