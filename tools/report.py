@@ -105,8 +105,8 @@ def write_report(
         _figure(
             _loss_curve(log),
             f"Loss over {log[-1]['step']:,} steps; {log[-1]['loss']:.3f} at the end. The loss is "
-            "the mean squared error of standardised patches: the masked ones and, with a weight of "
-            f"{config.visible_weight:g}, the visible ones. A loss of 1 is that of predicting the mean of each patch.",
+            "the mean squared error of standardised patches and of their histograms of oriented gradients: the masked "
+            f"ones and, with a weight of {config.visible_weight:g}, the visible ones.",
         ),
         _picture(
             max((demo / "run" / "reconstructions").glob("*.png")).read_bytes(),
@@ -245,10 +245,8 @@ def _note(evidence: Evidence, clip: int) -> str:
 def _loss_curve(log: list[dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(9, 3.2))
     axes = figure.subplots()
-    axes.plot([line["step"] for line in log], [line["loss"] for line in log], color=BLUE, label="loss")
-    axes.axhline(1, color=GREY, linewidth=1, linestyle="--", label="predicting the mean of each patch")
+    axes.plot([line["step"] for line in log], [line["loss"] for line in log], color=BLUE)
     axes.set(xlabel="step", ylabel="loss")
-    axes.legend()
     return figure
 
 

@@ -113,7 +113,10 @@ class Config:
                 f"mask_ratio {self.mask_ratio} of {self.patches} patches leaves no visible or no masked patch"
             )
         if self.hog_weight and self.patch % HOG_CELLS:
-            raise InputError(f"with hog_weight the patch must be a multiple of {HOG_CELLS} pixels, got {self.patch}")
+            raise InputError(
+                f"with a hog_weight the patch must be a multiple of {HOG_CELLS} pixels, got {self.patch}: "
+                "use another patch or --set hog_weight=0"
+            )
         if self.batch_size % self.accumulate:
             raise InputError(
                 f"batch_size must be a multiple of accumulate, got {self.batch_size} and {self.accumulate}"

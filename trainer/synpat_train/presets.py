@@ -41,6 +41,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "decoder_heads": 4,
         "norm_pix": True,
         "visible_weight": 0.25,
+        "hog_weight": 1.0,
         "normalise": "image",
         "epochs": None,
         "steps": 10_000,

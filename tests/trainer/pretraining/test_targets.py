@@ -73,7 +73,7 @@ def test_an_image_and_its_target_are_read_together(stream: bool, pair: tuple[Pat
 
 
 def test_the_loss_is_the_error_of_the_targets():
-    config = make_config("synpat", SETTINGS | {"norm_pix": False, "visible_weight": 0.0})
+    config = make_config("synpat", SETTINGS | {"norm_pix": False, "visible_weight": 0.0, "hog_weight": 0.0})
     model, noise = MaskedAutoencoder(config), torch.rand(3, config.patches)
     images, targets = torch.randn(2, 3, 1, 80, 48)
     kept, masked = split_patches(noise, config.kept)

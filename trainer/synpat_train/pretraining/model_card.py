@@ -50,13 +50,16 @@ Pre-trained by synpat as a masked autoencoder. {_origin(data)} The input is one 
 the encoder is used on.
 
 ```python
-import timm                                  # on the Hub: "hf-hub:user/name"
+import timm  # on the Hub: "hf-hub:user/name"
+
 encoder = timm.create_model("local-dir:path/to/this/folder", pretrained=True)
 
 from transformers import AutoModel
+
 encoder = AutoModel.from_pretrained("path/to/this/folder")
 
-from synpat_train import load_encoder        # clips of any length
+from synpat_train import load_encoder  # clips of any length
+
 embedding = load_encoder("path/to/this/folder").clip_embedding(log_mel)
 ```
 

@@ -57,7 +57,8 @@ def draw_curve(run: Path) -> Path:
     axes = figure.add_subplot(xlabel="step", ylabel="loss", title=run.name)
     steps = [line["step"] for line in log]
     axes.plot(steps, [line["loss"] for line in log], color=BLUE)
-    if read_config(run).norm_pix:
+    config = read_config(run)
+    if config.norm_pix and not config.hog_weight:
         axes.axhline(1, color=GREY, linewidth=1, linestyle="--", label="predicting the mean of each patch")
         axes.legend()
     rates = axes.twinx()
