@@ -73,7 +73,9 @@ def read_config(run: Path) -> Config:
     try:
         return stored_config(settings)
     except InputError as fault:
-        raise InputError(f"{run / CONFIG} is corrupt, or was written by another version of synpat: {fault}") from None
+        raise InputError(
+            f"{run / CONFIG} cannot be used: {fault}. Use the version of synpat that wrote it, or choose another folder"
+        ) from None
 
 
 def read_data(run: Path) -> TrainingData:
