@@ -33,33 +33,35 @@ class Scale:
     paintings: Sequence[str]
     """native: paint at the size of the images. published: at the published size, with the published parameters."""
     training: str
-    """Options of synpat-train. The scales without a preset predict pixels alone, as the paper does."""
+    """Options of synpat-train."""
     protocols: Sequence[str]
     """Protocols of synpat-eval; if empty, those of the paper for each task."""
 
 
 CHEAP = tuple(name for name, family in FAMILIES.items() if not family.expensive)
 PAINTINGS = ("native", "published")
+TINY = "--model tiny --set hog_weight=0"
+"""Options of the small scales, which predict pixels alone, as the paper does."""
 SCALES: Mapping[str, Scale] = {
     "smoke": Scale(
         families=("perlin", "ifs"),
         images=64,
         paintings=PAINTINGS,
-        training="--model tiny --batch-size 8 --steps 4 --set hog_weight=0",
+        training=f"{TINY} --batch-size 8 --steps 4",
         protocols=("logistic",),
     ),
     "short": Scale(
         families=CHEAP,
         images=10_000,
         paintings=PAINTINGS,
-        training="--model tiny --batch-size 32 --steps 1500 --set hog_weight=0",
+        training=f"{TINY} --batch-size 32 --steps 1500",
         protocols=("logistic",),
     ),
     "cpu": Scale(
         families=CHEAP,
         images=50_000,
         paintings=PAINTINGS,
-        training="--model tiny --batch-size 32 --steps 9375 --set hog_weight=0",
+        training=f"{TINY} --batch-size 32 --steps 9375",
         protocols=("logistic",),
     ),
     "gpu": Scale(

@@ -160,7 +160,7 @@ def stored_config(settings: Mapping[str, Any]) -> Config:
     Raises InputError that names a setting which is missing, unknown or out of range.
     """
     if missing := [field.name for field in fields(Config) if field.name not in settings]:  # pyright: ignore
-        raise InputError(f"the setting {missing[0]} is missing: another version of synpat stored it")
+        raise InputError(f"the setting {missing[0]} is missing: it was stored by another version of synpat")
     return build_settings(Config, settings)
 
 

@@ -281,7 +281,7 @@ def test_inspect_rejects_a_folder_without_a_run(tmp_path: Path):
 
 def test_error_for_corrupt_configuration_names_it(tmp_path: Path):
     (tmp_path / "config.yaml").write_text("model: tiny\nheight: 80\npatch:")
-    with pytest.raises(ValueError, match=r"config\.yaml cannot be used: .*width is missing.*choose another folder"):
+    with pytest.raises(ValueError, match=r"config\.yaml is corrupt, or was written by another .*width is missing"):
         run_status(tmp_path)
 
 

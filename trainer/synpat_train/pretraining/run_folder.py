@@ -74,7 +74,7 @@ def read_config(run: Path) -> Config:
         return stored_config(settings)
     except InputError as fault:
         raise InputError(
-            f"{run / CONFIG} cannot be used: {fault}. Use the version of synpat that wrote it, or choose another folder"
+            f"{run / CONFIG} is corrupt, or was written by another version of synpat: {fault}. Choose another folder"
         ) from None
 
 
