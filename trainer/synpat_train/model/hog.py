@@ -2,7 +2,7 @@
 
 Dalal and Triggs, "Histograms of oriented gradients for human detection", 2005; as the target of masked patches: Wei et
 al., "Masked feature prediction for self-supervised visual pre-training", 2022. Cells span all columns of a patch and a
-quarter of its rows (HOG_CELLS), because the frequency of a sound matters more than its time within a patch.
+quarter of its rows (HOG_CELLS). Square cells, as there, give equally good encoders (RESULTS.md).
 """
 
 import math
