@@ -16,6 +16,7 @@ import numpy as np
 from demo_evidence import Evidence, on_a_plane
 from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 import synpat
 from synpat import Patterns
@@ -258,7 +259,8 @@ def _growth() -> Figure:
     axes.errorbar(views, gains, yerr=intervals, marker="o", capsize=4, color=BLUE)
     axes.axhline(0, color=GREY, linewidth=1, linestyle="--")
     axes.set(xscale="log", xlabel="patterns seen in training", ylabel="mean gain in points")
-    axes.set_xticks(views, [f"{count:,}" for count in views])
+    axes.set_xticks(views)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.minorticks_off()
     return figure
 
