@@ -1,18 +1,4 @@
-"""Sound scenes: images with the structure of log-mel spectrograms, computed from formulas without any sound.
-
-The image models the mel spectrogram of a scene of several sound sources. Row 0 is the lowest of the mel bands, which
-divide 50 to 8000 Hz evenly on the scale of Slaney, "Auditory Toolbox", version 2, 1998. A column is a frame of 10 ms.
-The power of all sources is added, and the image is its logarithm.
-
-The sources are harmonic tones, melodies and chords, syllables (source and filter, after Fant, "Acoustic theory of
-speech production", 1960), bands of noise, and clicks. A partial of a stiff string lies at k sqrt(1 + B k^2) times the
-fundamental (Fletcher and Rossing, "The physics of musical instruments", 1991). Attacks, decays and reverberation are
-straight lines in the logarithm. Noise has the distribution of a band that averages k independent bins of a spectrum:
-a chi-square law with 2 k degrees of freedom.
-
-No recording was used, neither for the images nor for any range: the ranges follow from textbook acoustics (pitches,
-formants, decay times, and the resolution of a window of 25 ms).
-"""
+"""Sound scenes: images with the structure of log-mel spectrograms, computed from formulas without any sound."""
 
 import math
 from dataclasses import dataclass
@@ -120,7 +106,21 @@ _SCALES = np.array([[0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 10], [0, 2, 4, 7,
 
 @dataclass(frozen=True, kw_only=True)
 class Soundscape(Family):
-    """A scene of sound events as a log-mel spectrogram; a class is the kind and the register of the loudest event."""
+    """A scene of sound events as a log-mel spectrogram; a class is the kind and the register of the loudest event.
+
+    The image models the mel spectrogram of a scene of several sound sources. Row 0 is the lowest of the mel bands,
+    which divide 50 to 8000 Hz evenly on the scale of Slaney, "Auditory Toolbox", version 2, 1998. A column is a frame
+    of 10 ms. The power of all sources is added, and the image is its logarithm.
+
+    The sources are harmonic tones, melodies and chords, syllables (source and filter, after Fant, "Acoustic theory of
+    speech production", 1960), bands of noise, and clicks. A partial of a stiff string lies at k sqrt(1 + B k^2) times
+    the fundamental (Fletcher and Rossing, "The physics of musical instruments", 1991). Attacks, decays and
+    reverberation are straight lines in the logarithm. Noise has the distribution of a band that averages k independent
+    bins of a spectrum: a chi-square law with 2 k degrees of freedom.
+
+    No recording was used, neither for the images nor for any range: the ranges follow from textbook acoustics (pitches,
+    formants, decay times, and the resolution of a window of 25 ms).
+    """
 
     source: ClassVar[str] = "synpat; Slaney, Auditory Toolbox, version 2, 1998, for the mel scale"
     categories: ClassVar[int] = len(KINDS) * REGISTERS
