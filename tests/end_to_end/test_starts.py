@@ -160,6 +160,7 @@ OTHER_SYSTEM = """
 import os
 from pathlib import Path
 del os.sched_getaffinity, os.posix_fallocate
+os.process_cpu_count = os.cpu_count  # since Python 3.13, which defines it with sched_getaffinity on Linux
 exists = Path.exists
 Path.exists = lambda path, **options: not str(path).startswith(("/proc", "/sys")) and exists(path, **options)
 """
